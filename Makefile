@@ -1,0 +1,103 @@
+# Everything a developer or a build server types. `make help` lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV = $(BIN)/uv
+
+# Works as root, without a terminal, and whatever pip the machine has.
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+# A venv made by a python3 without ensurepip (Debian's, say) holds no pip: then the machine's own pip installs into it.
+PIP = $$($(BIN)/python -c 'import pip' 2>/dev/null && echo $(BIN)/python -m pip \
+	|| echo $(PYTHON) -m pip --python $(BIN)/python)
+# Twice quiet shows errors only.
+PIP_INSTALL = $(PIP) install --quiet --quiet --no-input
+
+VENV_STAMP := $(VENV)/.stamp-venv
+INSTALL_STAMP := $(VENV)/.stamp-install
+DEV_STAMP := $(VENV)/.stamp-install-dev
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: install
+install: $(INSTALL_STAMP) ## make .venv/bin/sweepd, with the locked runtime dependencies
+
+.PHONY: install-dev
+install-dev: $(DEV_STAMP) ## the same, with everything that tests and checks need
+
+.PHONY: demo
+demo: install ## show sweepd at work in a sample workspace; Ctrl-C ends it
+	@exec $(BIN)/sweepd demo
+
+.PHONY: test
+test: install-dev ## run the tests; ARGS="..." goes to pytest
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+.PHONY: check
+check: check-lint check-format check-types check-layers ## lint, format, types and the layers; changes nothing
+
+.PHONY: check-lint check-format check-types check-layers
+check-lint: install-dev
+	$(BIN)/ruff check .
+check-format: install-dev
+	$(BIN)/ruff format --check .
+check-types: install-dev
+	$(BIN)/mypy
+check-layers: install-dev
+	$(BIN)/lint-imports --no-logo
+
+.PHONY: format
+format: install-dev ## format, and fix what the linter can fix by itself
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+# `make lock` keeps the pinned versions that still fit; `make lock UPGRADE=1` takes the newest.
+LOCK = UV_NO_CONFIG=1 $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-emit-index-url --no-emit-find-links --annotation-style line $(if $(UPGRADE),--upgrade)
+
+.PHONY: lock
+lock: install-dev ## renew requirements/*.txt from pyproject.toml; UPGRADE=1 takes newer versions
+	$(LOCK) pyproject.toml -o requirements/runtime.txt
+	$(LOCK) pyproject.toml --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	$(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
+
+.PHONY: clean
+clean: ## remove caches and build output
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov
+	find daemon tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: distclean
+distclean: clean ## the same, and .venv
+	rm -rf $(VENV)
+
+$(VENV_STAMP):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo 'sweepd needs Python 3.11 or newer, and "$(PYTHON)" is not: make install PYTHON=/path/to/python3.11' >&2; \
+		exit 1; }
+	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then \
+		$(PYTHON) -m venv $(VENV); \
+	elif $(PYTHON) -m pip --version >/dev/null 2>&1; then \
+		$(PYTHON) -m venv --without-pip $(VENV); \
+	else \
+		echo '"$(PYTHON)" has neither ensurepip nor pip: apt install python3-venv python3-pip' >&2; \
+		exit 1; \
+	fi
+	@touch $@
+
+$(INSTALL_STAMP): $(VENV_STAMP) requirements/runtime.txt requirements/build.txt pyproject.toml daemon/__init__.py
+	@echo 'installing the locked dependencies and sweepd into $(VENV)'
+	@$(PIP_INSTALL) --require-hashes -r requirements/runtime.txt -r requirements/build.txt
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV_STAMP): $(INSTALL_STAMP) requirements/dev.txt
+	@echo 'installing the locked development tools into $(VENV)'
+	@$(PIP_INSTALL) --require-hashes -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,107 @@
+"""The daemon as a process: supervisor, HTTP server, signals, and the order in which all of it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from aiohttp import web
+
+from daemon import __version__, log, systemd
+from daemon.app.readiness import Readiness
+from daemon.app.services import Services
+from daemon.app.supervisor import Supervisor
+from daemon.config import Config
+from daemon.errors import StartupRefused
+from daemon.policy.models import PolicySet
+from daemon.sweep.report import SweepReport
+from daemon.web.application import make_application
+from daemon.web.context import ApiContext
+
+_log = log.get(__name__)
+_READ_THREADS = 4
+# A deletion in hand is let finish this long after SIGTERM; what is left then is settled by the next start's recovery.
+_GRACE_S = 30.0
+_POLL_S = 0.2
+
+
+def check_address(config: Config) -> None:
+    """Raises StartupRefused if the API would be open to other machines without a token."""
+    if not config.server.is_loopback and not config.server.tokens:
+        raise StartupRefused(
+            f"{config.file}: server.host {config.server.host} can be reached from other machines, and server.tokens is "
+            "empty: anybody could delete; set a token, or listen on 127.0.0.1"
+        )
+
+
+async def serve(
+    services: Services,
+    policies: PolicySet,
+    *,
+    on_listening: Callable[[str], None] | None = None,
+    on_sweep: Callable[[SweepReport], None] | None = None,
+) -> None:
+    """Run until SIGTERM or SIGINT. ``on_listening`` gets the server's address once it accepts connections.
+
+    ``on_sweep`` gets the report of every sweep, on the sweep's thread.
+
+    Raises StartupRefused: unsafe address, address in use, or another daemon on the same root.
+    """
+    check_address(services.config)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    readiness = Readiness()
+    supervisor = Supervisor(services, policies, readiness, on_sweep)
+    async with _listening(services, readiness) as address:
+        _log.info("listening", address=address, version=__version__)
+        if on_listening is not None:
+            on_listening(address)
+        supervisor.start()
+        systemd.notify("READY=1", f"STATUS=serving {address}")
+        while not stop.is_set() and not supervisor.ended.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _POLL_S)
+        # First no new work from the schedule, then none from the network, then the work in hand.
+        _log.info("stopping")
+        systemd.notify("STOPPING=1")
+        await asyncio.to_thread(supervisor.stop)
+    _log.info("stopped")
+    if supervisor.fatal is not None:
+        raise supervisor.fatal
+
+
+@contextlib.asynccontextmanager
+async def _listening(services: Services, readiness: Readiness) -> AsyncIterator[str]:
+    config = services.config
+    deletions = ThreadPoolExecutor(config.workers.deletions, thread_name_prefix="deletion")
+    reads = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="read")
+    context = ApiContext(
+        engine=services.engine,
+        catalog=services.catalog,
+        metrics=services.metrics,
+        server=config.server,
+        deletions=deletions,
+        reads=reads,
+        readiness=readiness.snapshot,
+    )
+    runner = web.AppRunner(make_application(context), access_log=None, shutdown_timeout=_GRACE_S)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, config.server.host, config.server.port)
+        try:
+            await site.start()
+        except OSError as error:
+            where = f"{config.server.host}:{config.server.port}"
+            message = f"cannot listen on {where}: {error.strerror or error}; set server.port to a free one"
+            raise StartupRefused(message) from error
+        host, port = runner.addresses[0][:2]
+        yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    finally:
+        await runner.cleanup()
+        await asyncio.to_thread(deletions.shutdown, wait=True)
+        reads.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,90 @@
+"""The catalog of one installation: its database, what its tables look like, and the transactions on them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy.engine import Connection
+
+from daemon.catalog import setup
+from daemon.catalog.database import Database
+from daemon.catalog.instants import Instant, Timeline
+from daemon.catalog.pipeline import PipelineTables, inspect_tables
+from daemon.catalog.selection import Selection
+from daemon.errors import CatalogNotReady
+from daemon.policy.models import Policy, PolicySet
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One transaction. ``connection`` is for the functions of this package only."""
+
+    connection: Connection
+    tables: PipelineTables
+    now: Instant
+
+
+class Catalog:
+    """The database may be down when this is made: its tables are looked at in the first transaction."""
+
+    def __init__(self, url: str, *, timezone: str | None, running_statuses: tuple[str, ...]) -> None:
+        self.database = Database(url)
+        self.timeline = Timeline(sqlite=self.database.is_sqlite, timezone=timezone)
+        self.running_statuses = running_statuses
+        self._lock = threading.Lock()
+        self._tables: PipelineTables | None = None
+        self._root_id: str | None = None
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A transaction that changes nothing. Raises CatalogUnavailable or CatalogNotReady."""
+        with self.database.read() as connection:
+            yield self._session(connection)
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction that commits at its end. Raises as ``Database.write`` does."""
+        with self.database.write() as connection:
+            yield self._session(connection)
+
+    def check(self) -> None:
+        """Look at schema and tables afresh. Raises CatalogUnavailable or CatalogNotReady."""
+        with self.database.read() as connection:
+            setup.check_schema(connection)
+            self._tables = inspect_tables(connection)
+
+    def root_id(self) -> str:
+        """The id of the storage root this catalog belongs to. Raises CatalogNotReady if there is none yet."""
+        if self._root_id is not None:
+            return self._root_id
+        with self.read() as session:
+            found = setup.registered_root(session.connection)
+        if found is None:
+            raise CatalogNotReady("this catalog knows no storage root; run: sweepd init")
+        self._root_id = found
+        return found
+
+    def select(self, session: Session, policy: Policy, policies: PolicySet) -> Selection:
+        """Compile a policy for this installation as of the session's instant."""
+        return Selection(
+            policy,
+            policies,
+            tables=session.tables,
+            timeline=self.timeline,
+            now=session.now,
+            running_statuses=self.running_statuses,
+        )
+
+    def close(self) -> None:
+        self.database.close()
+
+    def _session(self, connection: Connection) -> Session:
+        with self._lock:
+            if self._tables is None:
+                setup.check_schema(connection)
+                self._tables = inspect_tables(connection)
+            tables = self._tables
+        return Session(connection, tables, self.timeline.now(connection))

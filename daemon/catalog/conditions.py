@@ -1,0 +1,117 @@
+"""Compiles a policy's condition to one SQL expression, used alike to select and to explain.
+
+Logic is three-valued where it protects: a missing timestamp is unknown, so neither ``older_than`` nor
+``not: newer_than`` matches it. A missing user, database or name is simply not the one asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from daemon.catalog.instants import Instant, Timeline
+from daemon.catalog.pipeline import PipelineTables
+from daemon.errors import CatalogNotReady
+from daemon.policy.models import Age, Condition, Glob
+from daemon.policy.values import format_duration
+
+Expression = sa.ColumnElement[bool]
+
+_TIMESTAMPS = {"created": "created_at", "started": "started_at", "completed": "completed_at", "updated": "updated_at"}
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One leaf of a condition: its place in the document, what it asks for, of which column, and its SQL."""
+
+    path: str
+    required: str
+    column: str
+    expression: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A whole condition: its SQL (NULL means unknown) and its leaves in document order."""
+
+    expression: Expression
+    clauses: tuple[Clause, ...]
+
+
+def glob_match(column: sa.ColumnElement[Any], pattern: str, *, sqlite: bool) -> Expression:
+    """Whether the whole of ``column`` matches a pattern of ``*`` and ``?``, by case; NULL for NULL."""
+    if sqlite:
+        return column.op("GLOB", return_type=sa.Boolean())(pattern)  # LIKE ignores case there
+    return column.like(_like(pattern), escape="\\")
+
+
+def _like(pattern: str) -> str:
+    escaped = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return escaped.replace("*", "%").replace("?", "_")
+
+
+class ConditionCompiler:
+    """Compiles conditions against one installation's tables at one instant."""
+
+    def __init__(self, tables: PipelineTables, timeline: Timeline, now: Instant) -> None:
+        self._tables = tables
+        self._timeline = timeline
+        self._now = now
+
+    def compile(self, condition: Condition, path: str) -> Compiled:
+        """The condition found at ``path`` of its document. An empty one is true.
+
+        Raises CatalogNotReady if it asks for ``task_name`` and this installation has none: a protection that
+        silently never applied would be worse than an error.
+        """
+        clauses: list[Clause] = []
+        parts: list[Expression] = []
+        for clause in self._leaves(condition, path):
+            clauses.append(clause)
+            parts.append(clause.expression)
+        for word, join in (("all", sa.and_), ("any", sa.or_)):
+            children: tuple[Condition, ...] | None = getattr(condition, word)
+            if children:
+                compiled = [self.compile(child, f"{path}.{word}[{index}]") for index, child in enumerate(children)]
+                clauses.extend(clause for child in compiled for clause in child.clauses)
+                parts.append(join(*(child.expression for child in compiled)))
+        if condition.not_ is not None:
+            inner = self.compile(condition.not_, f"{path}.not")
+            clauses.extend(inner.clauses)
+            parts.append(sa.not_(inner.expression))
+        return Compiled(sa.and_(sa.true(), *parts), tuple(clauses))
+
+    def _leaves(self, condition: Condition, path: str) -> Iterator[Clause]:
+        columns = self._tables.tasks.c
+        for word, values in (("status", condition.status), ("user", condition.user), ("database", condition.database)):
+            if values is not None:
+                name = {"status": "status", "user": "by_user", "database": "db_name"}[word]
+                known = sa.func.coalesce(columns[name].in_(values), sa.false())
+                yield Clause(f"{path}.{word}", f"{word} is {' or '.join(values)}", name, known)
+        for word, age in (("older_than", condition.older_than), ("newer_than", condition.newer_than)):
+            if age is not None:
+                yield self._age(f"{path}.{word}", word, age)
+        if condition.task_id is not None:
+            yield self._glob(f"{path}.task_id", "task_id", columns.task_id, condition.task_id)
+        if condition.task_name is not None:
+            if not self._tables.has_task_name:
+                raise CatalogNotReady(f"{path}.task_name: this installation's tasks have no task_name; use task_id instead")
+            yield self._glob(f"{path}.task_name", "task_name", self._tables.task_name, condition.task_name)
+        if condition.directory is not None:
+            present = self._tables.has_directory
+            expression = present if condition.directory == "present" else sa.not_(present)
+            yield Clause(f"{path}.directory", f"directory is {condition.directory}", "directory_exists", expression)
+
+    def _age(self, path: str, word: str, age: Age) -> Clause:
+        name = _TIMESTAMPS[age.by]
+        column = self._timeline.comparable(self._tables.tasks.c[name])
+        bound = self._timeline.before(self._now, age.age)
+        expression = column <= bound if word == "older_than" else column > bound
+        return Clause(path, f"{word.replace('_', ' ')} {format_duration(age.age)} by {age.by}", name, expression)
+
+    def _glob(self, path: str, word: str, column: sa.ColumnElement[Any], glob: Glob) -> Clause:
+        matches = sa.or_(*(glob_match(column, pattern, sqlite=self._timeline.sqlite) for pattern in glob.glob))
+        return Clause(path, f"{word} is like {' or '.join(glob.glob)}", word, sa.func.coalesce(matches, sa.false()))

@@ -1,0 +1,156 @@
+"""Connections and transactions on PostgreSQL and SQLite; driver errors leave here as sweepd's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from daemon.errors import CatalogNotReady, CatalogUnavailable, ErrorCode, TaskRefused
+
+_BUSY_TIMEOUT_MS = 10_000
+_CONNECT_TIMEOUT_S = 5
+_LOCK_TIMEOUT = "5s"
+_READ_ONLY = "sweepd_read_only"
+# PostgreSQL's class 42P01/42703: undefined table or column; 55P03: lock not available; 40P01: deadlock
+_UNDEFINED = {"42P01", "42703"}
+_LOCKED = {"55P03", "40P01"}
+
+
+class CommitUncertain(CatalogUnavailable):
+    """The connection failed during COMMIT: the transaction may or may not have happened."""
+
+
+class Database:
+    """One database; ``read`` and ``write`` are the only ways to a connection."""
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        self.url = _with_driver(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            # mode=rw: only ``sweepd init`` creates the file; a wrong path must not look like an empty catalog
+            self._engine = sa.create_engine(
+                self.url.set(database=f"file:{quote(self.url.database or '')}").update_query_dict({"mode": "rw", "uri": "true"}),
+                connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000},
+                pool_size=pool_size,
+                hide_parameters=True,
+            )
+            event.listen(self._engine, "connect", _prepare_sqlite)
+            event.listen(self._engine, "begin", _begin_sqlite)
+        else:
+            self._engine = sa.create_engine(
+                self.url,
+                connect_args={"connect_timeout": _CONNECT_TIMEOUT_S, "application_name": "sweepd"},
+                isolation_level="READ COMMITTED",
+                pool_size=pool_size,
+                pool_pre_ping=True,
+                pool_timeout=_CONNECT_TIMEOUT_S,
+                hide_parameters=True,
+            )
+            event.listen(self._engine, "begin", _begin_postgresql)
+
+    @property
+    def name(self) -> str:
+        """The URL without its password, for people to read."""
+        return self.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that changes nothing. Raises CatalogUnavailable or CatalogNotReady."""
+        with self._translated(), self._connect(read_only=True) as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that commits at the end and rolls back on any error.
+
+        Raises CatalogUnavailable or CatalogNotReady if nothing was changed, CommitUncertain if that is not known.
+        """
+        with self._translated(), self._connect(read_only=False) as connection:
+            transaction = connection.begin()
+            try:
+                yield connection
+            except BaseException:
+                _roll_back(transaction)
+                raise
+            try:
+                transaction.commit()
+            except exc.DBAPIError as error:
+                if error.connection_invalidated or isinstance(error, exc.OperationalError | exc.InterfaceError):
+                    raise CommitUncertain(f"the connection to {self.name} failed during COMMIT") from error
+                raise
+
+    def close(self) -> None:
+        """Close all pooled connections."""
+        self._engine.dispose()
+
+    @property
+    def engine(self) -> Engine:
+        """For migrations only."""
+        return self._engine
+
+    @contextmanager
+    def _connect(self, *, read_only: bool) -> Iterator[Connection]:
+        with self._engine.connect() as connection:
+            yield connection.execution_options(**{_READ_ONLY: read_only})
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except exc.DBAPIError as error:
+            raise self._translate(error) from error
+        except exc.TimeoutError as error:
+            raise CatalogUnavailable(f"no free connection to {self.name}; it is tried again") from error
+
+    def _translate(self, error: exc.DBAPIError) -> Exception:
+        state = getattr(error.orig, "pgcode", None)
+        first_line = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
+        if state in _UNDEFINED or "no such table" in first_line or "no such column" in first_line:
+            return CatalogNotReady(f"the database {self.name} lacks something sweepd needs ({first_line}); run: sweepd init")
+        if "unable to open database file" in first_line:
+            return CatalogNotReady(f"there is no database at {self.name}; run: sweepd init")
+        if state in _LOCKED:
+            return TaskRefused(
+                "the task's row is locked by another transaction; try again in a moment", code=ErrorCode.TASK_BUSY
+            )
+        if isinstance(error, exc.OperationalError | exc.InterfaceError) or error.connection_invalidated:
+            return CatalogUnavailable(f"the database {self.name} does not answer ({first_line}); it is tried again")
+        return error
+
+
+def _roll_back(transaction: sa.RootTransaction) -> None:
+    try:
+        transaction.rollback()
+    except exc.DBAPIError:
+        pass  # the connection is gone, and with it the transaction
+
+
+def _with_driver(url: str) -> sa.URL:
+    parsed = sa.make_url(url)
+    if parsed.drivername in ("postgresql", "postgres"):  # plain names mean another driver since SQLAlchemy 2.1
+        return parsed.set(drivername="postgresql+psycopg2")
+    return parsed
+
+
+def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # the driver's own BEGIN loses writers to "database is locked"
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={_BUSY_TIMEOUT_MS}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    read_only = connection.get_execution_options().get(_READ_ONLY, False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")

@@ -1,0 +1,63 @@
+"""Instants and the pipeline's timestamps, which carry no zone.
+
+The pipeline writes local wall time of some zone: ``catalog.timezone`` if set, else the database session's own
+(PostgreSQL), else UTC (SQLite). An instant is turned into that wall time, by the database where it has zones, and
+compared with the column as it stands, so that an index on the column stays usable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from daemon import clock
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """One moment: ``utc`` aware, ``local`` the naive wall time the pipeline would write for it."""
+
+    utc: datetime
+    local: datetime
+
+
+class Timeline:
+    """Converts between instants and the pipeline's columns on one database."""
+
+    def __init__(self, *, sqlite: bool, timezone: str | None) -> None:
+        self.sqlite = sqlite
+        self._timezone = timezone
+
+    def now(self, connection: Connection) -> Instant:
+        """The database's present, to the microsecond. Raises as the connection does."""
+        if self.sqlite:
+            instant = clock.now()
+            return Instant(instant, self._sqlite_local(instant))
+        stamp = sa.func.clock_timestamp(type_=sa.DateTime(timezone=True)).label("utc")
+        inner = sa.select(stamp).subquery()
+        utc, local = connection.execute(sa.select(inner.c.utc, self._postgresql_local(inner.c.utc))).one()
+        return Instant(utc.astimezone(UTC), local)
+
+    def comparable(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """``column`` in the form that compares with ``before``; NULL if it holds no timestamp."""
+        return sa.func.datetime(column) if self.sqlite else column
+
+    def before(self, instant: Instant, age: timedelta) -> sa.ColumnElement[Any]:
+        """The wall time that lay ``age`` before ``instant``, as a constant of the statement."""
+        moment = instant.utc - age
+        if self.sqlite:
+            return sa.literal(self._sqlite_local(moment).strftime("%Y-%m-%d %H:%M:%S"))
+        return self._postgresql_local(sa.literal(moment, sa.DateTime(timezone=True)))
+
+    def _postgresql_local(self, instant: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        if self._timezone is None:
+            return sa.cast(instant, sa.DateTime(timezone=False))  # in the session's zone
+        return sa.func.timezone(self._timezone, instant, type_=sa.DateTime(timezone=False))
+
+    def _sqlite_local(self, instant: datetime) -> datetime:
+        return instant.astimezone(ZoneInfo(self._timezone or "UTC")).replace(tzinfo=None)

@@ -1,0 +1,170 @@
+"""What a policy says of every task, as one statement: the plan runs it over all, a claim asks it again for one.
+
+Precedence: running, protect, keep, match. Only what passes all of them is SELECTED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from daemon.catalog import rows
+from daemon.catalog.conditions import Clause, Compiled, ConditionCompiler, Expression
+from daemon.catalog.instants import Instant, Timeline
+from daemon.catalog.pipeline import PipelineTables
+from daemon.catalog.rows import TaskRow
+from daemon.policy.models import Policy, PolicySet
+
+_STREAM_ROWS = 2000
+
+
+class Verdict(StrEnum):
+    """Why a task goes or stays."""
+
+    SELECTED = "selected"
+    RUNNING = "running"
+    PROTECTED = "protected"
+    KEEP_LAST = "keep_last"
+    KEEP_MIN_AGE = "keep_min_age"
+    NOT_MATCHED = "not_matched"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One task under one policy. ``rank`` counts from 1, the newest of its group; None without ``keep.last``.
+
+    ``clauses`` holds, in the order of ``Selection.clauses``, true, false, or None for unknown.
+    """
+
+    task: TaskRow
+    verdict: Verdict
+    protected_by: str | None
+    rank: int | None
+    clauses: tuple[bool | None, ...]
+
+
+class Selection:
+    """One policy of a set, compiled for one installation at one instant."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        policies: PolicySet,
+        *,
+        tables: PipelineTables,
+        timeline: Timeline,
+        now: Instant,
+        running_statuses: tuple[str, ...],
+    ) -> None:
+        compiler = ConditionCompiler(tables, timeline, now)
+        self.policy = policy
+        self.now = now
+        self._tables = tables
+        self._timeline = timeline
+        self._match: Compiled = compiler.compile(policy.match, "match")
+        self._protects = [(item.name, compiler.compile(item.match, f"protect.{item.name}")) for item in policies.protect]
+        self._running = tables.running(running_statuses)
+
+    @property
+    def clauses(self) -> tuple[Clause, ...]:
+        """The leaves of the policy's match, in document order."""
+        return self._match.clauses
+
+    def judge_all(self, connection: Connection) -> Iterator[Judged]:
+        """Every task the policy looks at, streamed, the oldest first."""
+        base = self._base(self._tables.tasks, self._rank_by_window())
+        statement = self._verdicts(base).order_by(base.c.age_since.asc().nulls_last(), base.c.task_id)
+        result = connection.execution_options(yield_per=_STREAM_ROWS).execute(statement)
+        for row in result:
+            yield self._judged(row)
+
+    def judge_one(self, connection: Connection, task_id: str) -> Judged | None:
+        """The same for one task; None if the policy does not look at it (any more)."""
+        base = self._base(self._tables.tasks, self._rank_by_count(), self._tables.tasks.c.task_id == task_id)
+        row = connection.execute(self._verdicts(base)).one_or_none()
+        return None if row is None else self._judged(row)
+
+    def _population(self, tables: PipelineTables, tasks: sa.FromClause) -> Expression:
+        # Records alone may go only after their directory has gone: they are all that says whose it was.
+        has_directory = sa.func.coalesce(tasks.c.directory_exists, sa.true())
+        return sa.not_(has_directory) if self.policy.action.delete == "records" else has_directory
+
+    def _base(self, tasks: sa.FromClause, rank: sa.ColumnElement[Any], *only: Expression) -> sa.Subquery:
+        c = tasks.c
+        since = self._timeline.comparable(sa.func.coalesce(c.completed_at, c.started_at, c.created_at))
+        columns: list[sa.ColumnElement[Any]] = [
+            *rows.columns(self._tables),
+            since.label("age_since"),
+            self._running.label("is_running"),
+            rank.label("rank"),
+            self._ranking_date(tasks).label("rank_date"),
+            sa.func.coalesce(self._match.expression, sa.false()).label("matches"),
+        ]
+        for index, (_, compiled) in enumerate(self._protects):
+            # unknown protects: what cannot be told apart from a protected task stays
+            columns.append(sa.func.coalesce(compiled.expression, sa.true()).label(f"protect_{index}"))
+        for index, clause in enumerate(self.clauses):
+            columns.append(clause.expression.label(f"clause_{index}"))
+        return sa.select(*columns).where(self._population(self._tables, tasks), *only).subquery("judged")
+
+    def _ranking_date(self, tasks: sa.FromClause) -> sa.ColumnElement[Any]:
+        c = tasks.c
+        return self._timeline.comparable(sa.func.coalesce(c.created_at, c.started_at, c.completed_at))
+
+    def _groups(self, tasks: sa.FromClause) -> list[sa.ColumnElement[Any]]:
+        names = {"database": "db_name", "user": "by_user", "status": "status"}
+        return [tasks.c[names[group]] for group in self.policy.keep.per] if self.policy.keep else []
+
+    def _rank_by_window(self) -> sa.ColumnElement[Any]:
+        if self.policy.keep is None or self.policy.keep.last is None:
+            return sa.cast(sa.null(), sa.Integer)
+        tasks = self._tables.tasks
+        newest_first = [self._ranking_date(tasks).desc().nulls_last(), tasks.c.task_id.desc()]
+        return sa.func.row_number().over(partition_by=self._groups(tasks) or None, order_by=newest_first)
+
+    def _rank_by_count(self) -> sa.ColumnElement[Any]:
+        """The same rank for one row, counted only as far as it matters: a claim holds a lock meanwhile."""
+        if self.policy.keep is None or self.policy.keep.last is None:
+            return sa.cast(sa.null(), sa.Integer)
+        tasks, other = self._tables.tasks, self._tables.tasks.alias("other")
+        mine, theirs = self._ranking_date(tasks), self._ranking_date(other)
+        newer = sa.or_(theirs > mine, sa.and_(theirs == mine, other.c.task_id > tasks.c.task_id))
+        same_group = [a.is_not_distinct_from(b) for a, b in zip(self._groups(tasks), self._groups(other), strict=True)]
+        some = (
+            sa.select(sa.literal(1).label("one"))
+            .select_from(other)
+            .where(self._population(self._tables, other), newer, *same_group)
+            .correlate(tasks)
+            .limit(self.policy.keep.last)
+            .subquery()
+        )
+        return sa.select(sa.func.count(some.c.one) + 1).scalar_subquery()
+
+    def _verdicts(self, base: sa.Subquery) -> sa.Select[Any]:
+        whens: list[tuple[Any, str]] = [(base.c.is_running, Verdict.RUNNING)]
+        protected = [base.c[f"protect_{index}"] for index in range(len(self._protects))]
+        if protected:
+            whens.append((sa.or_(*protected), Verdict.PROTECTED))
+        keep = self.policy.keep
+        if keep is not None and keep.last is not None:
+            # a task without any date cannot be ranked, so it stays
+            whens.append((sa.or_(base.c.rank_date.is_(None), base.c.rank <= keep.last), Verdict.KEEP_LAST))
+        if keep is not None and keep.min_age is not None:
+            bound = self._timeline.before(self.now, keep.min_age)
+            whens.append((sa.or_(base.c.age_since.is_(None), base.c.age_since > bound), Verdict.KEEP_MIN_AGE))
+        whens.append((base.c.matches, Verdict.SELECTED))
+        return sa.select(base, sa.case(*whens, else_=Verdict.NOT_MATCHED).label("verdict"))
+
+    def _judged(self, row: sa.Row[*tuple[Any, ...]]) -> Judged:
+        values = row._mapping
+        verdict = Verdict(values["verdict"])
+        protected_by = None
+        if verdict is Verdict.PROTECTED:
+            protected_by = next(name for i, (name, _) in enumerate(self._protects) if values[f"protect_{i}"])
+        clauses = tuple(values[f"clause_{index}"] for index in range(len(self.clauses)))
+        return Judged(rows.from_row(row), verdict, protected_by, values["rank"], tuple(None if v is None else bool(v) for v in clauses))

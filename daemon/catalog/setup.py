@@ -1,0 +1,136 @@
+"""Makes a database ready: sweepd's own tables by migration, two columns in the pipeline's table, the root's id.
+
+Everything here is idempotent, and safe while the pipeline is running.
+"""
+
+from __future__ import annotations
+
+import time
+from importlib.resources import files
+from typing import Final
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import exc
+from sqlalchemy.engine import Connection
+
+from daemon import clock
+from daemon.catalog.database import Database
+from daemon.catalog.pipeline import TASKS
+from daemon.catalog.tables import roots
+from daemon.errors import CatalogNotReady, CatalogUnavailable, StartupRefused
+
+VERSION_TABLE: Final = "sweepd_alembic_version"
+_ADVISORY_LOCK: Final = 0x5357454550  # "SWEEP": keeps two concurrent `sweepd init` apart
+_GUEST_COLUMNS: Final = {"directory_exists": "BOOLEAN DEFAULT TRUE", "updated_at": "TIMESTAMP NULL"}
+_ALTER_LOCK_TIMEOUT: Final = "1s"  # ALTER queues every reader behind it while it waits: wait briefly, and again
+_ALTER_TRIES: Final = 20
+_ALTER_PAUSE_S: Final = 1.5
+
+
+def migrate(database: Database) -> str | None:
+    """Bring sweepd's own tables to this version; the new revision, or None if they were there already."""
+    config = _alembic()
+    with database.write() as connection:
+        if not database.is_sqlite:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+        before = _revision(connection)
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        after = _revision(connection)
+    return after if after != before else None
+
+
+def check_schema(connection: Connection) -> None:
+    """Raises CatalogNotReady unless sweepd's tables have exactly this version."""
+    head = ScriptDirectory.from_config(_alembic()).get_current_head()
+    found = _revision(connection)
+    if found != head:
+        raise CatalogNotReady(f"sweepd's tables have schema {found or 'none'}, this version needs {head}; run: sweepd init")
+
+
+def adopt_pipeline(database: Database) -> list[str]:
+    """Add the columns sweepd writes to the pipeline's table where absent; the names of those added.
+
+    On PostgreSQL each try holds the table's lock for an instant and waits at most a second for it.
+    Raises CatalogNotReady if there is no such table (SQLite: it is created), CatalogUnavailable if the
+    table stayed locked.
+    """
+    with database.read() as connection:
+        exists = sa.inspect(connection).has_table(TASKS)
+    if not exists:
+        if not database.is_sqlite:
+            raise CatalogNotReady(f"{database.name} has no table {TASKS}; check catalog.url: it has to be the pipeline's database")
+        _create_pipeline(database)
+        return []
+    for attempt in range(1, _ALTER_TRIES + 1):
+        try:
+            return _add_guest_columns(database)
+        except exc.DBAPIError as error:
+            if getattr(error.orig, "pgcode", None) != "55P03":
+                raise
+        if attempt < _ALTER_TRIES:
+            time.sleep(_ALTER_PAUSE_S)
+    raise CatalogUnavailable(f"{TASKS} stayed locked for {_ALTER_TRIES} tries; find the long transaction, then run: sweepd init")
+
+
+def register_root(database: Database, root_id: str, path: str, *, replace: bool) -> bool:
+    """Tie this catalog to the storage root; False if it was already. Raises StartupRefused if it knows another."""
+    with database.write() as connection:
+        known = connection.execute(sa.select(roots.c.root_id)).scalar_one_or_none()
+        if known == root_id:
+            return False
+        if known is not None:
+            if not replace:
+                raise StartupRefused(
+                    f"this catalog belongs to storage root {known}, but {path} is {root_id}; if the old root is gone for good, "
+                    "run: sweepd init --replace-root"
+                )
+            connection.execute(roots.delete())
+        connection.execute(roots.insert().values(root_id=root_id, path=path, registered_at=clock.now()))
+    return True
+
+
+def registered_root(connection: Connection) -> str | None:
+    """The id of the storage root this catalog belongs to."""
+    return connection.execute(sa.select(roots.c.root_id)).scalar_one_or_none()
+
+
+def _add_guest_columns(database: Database) -> list[str]:
+    with database.engine.connect() as connection, connection.begin():
+        if not database.is_sqlite:
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_ALTER_LOCK_TIMEOUT}'")
+        present = {column["name"] for column in sa.inspect(connection).get_columns(TASKS)}
+        missing = [name for name in _GUEST_COLUMNS if name not in present]
+        if database.is_sqlite:
+            for name in missing:
+                connection.exec_driver_sql(f"ALTER TABLE {TASKS} ADD COLUMN {name} {_GUEST_COLUMNS[name]}")
+        elif missing:
+            adds = ", ".join(f"ADD COLUMN IF NOT EXISTS {name} {_GUEST_COLUMNS[name]}" for name in missing)
+            connection.exec_driver_sql(f"ALTER TABLE {TASKS} {adds}")
+    return missing
+
+
+def _create_pipeline(database: Database) -> None:
+    """The pipeline's tables on a fresh SQLite file, as the pipeline's contract describes them."""
+    statements = files("daemon.catalog").joinpath("pipeline_sqlite.sql").read_text(encoding="utf-8")
+    with database.write() as connection:
+        for statement in statements.split(";"):
+            if statement.strip():
+                connection.exec_driver_sql(statement)
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+
+
+def _alembic() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "daemon.catalog:migrations")
+    config.set_main_option("path_separator", "os")
+    return config
+
+

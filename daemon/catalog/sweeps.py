@@ -1,0 +1,72 @@
+"""What is remembered of policies and their sweeps: for catching up, for metrics after a restart, for reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from daemon import clock
+from daemon.catalog.tables import policies, sweeps
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyMemory:
+    """When a policy was first loaded, last ran and last succeeded; aware UTC."""
+
+    first_seen_at: datetime
+    last_run_at: datetime | None
+    last_success_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRecord:
+    """A finished sweep, as the table keeps it. ``size_bytes``: apparent bytes of what it deleted."""
+
+    sweep_id: str
+    policy: str
+    trigger: str
+    mode: str
+    outcome: str
+    started_at: datetime
+    finished_at: datetime
+    considered: int
+    selected: int
+    deleted: int
+    failed: int
+    dropped: int
+    size_bytes: int
+    error: str | None
+
+
+def remember(connection: Connection, name: str) -> PolicyMemory:
+    """The memory of a policy, begun now if it is new."""
+    found = _find(connection, name)
+    if found is None:
+        connection.execute(policies.insert().values(name=name, first_seen_at=clock.now()))
+        found = _find(connection, name)
+        assert found is not None
+    return found
+
+
+def began(connection: Connection, name: str) -> None:
+    """Note that a sweep of the policy starts now, so that a run cut off by a crash counts as a run."""
+    remember(connection, name)
+    connection.execute(policies.update().where(policies.c.name == name).values(last_run_at=clock.now()))
+
+
+def ended(connection: Connection, record: SweepRecord, *, success: bool) -> None:
+    """Keep the sweep's record, and the policy's last success if it was one."""
+    connection.execute(sweeps.insert().values({name: getattr(record, name) for name in SweepRecord.__slots__}))
+    if success:
+        statement = policies.update().where(policies.c.name == record.policy)
+        connection.execute(statement.values(last_success_at=record.finished_at))
+
+
+def _find(connection: Connection, name: str) -> PolicyMemory | None:
+    c = policies.c
+    statement = sa.select(c.first_seen_at, c.last_run_at, c.last_success_at).where(c.name == name)
+    row = connection.execute(statement).one_or_none()
+    return None if row is None else PolicyMemory(*row)

@@ -1,0 +1,96 @@
+"""sweepd's own tables. They live beside the pipeline's, so that a deletion commits with the row it changes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+
+
+class UtcDateTime(sa.TypeDecorator[datetime]):
+    """Aware UTC datetimes: ``timestamptz`` on PostgreSQL, naive UTC text on SQLite, which has no zones."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        return dialect.type_descriptor(sa.DateTime(timezone=dialect.name != "sqlite"))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        aware = value.astimezone(UTC)
+        return aware.replace(tzinfo=None) if dialect.name == "sqlite" else aware
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = sa.MetaData()
+
+roots = sa.Table(
+    "sweepd_roots",
+    metadata,
+    sa.Column("root_id", sa.String(36), primary_key=True),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("registered_at", UtcDateTime, nullable=False),
+)
+
+deletions = sa.Table(
+    "sweepd_deletions",
+    metadata,
+    sa.Column("deletion_id", sa.String(28), primary_key=True),
+    sa.Column("task_id", sa.String(128), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("what", sa.String(32), nullable=False),
+    sa.Column("trigger", sa.String(16), nullable=False),
+    sa.Column("initiator", sa.Text, nullable=False),
+    sa.Column("policy", sa.String(64)),
+    sa.Column("sweep_id", sa.String(28)),
+    sa.Column("forced", sa.Boolean, nullable=False),
+    sa.Column("directory_deleted", sa.Boolean, nullable=False),
+    sa.Column("records_deleted", sa.Boolean, nullable=False),
+    sa.Column("committed_at", UtcDateTime, nullable=False),
+    sa.Column("finished_at", UtcDateTime),
+    sa.Column("files", sa.BigInteger),
+    sa.Column("directories", sa.BigInteger),
+    sa.Column("size_bytes", sa.BigInteger),
+    sa.Column("freed_bytes", sa.BigInteger),
+    sa.Column("error", sa.Text),
+    sa.CheckConstraint("state IN ('committed', 'purged', 'aborted')", name="sweepd_deletions_state"),
+    sa.Index("sweepd_deletions_task_id", "task_id"),
+    sa.Index("sweepd_deletions_committed_at", "committed_at"),
+)
+
+policies = sa.Table(
+    "sweepd_policies",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("first_seen_at", UtcDateTime, nullable=False),
+    sa.Column("last_run_at", UtcDateTime),
+    sa.Column("last_success_at", UtcDateTime),
+)
+
+sweeps = sa.Table(
+    "sweepd_sweeps",
+    metadata,
+    sa.Column("sweep_id", sa.String(28), primary_key=True),
+    sa.Column("policy", sa.String(64), nullable=False),
+    sa.Column("trigger", sa.String(16), nullable=False),
+    sa.Column("mode", sa.String(16), nullable=False),
+    sa.Column("outcome", sa.String(16), nullable=False),
+    sa.Column("started_at", UtcDateTime, nullable=False),
+    sa.Column("finished_at", UtcDateTime),
+    sa.Column("considered", sa.BigInteger, nullable=False),
+    sa.Column("selected", sa.BigInteger, nullable=False),
+    sa.Column("deleted", sa.BigInteger, nullable=False),
+    sa.Column("failed", sa.BigInteger, nullable=False),
+    sa.Column("dropped", sa.BigInteger, nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("error", sa.Text),
+    sa.Index("sweepd_sweeps_policy", "policy", "started_at"),
+)

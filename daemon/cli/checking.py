@@ -1,0 +1,35 @@
+"""``sweepd check``: the daemon's own loaders, every mistake at once."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from daemon.cli.exits import Exit
+from daemon.cli.render import dump, say
+from daemon.config import load_config
+from daemon.errors import DocumentError, Problem
+from daemon.policy.loader import load_policies
+from daemon.policy.models import PolicySet
+
+
+def check(path: Path, *, as_json: bool) -> Exit:
+    """Load everything from ``path`` on and print what is wrong, or what was found."""
+    problems: tuple[Problem, ...] = ()
+    policies = PolicySet()
+    try:
+        config = load_config(path)
+        policies = load_policies(config.policies, statuses=config.catalog.statuses)
+    except DocumentError as error:
+        problems = error.problems
+    if as_json:
+        names = [{"name": policy.name, "mode": policy.mode} for policy in policies.policies]
+        dump({"ok": not problems, "problems": [asdict(problem) for problem in problems], "policies": names})
+    elif problems:
+        for problem in problems:
+            print(problem, file=sys.stderr)
+    else:
+        modes = ", ".join(f"{policy.name} ({policy.mode})" for policy in policies.policies)
+        say(f"ok: {len(policies.policies)} policies{': ' if modes else ''}{modes}")
+    return Exit.DOCUMENT if problems else Exit.OK

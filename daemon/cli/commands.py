@@ -1,0 +1,176 @@
+"""The commands. Each loads the configuration, does one thing through the services, and prints it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from daemon import __version__
+
+if TYPE_CHECKING:
+    from daemon.app.services import Services
+    from daemon.config import Config
+
+app = typer.Typer(
+    name="sweepd",
+    help="A policy-driven cleanup daemon for the task directories of a data pipeline.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"sweepd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    config: Annotated[Path, typer.Option(help="The configuration file.", metavar="FILE")] = Path("config.yaml"),
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Options of every command."""
+    del version  # its callback has ended the program
+    context.obj = config
+
+
+@app.command()
+def run(context: typer.Context) -> None:
+    """Run the daemon: policies on schedule, the HTTP API, metrics. Ends on SIGTERM or Ctrl-C."""
+    import asyncio
+
+    from daemon.app.serve import serve
+
+    with _services(context, quiet=False) as services:
+        asyncio.run(serve(services, services.load_policies()))
+
+
+@app.command()
+def init(
+    context: typer.Context,
+    replace_root: Annotated[
+        bool, typer.Option("--replace-root", help="Give up the storage root this catalog knows, and adopt this one.")
+    ] = False,
+) -> None:
+    """Make database and storage root ready. Does only what is missing; safe while the pipeline runs."""
+    from daemon.app.initialise import initialise
+
+    config = _configure(context, quiet=True)
+    for line in initialise(config, replace_root=replace_root) or ["everything was ready, nothing was changed"]:
+        typer.echo(line)
+
+
+@app.command()
+def check(context: typer.Context, as_json: Json = False) -> None:
+    """Check the configuration and every policy, as the daemon would load them. Touches nothing."""
+    from daemon.cli import checking
+
+    raise typer.Exit(checking.check(context.obj, as_json=as_json))
+
+
+@app.command()
+def plan(
+    context: typer.Context,
+    policy: Annotated[str | None, typer.Argument(help="One policy; all if left out.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="List every task, not only the first ones.")] = False,
+    sizes: Annotated[bool, typer.Option(help="Measure the directories that would go.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Show what would go and why, and why the rest stays. Deletes nothing."""
+    from daemon.cli import planning
+
+    with _services(context) as services:
+        planning.show_plans(services, policy, everything=everything, sizes=sizes, as_json=as_json)
+
+
+@app.command()
+def sweep(
+    context: typer.Context,
+    policy: Annotated[str, typer.Argument(help="The policy to run once, now.")],
+    as_json: Json = False,
+) -> None:
+    """Run one policy now. One in mode observe only reports what it would delete."""
+    from daemon.cli import sweeping
+
+    with _services(context) as services:
+        raise typer.Exit(sweeping.sweep(services, policy, as_json=as_json))
+
+
+@app.command()
+def delete(
+    context: typer.Context,
+    task_ids: Annotated[list[str], typer.Argument(metavar="TASK...", help="The tasks to delete.")],
+    records: Annotated[bool, typer.Option("--records", help="Delete their database rows too.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also if running, or without a row.")] = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Delete task directories by hand."""
+    from daemon.cli import deleting
+
+    if not yes:
+        what = "directories and database records" if records else "directories"
+        typer.confirm(f"Delete the {what} of {len(task_ids)} task(s)?", abort=True, err=True)
+    with _services(context) as services:
+        raise typer.Exit(deleting.delete(services, task_ids, records=records, force=force, as_json=as_json))
+
+
+@app.command()
+def tasks(
+    context: typer.Context,
+    status: Annotated[str | None, typer.Option(help="Only tasks of this status.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many at most.")] = 50,
+    offset: Annotated[int, typer.Option(min=0, help="How many to pass over.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """List tasks, the newest first."""
+    from daemon.cli import listing
+
+    with _services(context) as services:
+        listing.show_tasks(services, status=status, limit=limit, offset=offset, as_json=as_json)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the sample is made; an earlier sample there is replaced.")] = Path(
+        "var/demo"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where the API listens.")] = 8084,
+) -> None:
+    """Try sweepd on a made-up workspace: plan, sweep on schedule, API. Ends on Ctrl-C."""
+    from daemon.cli.demonstration import show
+
+    show(folder, port)
+
+
+def _configure(context: typer.Context, *, quiet: bool) -> Config:
+    from daemon import log
+    from daemon.config import load_config
+
+    config = load_config(context.obj)
+    log.configure("critical" if quiet else config.log.level, config.log.format)
+    return config
+
+
+@contextmanager
+def _services(context: typer.Context, *, quiet: bool = True) -> Iterator[Services]:
+    """The services of the configuration. A command prints its own results, so its log is quiet."""
+    from daemon.app.services import build
+
+    with build(_configure(context, quiet=quiet)) as services:
+        yield services
+
+

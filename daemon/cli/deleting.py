@@ -1,0 +1,59 @@
+"""``sweepd delete``: by hand, through the same engine. Works beside a running daemon."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Iterable
+from typing import Any
+
+from daemon.app.services import Services
+from daemon.cli.exits import Exit, status_of
+from daemon.cli.render import dump, say
+from daemon.deletion.models import Outcome, Request, Trigger, What
+from daemon.errors import CatalogNotReady, CatalogUnavailable, RootUnavailable, SweepdError
+from daemon.sizes import format_size
+
+
+def delete(services: Services, task_ids: Iterable[str], *, records: bool, force: bool, as_json: bool) -> Exit:
+    """Delete each task and print what became of it. Raises SweepdError if root or catalog are not there."""
+    what = What.DIRECTORY_AND_RECORDS if records else What.DIRECTORY
+    deleted: list[dict[str, Any]] = []
+    failed: list[dict[str, Any]] = []
+    ending = Exit.OK
+    for task_id in dict.fromkeys(task_ids):
+        request = Request(task_id, what, Trigger.CLI, f"cli:{getpass.getuser()}", force=force)
+        try:
+            outcome = services.engine.delete(request)
+        except SweepdError as error:
+            failed.append({"task_id": task_id, "code": error.code, "reason": str(error)})
+            ending = status_of(error)
+            if not as_json:
+                say(f"{task_id}: {error}", style="red")
+            if isinstance(error, RootUnavailable | CatalogUnavailable | CatalogNotReady):
+                break
+            continue
+        deleted.append(_outcome_json(outcome))
+        if not as_json:
+            say(f"{task_id}: {_in_words(outcome)}")
+    if as_json:
+        dump({"deleted": deleted, "failed": failed})
+    return ending
+
+
+def _in_words(outcome: Outcome) -> str:
+    census = outcome.census
+    records = ", records deleted" if outcome.records_deleted else ""
+    if not outcome.directory_deleted:
+        return f"had no directory{records}"
+    return f"deleted {census.files} files, {format_size(census.size_bytes)}{records}"
+
+
+def _outcome_json(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "task_id": outcome.task_id,
+        "deletion_id": outcome.deletion_id,
+        "directory_deleted": outcome.directory_deleted,
+        "records_deleted": outcome.records_deleted,
+        "deleted_at": outcome.deleted_at.isoformat(),
+        **outcome.census.to_json(),
+    }

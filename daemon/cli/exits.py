@@ -1,0 +1,73 @@
+"""Exit statuses: one table, from every error to one number. ``docs/reference/exit-codes.md`` shows it."""
+
+from __future__ import annotations
+
+import sys
+from enum import IntEnum
+
+import typer
+from typer.exceptions import TyperException
+
+from daemon.errors import ErrorCode, SweepdError
+
+
+class Exit(IntEnum):
+    """The statuses of the command ``sweepd``."""
+
+    OK = 0
+    BUG = 1
+    USAGE = 2
+    DOCUMENT = 3
+    NOT_DELETED = 4
+    ROOT = 5
+    CATALOG = 6
+    LIMIT = 7
+    REFUSED = 8
+    INTERRUPTED = 130
+
+
+MEANINGS = {
+    Exit.OK: "done; for `plan` and `tasks` also when there is nothing to show",
+    Exit.BUG: "an unexpected error, which is a bug; the traceback is printed",
+    Exit.USAGE: "wrong command line",
+    Exit.DOCUMENT: "the configuration or a policy file is wrong; every mistake is printed as file:line:column",
+    Exit.NOT_DELETED: "at least one task was not deleted; each is printed with its reason",
+    Exit.ROOT: "the storage root is missing, not marked, swapped, or failing",
+    Exit.CATALOG: "the database does not answer, or lacks what `sweepd init` makes",
+    Exit.LIMIT: "a policy selects more than its limits allow; nothing was deleted",
+    Exit.REFUSED: "refused to start: unsafe address, another daemon on the same root, policy disabled or being swept",
+    Exit.INTERRUPTED: "interrupted by Ctrl-C; the deletion in hand was finished or undone",
+}
+
+_BY_CODE = {
+    ErrorCode.INVALID_DOCUMENT: Exit.DOCUMENT,
+    ErrorCode.POLICY_NOT_FOUND: Exit.USAGE,
+    ErrorCode.ROOT_UNAVAILABLE: Exit.ROOT,
+    ErrorCode.CATALOG_UNAVAILABLE: Exit.CATALOG,
+    ErrorCode.CATALOG_NOT_READY: Exit.CATALOG,
+    ErrorCode.LIMIT_EXCEEDED: Exit.LIMIT,
+    ErrorCode.STARTUP_REFUSED: Exit.REFUSED,
+    ErrorCode.SWEEP_RUNNING: Exit.REFUSED,
+}
+
+
+def status_of(error: SweepdError) -> Exit:
+    """The exit status that ``error`` ends a command with."""
+    return _BY_CODE.get(error.code, Exit.NOT_DELETED)
+
+
+def guarded(app: typer.Typer) -> int:
+    """Run the command line; errors raised on purpose become one message and their status."""
+    try:
+        ended = app(standalone_mode=False)
+    except SweepdError as error:
+        print(f"sweepd: {error}", file=sys.stderr)
+        return status_of(error)
+    except (KeyboardInterrupt, typer.Abort):
+        print("sweepd: interrupted, nothing further was done", file=sys.stderr)
+        return Exit.INTERRUPTED
+    except TyperException as error:
+        if error.format_message():  # empty when the help was asked for by giving no command at all
+            print(f"sweepd: {error.format_message()} See: sweepd --help", file=sys.stderr)
+        return Exit.USAGE
+    return ended if isinstance(ended, int) else Exit.OK

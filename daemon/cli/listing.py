@@ -1,0 +1,36 @@
+"""``sweepd tasks``: the list, as the API has it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+
+from daemon.app.services import Services
+from daemon.catalog import tasks
+from daemon.cli.render import dump, say, table
+
+
+def show_tasks(services: Services, *, status: str | None, limit: int, offset: int, as_json: bool) -> None:
+    """Print one page, the newest first; timestamps are wall time of the pipeline's zone. Raises SweepdError."""
+    with services.catalog.read() as session:
+        page = tasks.page(session.connection, session.tables, limit=limit, offset=offset, status=status)
+    if as_json:
+        dump({"tasks": [asdict(row) for row in page.tasks], "total": page.total, "limit": limit, "offset": offset})
+        return
+    rows = [
+        (
+            row.task_id,
+            row.status or "-",
+            "present" if row.directory_exists else "deleted",
+            _stamp(row.created_at),
+            _stamp(row.completed_at),
+            row.task_name or "-",
+        )
+        for row in page.tasks
+    ]
+    table(("task", "status", "directory", "created", "completed", "name"), rows)
+    say(f"{len(rows)} of {page.total} tasks", style="dim")
+
+
+def _stamp(value: datetime | None) -> str:
+    return value.isoformat(sep=" ", timespec="seconds") if value else "-"

@@ -1,0 +1,129 @@
+"""``sweepd plan``: what would go, how much it frees, why, and why the rest stays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from daemon.app.services import Services
+from daemon.cli.render import dump, say, table
+from daemon.errors import TaskRefused
+from daemon.policy.models import Mode, Policy
+from daemon.sizes import format_size
+from daemon.storage.census import Census
+from daemon.storage.root import StorageRoot
+from daemon.sweep.plan import Decision, Plan, make_plan
+
+FIRST = 20
+EXAMPLES = 10
+
+
+def show_plans(services: Services, name: str | None, *, everything: bool, sizes: bool, as_json: bool) -> None:
+    """Plan one policy or all, and print it. Raises SweepdError."""
+    policies = services.load_policies()
+    chosen = [policies.get(name)] if name is not None else [p for p in policies.policies if p.mode is not Mode.DISABLED]
+    if not chosen and not as_json:
+        say(f"there are no policies in {services.config.policies}")
+    documents = []
+    for policy in chosen:
+        plan = make_plan(services.catalog, policies, policy, max_stays=None if everything or as_json else 2000)
+        censuses = measure(services.root, plan) if sizes else {}
+        if as_json:
+            documents.append(plan_json(plan, censuses))
+        else:
+            show_plan(plan, censuses, everything=everything)
+    if as_json:
+        dump({"plans": documents})
+
+
+def measure(root: StorageRoot, plan: Plan) -> dict[str, Census | None]:
+    """Count the directories that would go; None for one that is not there. Raises RootUnavailable or TaskRefused."""
+    if plan.policy.action.delete == "records":
+        return {}
+    found: dict[str, Census | None] = {}
+    with root.open() as opened:
+        for decision in plan.goes:
+            task_id = decision.task.task_id
+            try:
+                found[task_id] = opened.measure(task_id)
+            except OSError as error:
+                raise TaskRefused(f"cannot measure {task_id}: {error}; use --no-sizes to plan without") from error
+    return found
+
+
+def show_plan(plan: Plan, censuses: dict[str, Census | None], *, everything: bool = False) -> None:
+    """Print one plan."""
+    policy = plan.policy
+    total = sum(census.freed_bytes for census in censuses.values() if census)
+    frees = f", freeing {format_size(total)}" if censuses else ""
+    say()
+    say(f"policy {policy.name} (mode {policy.mode}): {what(policy)}", style="bold")
+    say(f"{len(plan.goes)} of {plan.considered} tasks go{frees}; {plan.considered - len(plan.goes)} stay")
+    if plan.goes:
+        shown = plan.goes if everything else plan.goes[:FIRST]
+        rows = [_row(decision, censuses.get(decision.task.task_id)) for decision in shown]
+        table(("goes", "status", "size", "because"), rows, right=frozenset({"size"}))
+        _more(len(plan.goes) - len(shown))
+    if plan.stays:
+        examples = plan.stays if everything else _varied(plan.stays)
+        rows = [(d.task.task_id, d.task.status or "-", "", d.reason) for d in examples]
+        table(("stays", "status", "", "because"), rows)
+        _more(plan.considered - len(plan.goes) - len(examples))
+
+
+def what(policy: Policy) -> str:
+    """What the policy deletes, in words."""
+    match policy.action.delete:
+        case "directory":
+            return "deletes directories, keeps their records"
+        case "directory_and_records":
+            return "deletes directories and their records"
+        case "records":
+            return "deletes the records of tasks whose directory is gone"
+
+
+def plan_json(plan: Plan, censuses: dict[str, Census | None]) -> dict[str, Any]:
+    """One plan as ``--json`` prints it. Timestamps are wall time of the pipeline's zone, sizes in bytes."""
+    return {
+        "policy": plan.policy.name,
+        "mode": plan.policy.mode,
+        "action": plan.policy.action.delete,
+        "now": plan.now.utc.isoformat(),
+        "digest": plan.digest,
+        "considered": plan.considered,
+        "goes": [_decision_json(decision, censuses) for decision in plan.goes],
+        "stays": [_decision_json(decision, {}) for decision in plan.stays],
+        "stay_counts": dict(plan.stay_counts),
+    }
+
+
+def _decision_json(decision: Decision, censuses: dict[str, Census | None]) -> dict[str, Any]:
+    census = censuses.get(decision.task.task_id)
+    return {
+        **asdict(decision.task),
+        "verdict": decision.verdict,
+        "reason": decision.reason,
+        "clauses": [asdict(clause) for clause in decision.clauses],
+        "census": asdict(census) if census else None,
+    }
+
+
+def _row(decision: Decision, census: Census | None) -> tuple[str, str, str, str]:
+    size = format_size(census.size_bytes) if census else "-"
+    return decision.task.task_id, decision.task.status or "-", size, decision.reason
+
+
+def _varied(stays: Sequence[Decision]) -> list[Decision]:
+    """A few examples of every verdict, rather than the first ones of one."""
+    chosen: dict[str, list[Decision]] = {}
+    for decision in stays:
+        examples = chosen.setdefault(decision.verdict, [])
+        if len(examples) < max(1, EXAMPLES // 4):
+            examples.append(decision)
+    return [decision for examples in chosen.values() for decision in examples]
+
+
+def _more(count: int) -> None:
+    if count > 0:
+        say(f"… and {count} more (--all shows them)", style="dim")

@@ -1,0 +1,21 @@
+"""The only place that reads the clock."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+
+def now() -> datetime:
+    """The present instant, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def monotonic() -> float:
+    """Seconds from an arbitrary start; only differences mean anything, and the wall clock cannot turn them back."""
+    return time.monotonic()
+
+
+def unix_ms() -> int:
+    """Milliseconds since 1970-01-01T00:00:00Z."""
+    return time.time_ns() // 1_000_000

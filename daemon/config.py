@@ -1,0 +1,244 @@
+"""The configuration file: every key, its default and its rule, and the values it takes from the environment.
+
+A loaded configuration holds absolute paths only; relative ones, defaults included, begin at the folder of the file
+that names them. Secrets are `SecretStr` and appear in no message.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import zoneinfo
+from collections.abc import Mapping
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo
+from pydantic import field_validator as validates
+
+from daemon.strict_yaml import Document, Location, Mistake, kind, read, suggestion, validate
+
+SECTIONS = ("storage", "catalog", "server", "log", "workers")
+_REFERENCE = re.compile(r"\$\$\{|\$\{(?P<body>[^{}]*)\}|\$\{")
+_SCHEMES = ("sqlite", "postgresql", "postgres", "postgresql+psycopg2")
+
+
+def loopback(host: str) -> bool:
+    """Whether only this machine can reach a server that listens on that host name or address."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _not_empty(value: str) -> str:
+    if not value.strip():
+        raise ValueError("must not be empty")
+    return value
+
+
+def _integer(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"expected a whole number, got {kind(value)}")
+    return value
+
+
+def _path(value: Any, info: ValidationInfo) -> Any:
+    # An empty one, perhaps from an empty variable, would be the folder of the configuration itself.
+    if isinstance(value, str) and (not value.strip() or "\0" in value):
+        raise ValueError("must not be empty" if not value.strip() else "a path cannot hold a NUL character")
+    base: Path | None = (info.context or {}).get("base")
+    return base / value if base and isinstance(value, str | Path) else value
+
+
+def _token(value: SecretStr) -> SecretStr:
+    token = value.get_secret_value()
+    if len(token) < 16:
+        raise ValueError("a token needs at least 16 characters: make one with `openssl rand -hex 32`")
+    if not all("!" <= char <= "~" for char in token):
+        raise ValueError("a token is made of visible ASCII characters without spaces, or no client could send it")
+    return value
+
+
+def _url(value: SecretStr, info: ValidationInfo) -> SecretStr:
+    scheme, found, rest = value.get_secret_value().partition("://")
+    if not found or scheme not in _SCHEMES:
+        raise ValueError(f"has to begin with one of {', '.join(f'{name}://' for name in _SCHEMES)}")
+    if scheme != "sqlite":
+        return value
+    name, question, options = rest.removeprefix("/").partition("?")
+    if not rest.startswith("/") or not name or ":memory:" in name or name.startswith("file:"):
+        raise ValueError("SQLite needs a file: write sqlite:///relative.sqlite3 or sqlite:////absolute/path.sqlite3")
+    base: Path | None = (info.context or {}).get("base")
+    path = base / name if base else Path(name)
+    if "?" in str(path):
+        raise ValueError("the path of an SQLite file cannot hold a question mark")
+    return SecretStr(f"sqlite:///{path}{question}{options}")
+
+
+def _time_zone(value: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(value)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        zones = zoneinfo.available_timezones()
+        if not zones:
+            raise ValueError("this machine has no time zone data: install the package tzdata") from None
+        hint = suggestion(value, zones)
+        raise ValueError("unknown time zone" + (hint if hint != ";" else ": write one such as Asia/Shanghai")) from None
+    return value
+
+
+Text: TypeAlias = Annotated[str, AfterValidator(_not_empty)]
+AbsolutePath: TypeAlias = Annotated[Path, BeforeValidator(_path)]
+TimeZoneName: TypeAlias = Annotated[str, AfterValidator(_time_zone)]
+Token: TypeAlias = Annotated[SecretStr, AfterValidator(_token)]
+CatalogUrl: TypeAlias = Annotated[SecretStr, AfterValidator(_url)]
+
+
+class Section(BaseModel):
+    """Immutable, refuses unknown keys, and treats its defaults like values from the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
+
+
+class StorageConfig(Section):
+    """Where the task directories are."""
+
+    root: AbsolutePath = Path("data_pipeline/training_data")
+
+
+class CatalogConfig(Section):
+    """The pipeline's database. ``timezone`` is the IANA zone its timestamps are in; None is the session's own."""
+
+    url: CatalogUrl = SecretStr("sqlite:///var/sweepd.sqlite3")
+    timezone: TimeZoneName | None = None
+    statuses: tuple[Text, ...] = ("pending", "in_progress", "running", "partial_completed", "completed", "failed")
+    running_statuses: tuple[Text, ...] = ("running", "in_progress")
+
+    @validates("statuses", "running_statuses")
+    @classmethod
+    def _some(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("must not be empty: sweepd would not know what is running")
+        return value
+
+    @validates("running_statuses")
+    @classmethod
+    def _known(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        statuses: tuple[str, ...] = info.data.get("statuses", value)
+        for index, status in enumerate(value):
+            if status not in statuses:
+                raise Mistake("names a status that is not in `statuses`: add it there, or correct it here", index)
+        return value
+
+
+class ServerConfig(Section):
+    """The HTTP server. ``port`` 0 takes any free one; ``max_batch`` is the most tasks one request may name."""
+
+    host: Text = "127.0.0.1"
+    port: Annotated[int, BeforeValidator(_integer), Field(ge=0, le=65_535)] = 8084
+    allowed_hosts: tuple[Text, ...] = ()
+    tokens: tuple[Token, ...] = ()
+    max_batch: Annotated[int, BeforeValidator(_integer), Field(ge=1, le=100_000)] = 1000
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return loopback(self.host)
+
+
+class LogConfig(Section):
+    """What is logged, and how; ``auto`` is for people on a terminal and JSON everywhere else."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+class WorkersConfig(Section):
+    """How many manual deletions, and how many sweeps, run at the same time."""
+
+    deletions: Annotated[int, BeforeValidator(_integer), Field(ge=1, le=64)] = 4
+    sweeps: Annotated[int, BeforeValidator(_integer), Field(ge=1, le=16)] = 2
+
+
+class _ConfigFile(Section):
+    storage: StorageConfig = Field(default_factory=StorageConfig)
+    catalog: CatalogConfig = Field(default_factory=CatalogConfig)
+    server: ServerConfig = Field(default_factory=ServerConfig)
+    policies: AbsolutePath = Path("policies")
+    log: LogConfig = Field(default_factory=LogConfig)
+    workers: WorkersConfig = Field(default_factory=WorkersConfig)
+
+
+class Config(_ConfigFile):
+    """A whole configuration, and the file it came from."""
+
+    file: Path
+
+
+def load_config(path: Path, *, environ: Mapping[str, str] | None = None) -> Config:
+    """Read and check a configuration file; raises `DocumentError` with everything that is wrong in it.
+
+    ``environ`` (the process's own by default) supplies ``${env:NAME}`` and CREDENTIALS_DIRECTORY.
+    """
+    path = path.absolute()
+    document = read(path)
+    if isinstance(document.value, dict):
+        document = _expand(document, document.value, (), os.environ if environ is None else environ)
+        # A section whose keys are all commented out is empty; an absent one needs its defaults made absolute as well.
+        filled: dict[str, Any] = {name: {} for name in SECTIONS if document.value.get(name) is None}
+        document = replace(document, value={**document.value, **filled})
+    parsed = validate(document, _ConfigFile, context={"base": path.parent})
+    return Config(file=path, **{name: getattr(parsed, name) for name in _ConfigFile.model_fields})
+
+
+def _expand(document: Document, value: Any, location: Location, environ: Mapping[str, str]) -> Document:
+    """The document with every reference in a string replaced; what replaces it is not looked at again."""
+    if isinstance(value, dict | list):
+        entries: list[tuple[str | int, Any]] = list(value.items() if isinstance(value, dict) else enumerate(value))
+        for key, item in entries:
+            document = _expand(document, item, (*location, key), environ)
+        return document
+    if not isinstance(value, str) or "${" not in value:
+        return document
+    try:
+        text = _REFERENCE.sub(lambda match: _resolve(match, environ), value)
+    except ValueError as error:
+        return document.flaw(location, str(error))
+    parent = document.value
+    for step in location[:-1]:
+        parent = parent[step]
+    parent[location[-1]] = text
+    return document
+
+
+def _resolve(match: re.Match[str], environ: Mapping[str, str]) -> str:
+    if match[0] == "$${":
+        return "${"
+    # The text between the braces is only shown once it is known to be a name: it may be part of a password.
+    scheme, _, name = (match["body"] or "").partition(":")
+    if scheme == "env" and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        if name not in environ:
+            raise ValueError(f"the environment variable {name} is not set")
+        return environ[name]
+    if scheme == "credential" and re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", name):
+        return _credential(name, environ)
+    raise ValueError("`${` begins ${env:NAME} or ${credential:NAME}: write one of them, or `$${` for a literal `${`")
+
+
+def _credential(name: str, environ: Mapping[str, str]) -> str:
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        raise ValueError(f"the credential {name} needs CREDENTIALS_DIRECTORY: systemd sets it for LoadCredential=")
+    try:
+        text = Path(folder, name).read_text(encoding="utf-8")
+    except OSError as error:
+        reason = (error.strerror or "unknown reason").lower()
+        raise ValueError(f"the credential {name} cannot be read: {reason}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"the credential {name} is not UTF-8 text") from None
+    return text.removesuffix("\n").removesuffix("\r")

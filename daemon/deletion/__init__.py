@@ -1,0 +1,1 @@
+"""The deletion engine: the only thing that removes a task, whoever asks."""

@@ -1,0 +1,1 @@
+"""A made-up workspace to try sweepd on: ``make demo``."""

@@ -1,0 +1,97 @@
+"""What Prometheus reads. Labels are bounded: triggers, outcomes and the names of loaded policies."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from daemon import __version__
+
+# From a few files on an idle disk to a directory of millions on a busy one.
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+
+
+class Metrics:
+    """One registry per running daemon, so that tests and reloads never share counters."""
+
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        self._deletions = Counter(
+            "sweepd_deletions", "Deletions asked for, by trigger and outcome.", ["trigger", "outcome"], registry=registry
+        )
+        self._files = Counter("sweepd_deleted_files", "Files removed for good.", ["trigger"], registry=registry)
+        self._bytes = Counter(
+            "sweepd_freed_bytes", "Allocated bytes given back to the file system.", ["trigger"], registry=registry
+        )
+        self._duration = Histogram(
+            "sweepd_deletion_duration_seconds",
+            "Time from the request to the last unlink of one deletion.",
+            ["trigger"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._sweeps = Counter("sweepd_sweeps", "Sweeps, by policy and outcome.", ["policy", "outcome"], registry=registry)
+        self._sweep_duration = Histogram(
+            "sweepd_sweep_duration_seconds", "Time of one sweep.", ["policy"], buckets=_SECONDS, registry=registry
+        )
+        self._selected = Gauge(
+            "sweepd_policy_selected_tasks", "Tasks selected by the policy's last plan.", ["policy"], registry=registry
+        )
+        self._last_run = Gauge(
+            "sweepd_policy_last_run_timestamp_seconds", "When the policy last ran.", ["policy"], registry=registry
+        )
+        self._last_success = Gauge(
+            "sweepd_policy_last_success_timestamp_seconds", "When the policy last succeeded.", ["policy"], registry=registry
+        )
+        self._ready = Gauge("sweepd_ready", "1 if the daemon does its work, 0 if not.", registry=registry)
+        self._recovered = Counter(
+            "sweepd_recovered_entries", "Trash entries settled by recovery, by result.", ["result"], registry=registry
+        )
+        self._trash_blocked = Gauge(
+            "sweepd_trash_blocked_entries", "Trash entries that could not be settled yet.", registry=registry
+        )
+        Info("sweepd_build", "Version of the daemon.", registry=registry).info({"version": __version__})
+
+    def deletion(self, trigger: str, outcome: str, seconds: float) -> None:
+        """One deletion came to its end; ``seconds`` it took."""
+        self._deletions.labels(trigger, outcome).inc()
+        self._duration.labels(trigger).observe(seconds)
+
+    def purged(self, trigger: str, files: int, freed_bytes: int) -> None:
+        """A directory is gone for good; called once per deletion, whoever finished it."""
+        self._files.labels(trigger).inc(files)
+        self._bytes.labels(trigger).inc(freed_bytes)
+
+    def sweep(self, policy: str, outcome: str, seconds: float, selected: int, ended: datetime, *, success: bool) -> None:
+        """One sweep came to its end."""
+        self._sweeps.labels(policy, outcome).inc()
+        self._sweep_duration.labels(policy).observe(seconds)
+        self._selected.labels(policy).set(selected)
+        self.policy_memory(policy, ended, ended if success else None)
+
+    def policy_memory(self, policy: str, last_run: datetime | None, last_success: datetime | None) -> None:
+        """When the policy last ran and succeeded, as the catalog remembers it; None leaves a value as it is."""
+        if last_run is not None:
+            self._last_run.labels(policy).set(last_run.timestamp())
+        if last_success is not None:
+            self._last_success.labels(policy).set(last_success.timestamp())
+
+    def ready(self, ready: bool) -> None:
+        """Whether the daemon does its work."""
+        self._ready.set(1 if ready else 0)
+
+    def recovered(self, result: str, count: int) -> None:
+        """``count`` trash entries were settled with ``result``."""
+        self._recovered.labels(result).inc(count)
+
+    def trash_blocked(self, count: int) -> None:
+        """How many trash entries could not be settled yet."""
+        self._trash_blocked.set(count)
+
+    def render(self) -> bytes:
+        """The exposition text."""
+        return generate_latest(self.registry)

@@ -1,0 +1,151 @@
+"""When policies run. The only module that imports APScheduler; schedules live in YAML, memory in the catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.cron import CronTrigger
+
+from daemon import clock, log
+from daemon.policy.models import Mode, Policy, PolicySet, Schedule
+
+_log = log.get(__name__)
+_TICK = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """Since when a policy is known and when it ran last; aware UTC."""
+
+    first_seen_at: datetime
+    last_run_at: datetime | None
+
+    @property
+    def at(self) -> datetime:
+        return self.last_run_at or self.first_seen_at
+
+
+class WallClockCron(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
+    """A cron expression read on the wall clock of a zone, so that a clock change makes no job run twice or never.
+
+    A time the change skips runs at the instant the skipped hour would have been; a time it repeats runs the
+    first time only. (APScheduler's own trigger fires twice in the repeated hour.)
+    """
+
+    def __init__(self, schedule: Schedule) -> None:
+        fields = schedule.cron_fields
+        if fields is None:
+            raise ValueError("a schedule without a cron expression")
+        self._zone = ZoneInfo(schedule.timezone or "UTC")
+        self._jitter = int(schedule.jitter.total_seconds()) if schedule.jitter else None
+        self._cron = CronTrigger(
+            minute=fields.minute,
+            hour=fields.hour,
+            day=fields.day,
+            month=fields.month,
+            day_of_week=fields.day_of_week,
+            timezone=UTC,
+        )
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
+        """The next instant after ``previous_fire_time``, or from ``now`` on if there is none."""
+        earliest = now if previous_fire_time is None else max(now, previous_fire_time + _TICK)
+        instant = self.after(earliest)
+        if instant is None or self._jitter is None:
+            return instant
+        return self._apply_jitter(instant, self._jitter, now)  # type: ignore[no-any-return]
+
+    def after(self, earliest: datetime) -> datetime | None:
+        """The first instant not before ``earliest``, without jitter; None if there never is one."""
+        wall = earliest.astimezone(self._zone).replace(tzinfo=UTC, fold=0)
+        while True:
+            found: datetime | None = self._cron.get_next_fire_time(None, wall)
+            if found is None:
+                return None
+            instant = found.replace(tzinfo=self._zone, fold=0).astimezone(UTC)
+            if instant >= earliest:
+                return instant
+            wall = found + _TICK
+
+
+class Every(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
+    """Every so often, counted from an anchor, so that restarts neither hasten nor starve a policy."""
+
+    def __init__(self, period: timedelta, anchor: datetime, jitter: timedelta | None) -> None:
+        self._period = period
+        self._anchor = anchor
+        self._jitter = int(jitter.total_seconds()) if jitter else None
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        """The next multiple of the period after ``previous_fire_time``, or from ``now`` on if there is none."""
+        instant = self.after(now if previous_fire_time is None else max(now, previous_fire_time + _TICK))
+        if self._jitter is None:
+            return instant
+        return self._apply_jitter(instant, self._jitter, now)  # type: ignore[no-any-return]
+
+    def after(self, earliest: datetime) -> datetime:
+        """The first instant not before ``earliest``, without jitter."""
+        periods = -(-(earliest - self._anchor) // self._period)
+        return self._anchor + self._period * max(periods, 1)
+
+
+def trigger_for(schedule: Schedule, anchor: datetime) -> WallClockCron | Every:
+    """The trigger of a schedule; ``anchor`` is where ``every`` counts from."""
+    if schedule.every is not None:
+        return Every(schedule.every, anchor, schedule.jitter)
+    return WallClockCron(schedule)
+
+
+def missed_run(schedule: Schedule, anchor: Anchor, now: datetime) -> bool:
+    """Whether the schedule had a run between the policy's last one and ``now``."""
+    due = trigger_for(schedule, anchor.at).after(anchor.at + _TICK)
+    return due is not None and due < now
+
+
+class Scheduler:
+    """Runs policies on threads. Runs of one policy never overlap, and runs missed in a row become one."""
+
+    def __init__(self, run: Callable[[Policy], None], *, workers: int) -> None:
+        self._run = run
+        self._scheduler = BackgroundScheduler(
+            timezone=UTC,
+            executors={"default": ThreadPoolExecutor(workers)},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        )
+
+    def start(self, policies: PolicySet, anchors: Mapping[str, Anchor]) -> None:
+        """Schedule every policy that has a schedule and is not disabled, and begin."""
+        now = clock.now()
+        for policy in policies.policies:
+            if policy.schedule is None or policy.mode is Mode.DISABLED:
+                continue
+            anchor = anchors[policy.name]
+            catching_up = policy.catch_up and missed_run(policy.schedule, anchor, now)
+            self._scheduler.add_job(
+                self._guarded,
+                trigger_for(policy.schedule, anchor.at),
+                args=[policy],
+                id=policy.name,
+                name=policy.name,
+                **({"next_run_time": now} if catching_up else {}),
+            )
+        self._scheduler.start()
+        for job in self._scheduler.get_jobs():
+            _log.info("policy_scheduled", policy=job.id, next_run=job.next_run_time.astimezone(UTC).isoformat())
+
+    def stop(self) -> None:
+        """Begin no further run, and wait for the running ones."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=True)
+
+    def _guarded(self, policy: Policy) -> None:
+        try:
+            self._run(policy)
+        except Exception:
+            _log.exception("sweep_crashed", policy=policy.name)  # a bug; the schedule goes on

@@ -1,0 +1,38 @@
+"""Small files that survive a power cut: written, synced, renamed into place, their directory synced."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+
+from daemon.storage.moves import replace
+
+
+def write_json(directory_fd: int, name: str, data: Mapping[str, object]) -> None:
+    """Write ``name`` in one step: a reader sees the old content or the new one. Raises OSError."""
+    temporary = f"{name}.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(temporary, flags, 0o600, dir_fd=directory_fd)
+    try:
+        with os.fdopen(fd, "w", encoding="utf-8", closefd=False) as file:
+            json.dump(data, file, sort_keys=True)
+            file.write("\n")
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    replace(directory_fd, temporary, name)
+    os.fsync(directory_fd)
+
+
+def read_json(directory_fd: int, name: str) -> dict[str, object] | None:
+    """The object in ``name``, or None if there is no such file. Raises ValueError if it is not a JSON object."""
+    try:
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory_fd)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(fd, "rb") as file:
+        data = json.load(file)
+    if not isinstance(data, dict):
+        raise ValueError(f"{name} is not a JSON object")
+    return data

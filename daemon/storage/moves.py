@@ -1,0 +1,22 @@
+"""The one place where anything is renamed; every move is synced on both sides before it returns."""
+
+from __future__ import annotations
+
+import os
+
+from daemon.storage.syscalls import rename_noreplace
+
+
+def move(from_fd: int, from_name: str, to_fd: int, to_name: str) -> None:
+    """Move an entry between two directories of one file system, durably, never onto something that exists.
+
+    Raises OSError: EEXIST if the target name is taken, EXDEV across file systems.
+    """
+    rename_noreplace(from_fd, from_name, to_fd, to_name)
+    os.fsync(to_fd)
+    os.fsync(from_fd)
+
+
+def replace(directory_fd: int, from_name: str, to_name: str) -> None:
+    """Put a finished file in the place of an older one; the caller syncs the directory. Raises OSError."""
+    os.replace(from_name, to_name, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)

@@ -1,0 +1,209 @@
+"""The storage root and its identity: a marker inside proves that the right file system is mounted here.
+
+Every operation opens the root afresh and checks the marker, so that an unmounted, swapped or covered root is
+noticed before anything is concluded from what is missing in it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from daemon import clock
+from daemon.errors import ErrorCode, RootUnavailable, TaskRefused
+from daemon.storage import census, durable
+from daemon.storage.census import Census
+from daemon.storage.mounts import mounts_below
+from daemon.storage.names import STATE_DIRECTORY, is_task_id
+from daemon.storage.syscalls import open_directory
+
+_MARKER: Final = "root.json"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDirectory:
+    """A task directory as it was seen: which one it is stays provable through ``device`` and ``inode``."""
+
+    task_id: str
+    device: int
+    inode: int
+
+
+class OpenRoot:
+    """A storage root whose identity has just been proven. ``fd`` and ``state_fd`` live as long as the ``with``."""
+
+    def __init__(self, fd: int, state_fd: int, root_id: str) -> None:
+        self.fd = fd
+        self.state_fd = state_fd
+        self.root_id = root_id
+
+    def find(self, task_id: str) -> TaskDirectory | None:
+        """The task directory, or None if there is none.
+
+        Raises TaskRefused (UNSAFE_DIRECTORY) if the name is a symlink, a file or a mount point, or if
+        something is mounted inside; OSError otherwise.
+        """
+        try:
+            status = os.stat(task_id, dir_fd=self.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        if not stat.S_ISDIR(status.st_mode):
+            kind = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "not a directory"
+            raise _unsafe(task_id, f"{task_id} in the storage root is {kind}; look at it and remove it by hand")
+        try:
+            fd = open_directory(self.fd, task_id)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno in (errno.EXDEV, errno.ELOOP, errno.ENOTDIR):
+                raise _unsafe(task_id, f"{task_id} in the storage root is a mount point or a link; it is left alone") from None
+            raise
+        try:
+            opened = os.fstat(fd)
+            inside = mounts_below(fd)
+        finally:
+            os.close(fd)
+        if inside:
+            raise _unsafe(task_id, f"something is mounted inside {task_id} (at {inside[0]}); unmount it first")
+        return TaskDirectory(task_id, opened.st_dev, opened.st_ino)
+
+    def measure(self, task_id: str) -> Census | None:
+        """The counts of a task directory as it is now; None if there is none. Raises OSError."""
+        try:
+            return census.take(self.fd, task_id)
+        except FileNotFoundError:
+            return None
+
+    def names(self) -> Iterator[str]:
+        """The names of everything in the root that looks like a task directory, in no order."""
+        with os.scandir(self.fd) as entries:
+            for entry in entries:
+                if is_task_id(entry.name) and entry.is_dir(follow_symlinks=False):
+                    yield entry.name
+
+
+class StorageRoot:
+    """The folder of the task directories. ``expected_id`` gives the identity the catalog knows, and may raise."""
+
+    def __init__(self, path: Path, expected_id: Callable[[], str]) -> None:
+        self.path = path
+        self._expected_id = expected_id
+
+    @contextmanager
+    def open(self) -> Iterator[OpenRoot]:
+        """Open the root and prove its identity. Raises RootUnavailable, saying what to do, and as ``expected_id`` does."""
+        expected = self._expected_id()
+        fd = _open(self.path)
+        try:
+            state_fd = _open_state(fd, self.path)
+            try:
+                found = _read_marker(state_fd, self.path)
+                if found != expected:
+                    raise RootUnavailable(
+                        f"{self.path} is another storage root than the catalog knows ({found}, expected {expected}); "
+                        "mount the right file system, or adopt this one with: sweepd init --replace-root"
+                    )
+                yield OpenRoot(fd, state_fd, found)
+            finally:
+                os.close(state_fd)
+        finally:
+            os.close(fd)
+
+
+def read_identity(path: Path) -> str | None:
+    """The id in a root's marker; None if the folder is absent or not marked. Raises RootUnavailable otherwise."""
+    if not path.exists():
+        return None
+    fd = _open(path)
+    try:
+        return _identity(fd, path)
+    finally:
+        os.close(fd)
+
+
+def mark(path: Path) -> str:
+    """Create the root if absent, mark it if unmarked, and return its id. Idempotent. Raises RootUnavailable."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        fd = _open(path)
+        try:
+            found = _identity(fd, path)
+            if found is not None:
+                return found
+            if _lstat(fd, STATE_DIRECTORY) is None:
+                os.mkdir(STATE_DIRECTORY, 0o700, dir_fd=fd)
+            state_fd = _open_state(fd, path)
+            try:
+                root_id = str(uuid.uuid4())
+                durable.write_json(state_fd, _MARKER, {"id": root_id, "marked_at": clock.now().isoformat(), "version": 1})
+                os.fsync(fd)
+            finally:
+                os.close(state_fd)
+            return root_id
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise RootUnavailable(f"cannot mark {path} as a storage root: {error.strerror or error}") from error
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise RootUnavailable(
+            f"cannot open the storage root {path}: {error.strerror}; check that it exists, is a directory and is mounted"
+        ) from error
+
+
+def _open_state(root_fd: int, path: Path) -> int:
+    try:
+        return open_directory(root_fd, STATE_DIRECTORY)
+    except FileNotFoundError:
+        raise RootUnavailable(
+            f"{path} is not marked as a storage root: it is not mounted, or new; if it is the right folder, run: sweepd init"
+        ) from None
+    except OSError as error:
+        raise RootUnavailable(f"cannot use {path}/{STATE_DIRECTORY}: {error.strerror}; it has to be a plain directory") from error
+
+
+def _identity(root_fd: int, path: Path) -> str | None:
+    if _lstat(root_fd, STATE_DIRECTORY) is None:
+        return None
+    state_fd = _open_state(root_fd, path)
+    try:
+        return None if _lstat(state_fd, _MARKER) is None else _read_marker(state_fd, path)
+    finally:
+        os.close(state_fd)
+
+
+def _lstat(fd: int, name: str) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _read_marker(state_fd: int, path: Path) -> str:
+    try:
+        marker = durable.read_json(state_fd, _MARKER)
+    except (OSError, ValueError) as error:
+        raise RootUnavailable(f"the marker of the storage root {path} cannot be read ({error}); restore it from a backup") from error
+    if marker is None:
+        raise RootUnavailable(f"{path} is not marked as a storage root; if it is the right folder, run: sweepd init")
+    root_id = marker.get("id")
+    if not isinstance(root_id, str):
+        raise RootUnavailable(f"the marker of the storage root {path} has no id; restore it from a backup")
+    return root_id
+
+
+def _unsafe(task_id: str, message: str) -> TaskRefused:
+    return TaskRefused(message, code=ErrorCode.UNSAFE_DIRECTORY, details={"task_id": task_id})
+
+

@@ -1,0 +1,111 @@
+"""The two Linux calls the standard library lacks: openat2 and renameat2, with their fallbacks.
+
+``openat2`` (Linux 5.6) refuses symlinks, magic links, escapes and mount crossings in the kernel, in one step.
+Where it is missing or filtered away, O_NOFOLLOW and a comparison of mount ids take its place.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+from typing import Final
+
+_OPENAT2: Final = 437  # the same number on every architecture (Linux 5.6, include/uapi/asm-generic/unistd.h)
+_RENAMEAT2: Final = {"x86_64": 316, "aarch64": 276, "riscv64": 276, "ppc64le": 357, "s390x": 347}.get(platform.machine())
+
+_RESOLVE_NO_XDEV: Final = 0x01
+_RESOLVE_NO_MAGICLINKS: Final = 0x02
+_RESOLVE_NO_SYMLINKS: Final = 0x04
+_RESOLVE_BENEATH: Final = 0x08
+_RENAME_NOREPLACE: Final = 1
+
+DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+_HOW = _OpenHow(DIRECTORY, 0, _RESOLVE_NO_XDEV | _RESOLVE_NO_MAGICLINKS | _RESOLVE_NO_SYMLINKS | _RESOLVE_BENEATH)
+_HOW_REF = ctypes.byref(_HOW)
+_HOW_SIZE = ctypes.c_size_t(ctypes.sizeof(_HOW))
+_OPENAT2_ARG = ctypes.c_long(_OPENAT2)
+_has_openat2 = True
+
+
+def open_directory(parent_fd: int, name: str) -> int:
+    """Open the directory ``name`` inside ``parent_fd``, never through a symlink, never onto another mount.
+
+    Returns a descriptor the caller closes. Raises OSError: ENOENT, ENOTDIR or ELOOP when it is not a
+    directory, EXDEV when it is a mount point (a bind mount of the same file system included).
+    """
+    global _has_openat2
+    if _has_openat2:
+        fd = _libc.syscall(_OPENAT2_ARG, ctypes.c_int(parent_fd), os.fsencode(name), _HOW_REF, _HOW_SIZE)
+        if fd >= 0:
+            return int(fd)
+        code = ctypes.get_errno()
+        if code == errno.EINTR or code == errno.EAGAIN:  # a rename elsewhere raced the resolution; see openat2(2)
+            return open_directory(parent_fd, name)
+        if code not in (errno.ENOSYS, errno.EPERM):
+            raise OSError(code, os.strerror(code), name)
+        if code == errno.ENOSYS:
+            _has_openat2 = False
+    return _open_directory_portably(parent_fd, name)
+
+
+def _open_directory_portably(parent_fd: int, name: str) -> int:
+    if "/" in name or name in ("", ".", ".."):
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), name)
+    fd = os.open(name, DIRECTORY, dir_fd=parent_fd)
+    try:
+        if mount_id(fd) != mount_id(parent_fd):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), name)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def mount_id(fd: int) -> int:
+    """The kernel's number of the mount ``fd`` lies on; ``st_dev`` alone does not see a bind mount."""
+    try:
+        with open(f"/proc/self/fdinfo/{fd}", "rb") as info:
+            for line in info:
+                if line.startswith(b"mnt_id:"):
+                    return int(line.split()[1])
+    except FileNotFoundError:
+        pass
+    return os.fstat(fd).st_dev  # no /proc: the device is the best that is left
+
+
+def rename_noreplace(from_fd: int, from_name: str, to_fd: int, to_name: str) -> None:
+    """Rename, failing with EEXIST if the target exists. Raises OSError as rename(2) does.
+
+    File systems without RENAME_NOREPLACE (EINVAL: some network ones) get a check before a plain rename.
+    """
+    if _RENAMEAT2 is not None:
+        result = _libc.syscall(
+            ctypes.c_long(_RENAMEAT2),
+            ctypes.c_int(from_fd),
+            os.fsencode(from_name),
+            ctypes.c_int(to_fd),
+            os.fsencode(to_name),
+            ctypes.c_uint(_RENAME_NOREPLACE),
+        )
+        if result == 0:
+            return
+        code = ctypes.get_errno()
+        if code not in (errno.ENOSYS, errno.EINVAL):
+            raise OSError(code, os.strerror(code), from_name, None, to_name)
+    try:
+        os.stat(to_name, dir_fd=to_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        os.rename(from_name, to_name, src_dir_fd=from_fd, dst_dir_fd=to_fd)
+    else:
+        raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), from_name, None, to_name)

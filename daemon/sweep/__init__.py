@@ -1,0 +1,1 @@
+"""A sweep: one run of a policy. Plan, limits, deletions, report."""

@@ -1,0 +1,85 @@
+"""Says in words why a task goes or stays, from the same clauses the database decided by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from daemon.catalog.conditions import Clause
+from daemon.catalog.instants import Instant
+from daemon.catalog.rows import TaskRow
+from daemon.catalog.selection import Judged, Verdict
+from daemon.policy.models import Keep
+from daemon.policy.values import format_duration
+
+
+@dataclass(frozen=True, slots=True)
+class ClauseResult:
+    """One clause for one task: ``holds`` is None where it cannot be known (a missing timestamp)."""
+
+    path: str
+    required: str
+    actual: str
+    holds: bool | None
+
+
+def clause_results(judged: Judged, clauses: Sequence[Clause], now: Instant) -> tuple[ClauseResult, ...]:
+    """Every clause of the policy's match with what the task has instead."""
+    return tuple(
+        ClauseResult(clause.path, clause.required, _actual(clause.column, judged.task, now), holds)
+        for clause, holds in zip(clauses, judged.clauses, strict=True)
+    )
+
+
+def reason(judged: Judged, results: Sequence[ClauseResult], keep: Keep | None, now: Instant) -> str:
+    """One line: the values that decided."""
+    task = judged.task
+    match judged.verdict:
+        case Verdict.RUNNING:
+            return f"it, or a step of it, is running (status {task.status})"
+        case Verdict.PROTECTED:
+            return f"protected by {judged.protected_by}"
+        case Verdict.KEEP_LAST:
+            if keep is None or keep.last is None or judged.rank is None or judged.rank > keep.last:
+                return "kept: it has no date to rank it by"
+            group = f" of its {' and '.join(keep.per)}" if keep.per else ""
+            return f"kept: number {judged.rank} of the newest {keep.last}{group}"
+        case Verdict.KEEP_MIN_AGE:
+            least = format_duration(keep.min_age) if keep and keep.min_age else "?"
+            last = task.completed_at or task.started_at or task.created_at
+            return f"kept: {'no date' if last is None else _age(last, now)}, the least age is {least}"
+        case Verdict.SELECTED:
+            parts = [result.actual for result in results if result.holds and not _negated(result)]
+            return "; ".join(dict.fromkeys(parts)) or "every task matches"
+        case Verdict.NOT_MATCHED:
+            failing = [r for r in results if r.holds is not (not _negated(r))]
+            return "; ".join(dict.fromkeys(f"{r.actual}, needs: {_wanted(r)}" for r in failing))
+
+
+def _negated(result: ClauseResult) -> bool:
+    return result.path.split(".").count("not") % 2 == 1
+
+
+def _wanted(result: ClauseResult) -> str:
+    return f"not {result.required}" if _negated(result) else result.required
+
+
+def _actual(column: str, task: TaskRow, now: Instant) -> str:
+    value = getattr(task, column)
+    label = {"by_user": "user", "db_name": "database"}.get(column, column.removesuffix("_at"))
+    if column == "directory_exists":
+        return "directory is present" if value else "directory is missing"
+    if column.endswith("_at"):
+        return f"never {label}" if value is None else f"{label} {_age(value, now)}"
+    return f"no {label}" if value is None else f"{label} {value}"
+
+
+def _age(stamp: datetime, now: Instant) -> str:
+    seconds = int((now.local - stamp).total_seconds())
+    if seconds < 0:
+        return f"in the future ({stamp:%Y-%m-%d %H:%M:%S})"
+    days, rest = divmod(seconds, 86400)
+    if days:
+        return f"{days}d ago"
+    return f"{format_duration(timedelta(seconds=rest - rest % 60))} ago" if rest >= 60 else f"{rest}s ago"

@@ -1,0 +1,94 @@
+"""What a sweep did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from daemon.catalog.sweeps import SweepRecord
+from daemon.deletion.models import Outcome
+from daemon.sweep.plan import Plan
+
+
+class SweepOutcome(StrEnum):
+    """How a sweep ended."""
+
+    SUCCESS = "success"  # everything selected is gone, or has dropped out for a reason
+    OBSERVED = "observed"  # the policy only observes: nothing was deleted
+    PARTIAL = "partial"  # some could not be deleted
+    FAILED = "failed"  # none could be deleted, or root or catalog were lost on the way
+    BLOCKED = "blocked"  # more selected than the policy's limits allow: nothing was deleted
+    STOPPED = "stopped"  # the daemon was asked to stop in between
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A selected task that was not deleted, and why."""
+
+    task_id: str
+    code: str
+    reason: str
+
+
+@dataclass(slots=True)
+class SweepReport:
+    """One sweep, filled while it runs. ``dropped``: changed since the plan, so rightly left alone."""
+
+    sweep_id: str
+    trigger: str
+    plan: Plan
+    started_at: datetime
+    outcome: SweepOutcome = SweepOutcome.SUCCESS
+    finished_at: datetime | None = None
+    truncated_to: int | None = None
+    deleted: list[Outcome] = field(default_factory=list)
+    failed: list[Missed] = field(default_factory=list)
+    dropped: list[Missed] = field(default_factory=list)
+    not_attempted: int = 0
+    error: str | None = None
+
+    @property
+    def policy(self) -> str:
+        return self.plan.policy.name
+
+    @property
+    def selected(self) -> int:
+        return len(self.plan.goes)
+
+    @property
+    def succeeded(self) -> bool:
+        return self.outcome in (SweepOutcome.SUCCESS, SweepOutcome.OBSERVED)
+
+    @property
+    def files(self) -> int:
+        return sum(outcome.census.files for outcome in self.deleted)
+
+    @property
+    def size_bytes(self) -> int:
+        """Apparent bytes of what was deleted."""
+        return sum(outcome.census.size_bytes for outcome in self.deleted)
+
+    @property
+    def freed_bytes(self) -> int:
+        """Allocated bytes given back."""
+        return sum(outcome.census.freed_bytes for outcome in self.deleted)
+
+    def record(self, finished_at: datetime) -> SweepRecord:
+        """As the catalog keeps it."""
+        return SweepRecord(
+            sweep_id=self.sweep_id,
+            policy=self.policy,
+            trigger=self.trigger,
+            mode=self.plan.policy.mode,
+            outcome=self.outcome,
+            started_at=self.started_at,
+            finished_at=finished_at,
+            considered=self.plan.considered,
+            selected=self.selected,
+            deleted=len(self.deleted),
+            failed=len(self.failed),
+            dropped=len(self.dropped),
+            size_bytes=self.size_bytes,
+            error=self.error,
+        )

@@ -1,0 +1,86 @@
+"""Durations."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.policy.values import format_duration, parse_duration
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90s", 90),
+        ("45m", 2700),
+        ("12h", 43_200),
+        ("30d", 2_592_000),
+        ("2w", 1_209_600),
+        ("1d12h", 129_600),
+        ("1w1d1h1m1s", 694_861),
+        ("36500d", 3_153_600_000),
+    ],
+)
+def test_a_duration_is_a_number_with_a_unit(text: str, seconds: int) -> None:
+    assert parse_duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("30", "needs a unit"),
+        ("-30", "needs a unit"),
+        ("1.5", "needs a unit"),
+        ("-30d", "negative"),
+        ("0d", "zero"),
+        ("0d0h", "zero"),
+        ("36501d", "longer than 36500d"),
+        ("999999999999w", "longer than 36500d"),
+        ("9999999999999w", "not a duration"),
+        ("", "not a duration"),
+        ("d", "not a duration"),
+        ("1.5h", "not a duration"),
+        ("30 d", "not a duration"),
+        ("30D", "not a duration"),
+        ("1y", "not a duration"),
+        ("12h1d", "not a duration"),
+        ("1d1d", "not a duration"),
+        ("30d\n", "not a duration"),
+        ("٣d", "not a duration"),
+    ],
+)
+def test_anything_else_is_refused_with_the_reason(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("duration", "text"),
+    [
+        (timedelta(days=14), "14d"),
+        (timedelta(days=1, hours=12), "1d12h"),
+        (timedelta(seconds=3_661), "1h1m1s"),
+        (timedelta(), "0s"),
+        (timedelta(milliseconds=500), "0s"),
+        (timedelta(hours=-1), "-1h"),
+    ],
+)
+def test_a_duration_is_written_in_its_largest_units(duration: timedelta, text: str) -> None:
+    assert format_duration(duration) == text
+
+
+@given(st.integers(1, 36_500 * 86_400))
+def test_what_is_written_is_read_again(seconds: int) -> None:
+    assert parse_duration(format_duration(timedelta(seconds=seconds))) == timedelta(seconds=seconds)
+
+
+@given(st.text(alphabet="0123456789wdhms.- ", max_size=12))
+def test_arbitrary_text_is_a_positive_duration_or_refused(text: str) -> None:
+    try:
+        duration = parse_duration(text)
+    except ValueError:
+        return
+    assert duration > timedelta()
