@@ -37,7 +37,9 @@ class SweepdError(Exception):
 
     code: ErrorCode = ErrorCode.DELETION_FAILED
 
-    def __init__(self, message: str, *, code: ErrorCode | None = None, details: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self, message: str, *, code: ErrorCode | None = None, details: Mapping[str, object] | None = None
+    ) -> None:
         super().__init__(message)
         if code is not None:
             self.code = code

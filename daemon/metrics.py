@@ -21,7 +21,10 @@ class Metrics:
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
         self._deletions = Counter(
-            "sweepd_deletions", "Deletions asked for, by trigger and outcome.", ["trigger", "outcome"], registry=registry
+            "sweepd_deletions",
+            "Deletions asked for, by trigger and outcome.",
+            ["trigger", "outcome"],
+            registry=registry,
         )
         self._files = Counter("sweepd_deleted_files", "Files removed for good.", ["trigger"], registry=registry)
         self._bytes = Counter(
@@ -34,7 +37,9 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
-        self._sweeps = Counter("sweepd_sweeps", "Sweeps, by policy and outcome.", ["policy", "outcome"], registry=registry)
+        self._sweeps = Counter(
+            "sweepd_sweeps", "Sweeps, by policy and outcome.", ["policy", "outcome"], registry=registry
+        )
         self._sweep_duration = Histogram(
             "sweepd_sweep_duration_seconds", "Time of one sweep.", ["policy"], buckets=_SECONDS, registry=registry
         )
@@ -45,7 +50,10 @@ class Metrics:
             "sweepd_policy_last_run_timestamp_seconds", "When the policy last ran.", ["policy"], registry=registry
         )
         self._last_success = Gauge(
-            "sweepd_policy_last_success_timestamp_seconds", "When the policy last succeeded.", ["policy"], registry=registry
+            "sweepd_policy_last_success_timestamp_seconds",
+            "When the policy last succeeded.",
+            ["policy"],
+            registry=registry,
         )
         self._ready = Gauge("sweepd_ready", "1 if the daemon does its work, 0 if not.", registry=registry)
         self._recovered = Counter(
@@ -66,7 +74,9 @@ class Metrics:
         self._files.labels(trigger).inc(files)
         self._bytes.labels(trigger).inc(freed_bytes)
 
-    def sweep(self, policy: str, outcome: str, seconds: float, selected: int, ended: datetime, *, success: bool) -> None:
+    def sweep(
+        self, policy: str, outcome: str, seconds: float, selected: int, ended: datetime, *, success: bool
+    ) -> None:
         """One sweep came to its end."""
         self._sweeps.labels(policy, outcome).inc()
         self._sweep_duration.labels(policy).observe(seconds)

@@ -11,6 +11,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
+from tzlocal import get_localzone
 
 from daemon import clock, log
 from daemon.policy.models import Mode, Policy, PolicySet, Schedule
@@ -42,7 +43,7 @@ class WallClockCron(BaseTrigger):  # type: ignore[misc]  # APScheduler has no ty
         fields = schedule.cron_fields
         if fields is None:
             raise ValueError("a schedule without a cron expression")
-        self._zone = ZoneInfo(schedule.timezone or "UTC")
+        self._zone = ZoneInfo(schedule.timezone) if schedule.timezone else get_localzone()
         self._jitter = int(schedule.jitter.total_seconds()) if schedule.jitter else None
         self._cron = CronTrigger(
             minute=fields.minute,

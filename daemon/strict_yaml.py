@@ -78,7 +78,7 @@ class Document:
 
     def problem(self, location: Location, message: str, *, key: bool = False) -> Problem:
         """A problem at that place."""
-        return Problem(self.file, *self.position(location, key=key), message)
+        return Problem(self.file, *self.position(location, key=key), _line(message))
 
     def flaw(self, location: Location, message: str) -> Document:
         """The same document with one more problem there, about which `validate` then says nothing further."""
@@ -140,14 +140,14 @@ def validate(document: Document, model: type[Model], *, context: Mapping[str, An
 
 
 def suggestion(word: str, known: Collection[str]) -> str:
-    """``": did you mean `this`?"`` or nothing."""
+    """``": did you mean `this`?"`` or, if nothing is close, ``";"``; what is known comes after it."""
     close = difflib.get_close_matches(word, sorted(known), 1, 0.7)
     return f": did you mean `{close[0]}`?" if close else ";"
 
 
 def kind(value: object) -> str:
     """What a YAML value is, in words."""
-    names = {bool: "true or false", int: "a number", float: "a decimal number", str: "a string", list: "a list"}
+    names = {bool: "a boolean", int: "a number", float: "a decimal number", str: "a string", list: "a list"}
     return "nothing" if value is None else names.get(type(value), "a mapping")
 
 
@@ -264,7 +264,7 @@ class _Builder:
         return text
 
     def add(self, event: yaml.Event | None, message: str) -> None:
-        self.problems.append(Problem(self.file, *(_start(event) if event else (1, 1)), message))
+        self.problems.append(Problem(self.file, *(_start(event) if event else (1, 1)), _line(message)))
 
     def flaw(self, event: yaml.Event, location: Location, message: str) -> object:
         self.add(event, message)
@@ -274,6 +274,11 @@ class _Builder:
     def stop(self, event: yaml.Event | None, message: str) -> _Stop:
         self.add(event, message)
         return _Stop()
+
+
+def _line(message: str) -> str:
+    """One line, whatever a key that is part of it holds: it goes to a terminal and a log."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in message)
 
 
 def _start(event: yaml.Event) -> Position:

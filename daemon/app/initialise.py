@@ -32,7 +32,7 @@ def initialise(config: Config, *, replace_root: bool = False) -> list[str]:
         marked = root.read_identity(path)
         if known is not None and marked is None and not replace_root:
             raise StartupRefused(
-                f"{path} is not marked, but this catalog already belongs to a storage root ({known}): is the file system "
+                f"{path} is not marked, but this catalog belongs to a storage root ({known}): is the file system "
                 "mounted? if that root is gone for good, run: sweepd init --replace-root"
             )
         root_id = root.mark(path)

@@ -97,7 +97,7 @@ class Supervisor:
         with ExitStack() as stack:
             if not stack.enter_context(exclusive(services.root, "daemon")):
                 raise StartupRefused(
-                    f"another sweepd already serves the storage root {services.root.path}; stop it first, or use its API"
+                    f"another sweepd serves the storage root {services.root.path} already; stop it, or use its API"
                 )
             services.recovery.run()
             self._held = stack.pop_all()

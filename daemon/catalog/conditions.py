@@ -98,7 +98,9 @@ class ConditionCompiler:
             yield self._glob(f"{path}.task_id", "task_id", columns.task_id, condition.task_id)
         if condition.task_name is not None:
             if not self._tables.has_task_name:
-                raise CatalogNotReady(f"{path}.task_name: this installation's tasks have no task_name; use task_id instead")
+                raise CatalogNotReady(
+                    f"{path}.task_name: this installation's tasks have no task_name; use task_id instead"
+                )
             yield self._glob(f"{path}.task_name", "task_name", self._tables.task_name, condition.task_name)
         if condition.directory is not None:
             present = self._tables.has_directory

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -36,7 +36,9 @@ class Database:
         if self.is_sqlite:
             # mode=rw: only ``sweepd init`` creates the file; a wrong path must not look like an empty catalog
             self._engine = sa.create_engine(
-                self.url.set(database=f"file:{quote(self.url.database or '')}").update_query_dict({"mode": "rw", "uri": "true"}),
+                self.url.set(database=f"file:{quote(self.url.database or '')}").update_query_dict(
+                    {"mode": "rw", "uri": "true"}
+                ),
                 connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000},
                 pool_size=pool_size,
                 hide_parameters=True,
@@ -113,7 +115,9 @@ class Database:
         state = getattr(error.orig, "pgcode", None)
         first_line = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
         if state in _UNDEFINED or "no such table" in first_line or "no such column" in first_line:
-            return CatalogNotReady(f"the database {self.name} lacks something sweepd needs ({first_line}); run: sweepd init")
+            return CatalogNotReady(
+                f"the database {self.name} lacks something sweepd needs ({first_line}); run: sweepd init"
+            )
         if "unable to open database file" in first_line:
             return CatalogNotReady(f"there is no database at {self.name}; run: sweepd init")
         if state in _LOCKED:
@@ -126,10 +130,8 @@ class Database:
 
 
 def _roll_back(transaction: sa.RootTransaction) -> None:
-    try:
+    with suppress(exc.DBAPIError):  # the connection is gone, and with it the transaction
         transaction.rollback()
-    except exc.DBAPIError:
-        pass  # the connection is gone, and with it the transaction
 
 
 def _with_driver(url: str) -> sa.URL:

@@ -67,7 +67,9 @@ class Selection:
         self._tables = tables
         self._timeline = timeline
         self._match: Compiled = compiler.compile(policy.match, "match")
-        self._protects = [(item.name, compiler.compile(item.match, f"protect.{item.name}")) for item in policies.protect]
+        self._protects = [
+            (item.name, compiler.compile(item.match, f"protect.{item.name}")) for item in policies.protect
+        ]
         self._running = tables.running(running_statuses)
 
     @property
@@ -89,7 +91,7 @@ class Selection:
         row = connection.execute(self._verdicts(base)).one_or_none()
         return None if row is None else self._judged(row)
 
-    def _population(self, tables: PipelineTables, tasks: sa.FromClause) -> Expression:
+    def _population(self, tasks: sa.FromClause) -> Expression:
         # Records alone may go only after their directory has gone: they are all that says whose it was.
         has_directory = sa.func.coalesce(tasks.c.directory_exists, sa.true())
         return sa.not_(has_directory) if self.policy.action.delete == "records" else has_directory
@@ -110,7 +112,7 @@ class Selection:
             columns.append(sa.func.coalesce(compiled.expression, sa.true()).label(f"protect_{index}"))
         for index, clause in enumerate(self.clauses):
             columns.append(clause.expression.label(f"clause_{index}"))
-        return sa.select(*columns).where(self._population(self._tables, tasks), *only).subquery("judged")
+        return sa.select(*columns).where(self._population(tasks), *only).subquery("judged")
 
     def _ranking_date(self, tasks: sa.FromClause) -> sa.ColumnElement[Any]:
         c = tasks.c
@@ -138,7 +140,7 @@ class Selection:
         some = (
             sa.select(sa.literal(1).label("one"))
             .select_from(other)
-            .where(self._population(self._tables, other), newer, *same_group)
+            .where(self._population(other), newer, *same_group)
             .correlate(tasks)
             .limit(self.policy.keep.last)
             .subquery()
@@ -167,4 +169,10 @@ class Selection:
         if verdict is Verdict.PROTECTED:
             protected_by = next(name for i, (name, _) in enumerate(self._protects) if values[f"protect_{i}"])
         clauses = tuple(values[f"clause_{index}"] for index in range(len(self.clauses)))
-        return Judged(rows.from_row(row), verdict, protected_by, values["rank"], tuple(None if v is None else bool(v) for v in clauses))
+        return Judged(
+            rows.from_row(row),
+            verdict,
+            protected_by,
+            values["rank"],
+            tuple(None if v is None else bool(v) for v in clauses),
+        )

@@ -49,7 +49,9 @@ def check_schema(connection: Connection) -> None:
     head = ScriptDirectory.from_config(_alembic()).get_current_head()
     found = _revision(connection)
     if found != head:
-        raise CatalogNotReady(f"sweepd's tables have schema {found or 'none'}, this version needs {head}; run: sweepd init")
+        raise CatalogNotReady(
+            f"sweepd's tables have schema {found or 'none'}, this version needs {head}; run: sweepd init"
+        )
 
 
 def adopt_pipeline(database: Database) -> list[str]:
@@ -63,7 +65,9 @@ def adopt_pipeline(database: Database) -> list[str]:
         exists = sa.inspect(connection).has_table(TASKS)
     if not exists:
         if not database.is_sqlite:
-            raise CatalogNotReady(f"{database.name} has no table {TASKS}; check catalog.url: it has to be the pipeline's database")
+            raise CatalogNotReady(
+                f"{database.name} has no table {TASKS}; check catalog.url: it has to be the pipeline's database"
+            )
         _create_pipeline(database)
         return []
     for attempt in range(1, _ALTER_TRIES + 1):
@@ -74,7 +78,9 @@ def adopt_pipeline(database: Database) -> list[str]:
                 raise
         if attempt < _ALTER_TRIES:
             time.sleep(_ALTER_PAUSE_S)
-    raise CatalogUnavailable(f"{TASKS} stayed locked for {_ALTER_TRIES} tries; find the long transaction, then run: sweepd init")
+    raise CatalogUnavailable(
+        f"{TASKS} stayed locked for {_ALTER_TRIES} tries; find the long transaction, then run: sweepd init"
+    )
 
 
 def register_root(database: Database, root_id: str, path: str, *, replace: bool) -> bool:
@@ -86,7 +92,7 @@ def register_root(database: Database, root_id: str, path: str, *, replace: bool)
         if known is not None:
             if not replace:
                 raise StartupRefused(
-                    f"this catalog belongs to storage root {known}, but {path} is {root_id}; if the old root is gone for good, "
+                    f"this catalog belongs to storage root {known}, but {path} is {root_id}; if the old is gone for good, "
                     "run: sweepd init --replace-root"
                 )
             connection.execute(roots.delete())
@@ -132,5 +138,3 @@ def _alembic() -> Config:
     config.set_main_option("script_location", "daemon.catalog:migrations")
     config.set_main_option("path_separator", "os")
     return config
-
-

@@ -23,7 +23,9 @@ class LockedTask:
     running: bool
 
 
-def lock(connection: Connection, tables: PipelineTables, task_id: str, running_statuses: tuple[str, ...]) -> LockedTask | None:
+def lock(
+    connection: Connection, tables: PipelineTables, task_id: str, running_statuses: tuple[str, ...]
+) -> LockedTask | None:
     """Lock the task's row until the transaction ends, and read it; None if there is none.
 
     Raises through the connection: TaskRefused (TASK_BUSY) when the lock is not to be had in time.
@@ -42,7 +44,9 @@ def mark_directory_gone(connection: Connection, tables: PipelineTables, task_id:
     """Set ``directory_exists`` false and ``updated_at`` to now, in whole seconds; returns that wall time."""
     stamp = now.local.replace(microsecond=0)
     tasks = tables.tasks
-    connection.execute(tasks.update().where(tasks.c.task_id == task_id).values(directory_exists=False, updated_at=stamp))
+    connection.execute(
+        tasks.update().where(tasks.c.task_id == task_id).values(directory_exists=False, updated_at=stamp)
+    )
     return stamp
 
 

@@ -172,5 +172,3 @@ def _services(context: typer.Context, *, quiet: bool = True) -> Iterator[Service
 
     with build(_configure(context, quiet=quiet)) as services:
         yield services
-
-

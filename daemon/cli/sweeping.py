@@ -45,7 +45,7 @@ def show_report(report: SweepReport) -> None:
     if report.error:
         say(report.error)
     if report.outcome is SweepOutcome.OBSERVED:
-        say(f"would delete {report.selected} of {report.plan.considered} tasks; mode observe deletes nothing (see: plan)")
+        say(f"would delete {report.selected} of {report.plan.considered} tasks; mode observe deletes nothing")
         return
     say(
         f"deleted {len(report.deleted)} of {report.selected} selected tasks: {report.files} files, "
@@ -55,7 +55,9 @@ def show_report(report: SweepReport) -> None:
         say(f"limits.max_tasks took the first {report.truncated_to}; the rest waits for the next sweep")
     if report.not_attempted and report.truncated_to is None:
         say(f"{report.not_attempted} were not attempted")
-    stays = ", ".join(f"{count} {verdict.replace('_', ' ')}" for verdict, count in report.plan.stay_counts.most_common())
+    stays = ", ".join(
+        f"{count} {verdict.replace('_', ' ')}" for verdict, count in report.plan.stay_counts.most_common()
+    )
     if stays:
         say(f"stayed: {stays}")
     missed = [(m.task_id, m.code, m.reason) for m in (*report.failed, *report.dropped)]

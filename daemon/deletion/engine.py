@@ -59,7 +59,9 @@ class Engine:
                 doing = "removing the files, already out of the way in the trash,"
                 counts = purge(claim.entry, claim.manifest, self._catalog, self._metrics)
             except MovedSomethingElse:
-                message = f"{request.task_id} was swapped for something else while it was being deleted; it was put back"
+                message = (
+                    f"{request.task_id} was swapped for something else while it was being deleted; it was put back"
+                )
                 raise TaskRefused(message, code=ErrorCode.UNSAFE_DIRECTORY) from None
             except OSError as error:
                 raise faults.explain(error, request.task_id, doing) from error
@@ -76,7 +78,10 @@ class Engine:
         self, request: Request, started: float, *, outcome: Outcome | None = None, error: SweepdError | None = None
     ) -> None:
         seconds = clock.monotonic() - started
-        refused = isinstance(error, TaskRefused) and error.code not in (ErrorCode.DELETION_FAILED, ErrorCode.PERMISSION_DENIED)
+        refused = isinstance(error, TaskRefused) and error.code not in (
+            ErrorCode.DELETION_FAILED,
+            ErrorCode.PERMISSION_DENIED,
+        )
         result = "success" if outcome else "refused" if refused else "failed"
         self._metrics.deletion(request.trigger, result, seconds)
         write = _log.info if outcome else _log.warning if refused else _log.error

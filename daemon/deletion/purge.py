@@ -31,7 +31,9 @@ def purge(entry: TrashEntry, manifest: Manifest, catalog: Catalog, metrics: Metr
             numbers = ledger.Counts(counts.files, counts.directories, counts.size_bytes, counts.freed_bytes)
             first = ledger.finish(session.connection, manifest.deletion_id, numbers)
     except SweepdError as error:
-        _log.warning("journal_write_deferred", deletion_id=manifest.deletion_id, task_id=manifest.task_id, reason=str(error))
+        _log.warning(
+            "journal_write_deferred", deletion_id=manifest.deletion_id, task_id=manifest.task_id, reason=str(error)
+        )
         return counts
     if first:
         metrics.purged(manifest.trigger, counts.files, counts.freed_bytes)
@@ -44,4 +46,6 @@ def _note(catalog: Catalog, manifest: Manifest, reason: str) -> None:
         with catalog.write() as session:
             ledger.note_error(session.connection, manifest.deletion_id, reason)
     except SweepdError as error:
-        _log.warning("journal_write_deferred", deletion_id=manifest.deletion_id, task_id=manifest.task_id, reason=str(error))
+        _log.warning(
+            "journal_write_deferred", deletion_id=manifest.deletion_id, task_id=manifest.task_id, reason=str(error)
+        )

@@ -148,7 +148,7 @@ class Recovery:
                     "recovery_conflict",
                     deletion_id=manifest.deletion_id,
                     task_ids=[manifest.task_id],
-                    reason="the deletion was undone, but its name in the storage root is taken; both are kept, one must be moved",
+                    reason="the deletion was undone, but its name in the storage root is taken: both are kept",
                 )
                 return Result.CONFLICT
         entry.discard()

@@ -37,7 +37,7 @@ class Workspace:
 
 
 def create(folder: Path, port: int) -> Workspace:
-    """Make the sample in ``folder``, in the place of an earlier one. Raises StartupRefused if something else is there."""
+    """Make the sample in ``folder``, replacing an earlier one. Raises StartupRefused if something else is there."""
     if folder.exists() and any(folder.iterdir()) and not (folder / "config.yaml").is_file():
         raise StartupRefused(f"{folder} is not empty and holds no earlier demo; give another --folder")
     folder.mkdir(parents=True, exist_ok=True)
@@ -47,18 +47,22 @@ def create(folder: Path, port: int) -> Workspace:
     (folder / "config.yaml").write_text(
         template.joinpath("config.yaml").read_text(encoding="utf-8").replace("8084", str(port)), encoding="utf-8"
     )
-    (folder / "policies" / "demo.yaml").write_text(template.joinpath("policy.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    (folder / "policies" / "demo.yaml").write_text(
+        template.joinpath("policy.yaml").read_text(encoding="utf-8"), encoding="utf-8"
+    )
     config = load_config(folder / "config.yaml")
     initialise(config)
 
-    chance = random.Random(_SEED)
+    chance = random.Random(_SEED)  # noqa: S311  # a sample, not a secret
     rows, steps = list(_tasks(chance, clock.now().replace(tzinfo=None, microsecond=0))), []
     count = size = 0
     for row in rows:
         added = _fill(chance, config.storage.root / row["task_id"])
         count, size = count + added[0], size + added[1]
     for row in rows[:2]:
-        steps.append({"task_id": row["task_id"], "execution_id": "e1", "step_name": "qa_generation", "step_status": "running"})
+        steps.append(
+            {"task_id": row["task_id"], "execution_id": "e1", "step_name": "qa_generation", "step_status": "running"}
+        )
     for number in range(ORPHANS):
         added = _fill(chance, config.storage.root / f"manual_20250101_{number:06}")
         count, size = count + added[0], size + added[1]

@@ -21,14 +21,18 @@ def explain(error: OSError, task_id: str, doing: str) -> SweepdError:
     what = f"{doing} failed at {path}: {error.strerror or error} ({reason})"
     details: dict[str, object] = {"task_id": task_id, "path": path, "errno": reason}
     if error.errno in _ROOT_FAULTS:
-        return RootUnavailable(f"{what}; the storage root needs attention before anything else is deleted", details=details)
+        return RootUnavailable(
+            f"{what}; the storage root needs attention before anything else is deleted", details=details
+        )
     if error.errno in _PERMISSION:
         remedy = "give the daemon's user write permission there, or clear the immutable flag (lsattr, chattr -i)"
         return TaskRefused(f"{what}; {remedy}", code=ErrorCode.PERMISSION_DENIED, details=details)
     if error.errno == errno.EXDEV:
         remedy = "unmount it first: what is mounted inside a task directory is not the task's"
         return TaskRefused(f"{what}; a mount lies there; {remedy}", code=ErrorCode.UNSAFE_DIRECTORY, details=details)
-    return TaskRefused(f"{what}; it is tried again at the next start or sweep", code=ErrorCode.DELETION_FAILED, details=details)
+    return TaskRefused(
+        f"{what}; it is tried again at the next start or sweep", code=ErrorCode.DELETION_FAILED, details=details
+    )
 
 
 def printable(path: str) -> str:

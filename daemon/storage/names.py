@@ -24,7 +24,7 @@ def check_task_id(value: str) -> str:
     if not is_task_id(value):
         shown = ascii(value)[:80]
         raise TaskRefused(
-            f"{shown} is not a task id; one has 1 to 128 letters, digits, '.', '_' or '-' and starts with a letter or digit",
+            f"{shown} is not a task id: 1 to 128 letters, digits, '.', '_' or '-', the first a letter or digit",
             code=ErrorCode.INVALID_TASK_ID,
         )
     return value

@@ -63,7 +63,9 @@ class OpenRoot:
             return None
         except OSError as error:
             if error.errno in (errno.EXDEV, errno.ELOOP, errno.ENOTDIR):
-                raise _unsafe(task_id, f"{task_id} in the storage root is a mount point or a link; it is left alone") from None
+                raise _unsafe(
+                    task_id, f"{task_id} in the storage root is a mount point or a link; it is left alone"
+                ) from None
             raise
         try:
             opened = os.fstat(fd)
@@ -98,7 +100,7 @@ class StorageRoot:
 
     @contextmanager
     def open(self) -> Iterator[OpenRoot]:
-        """Open the root and prove its identity. Raises RootUnavailable, saying what to do, and as ``expected_id`` does."""
+        """Open the root and prove its identity. Raises RootUnavailable, and whatever ``expected_id`` raises."""
         expected = self._expected_id()
         fd = _open(self.path)
         try:
@@ -142,7 +144,9 @@ def mark(path: Path) -> str:
             state_fd = _open_state(fd, path)
             try:
                 root_id = str(uuid.uuid4())
-                durable.write_json(state_fd, _MARKER, {"id": root_id, "marked_at": clock.now().isoformat(), "version": 1})
+                durable.write_json(
+                    state_fd, _MARKER, {"id": root_id, "marked_at": clock.now().isoformat(), "version": 1}
+                )
                 os.fsync(fd)
             finally:
                 os.close(state_fd)
@@ -158,7 +162,7 @@ def _open(path: Path) -> int:
         return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise RootUnavailable(
-            f"cannot open the storage root {path}: {error.strerror}; check that it exists, is a directory and is mounted"
+            f"cannot open the storage root {path}: {error.strerror}; it has to be a directory, and mounted"
         ) from error
 
 
@@ -167,10 +171,12 @@ def _open_state(root_fd: int, path: Path) -> int:
         return open_directory(root_fd, STATE_DIRECTORY)
     except FileNotFoundError:
         raise RootUnavailable(
-            f"{path} is not marked as a storage root: it is not mounted, or new; if it is the right folder, run: sweepd init"
+            f"{path} is not marked as a storage root: not mounted, or new; if it is the right folder, run: sweepd init"
         ) from None
     except OSError as error:
-        raise RootUnavailable(f"cannot use {path}/{STATE_DIRECTORY}: {error.strerror}; it has to be a plain directory") from error
+        raise RootUnavailable(
+            f"cannot use {path}/{STATE_DIRECTORY}: {error.strerror}; it has to be a plain directory"
+        ) from error
 
 
 def _identity(root_fd: int, path: Path) -> str | None:
@@ -194,7 +200,9 @@ def _read_marker(state_fd: int, path: Path) -> str:
     try:
         marker = durable.read_json(state_fd, _MARKER)
     except (OSError, ValueError) as error:
-        raise RootUnavailable(f"the marker of the storage root {path} cannot be read ({error}); restore it from a backup") from error
+        raise RootUnavailable(
+            f"the marker of the storage root {path} cannot be read ({error}); restore it from a backup"
+        ) from error
     if marker is None:
         raise RootUnavailable(f"{path} is not marked as a storage root; if it is the right folder, run: sweepd init")
     root_id = marker.get("id")
@@ -205,5 +213,3 @@ def _read_marker(state_fd: int, path: Path) -> str:
 
 def _unsafe(task_id: str, message: str) -> TaskRefused:
     return TaskRefused(message, code=ErrorCode.UNSAFE_DIRECTORY, details={"task_id": task_id})
-
-

@@ -13,7 +13,9 @@ import platform
 from typing import Final
 
 _OPENAT2: Final = 437  # the same number on every architecture (Linux 5.6, include/uapi/asm-generic/unistd.h)
-_RENAMEAT2: Final = {"x86_64": 316, "aarch64": 276, "riscv64": 276, "ppc64le": 357, "s390x": 347}.get(platform.machine())
+_RENAMEAT2: Final = {"x86_64": 316, "aarch64": 276, "riscv64": 276, "ppc64le": 357, "s390x": 347}.get(
+    platform.machine()
+)
 
 _RESOLVE_NO_XDEV: Final = 0x01
 _RESOLVE_NO_MAGICLINKS: Final = 0x02

@@ -12,7 +12,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from daemon import clock
@@ -147,10 +147,8 @@ def _subdirectory(state_fd: int, name: str) -> Iterator[int]:
     try:
         fd = open_directory(state_fd, name)
     except FileNotFoundError:
-        try:
+        with suppress(FileExistsError):  # another process was first
             os.mkdir(name, 0o700, dir_fd=state_fd)
-        except FileExistsError:
-            pass  # another process was first
         os.fsync(state_fd)
         fd = open_directory(state_fd, name)
     try:

@@ -223,5 +223,7 @@ class Sweeper:
 
     def _failed(self, policy: Policy, why: str, started: float) -> None:
         seconds = clock.monotonic() - started
-        _log.error("sweep_finished", policy=policy.name, outcome=SweepOutcome.FAILED, reason=why, seconds=round(seconds, 3))
+        _log.error(
+            "sweep_finished", policy=policy.name, outcome=SweepOutcome.FAILED, reason=why, seconds=round(seconds, 3)
+        )
         self._metrics.sweep(policy.name, SweepOutcome.FAILED, seconds, 0, clock.now(), success=False)

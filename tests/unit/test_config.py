@@ -194,7 +194,7 @@ log: {level: "${env:S}"}
         ("server: {host: ''}", "1:16: `host`: must not be empty"),
         ("server: {port: 65536}", "1:16: `port`: has to be at most 65535"),
         ("server: {port: -1}", "1:16: `port`: has to be at least 0"),
-        ("server: {port: true}", "1:16: `port`: expected a whole number, got true or false"),
+        ("server: {port: true}", "1:16: `port`: expected a whole number, got a boolean"),
         ("server: {tokens: [short]}", "1:19: `tokens`: a token needs at least 16 characters: make one with"),
         (
             "server: {tokens: [a token with spaces in it]}",

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, SecretStr
 
@@ -61,7 +61,10 @@ def test_positions_are_those_of_keys_and_values_or_of_the_nearest_parent() -> No
 
 @pytest.mark.parametrize(
     "scalar",
-    "1:30 10:20:30 012 -07 NO No yes on OFF y N 0x1F 0b1 1_000 1_0.5 .inf -.INF .NaN 99999999999999999999 1e999".split(),
+    [
+        *("1:30", "10:20:30", "012", "-07", "0x1F", "0b1", "1_000", "1_0.5", "99999999999999999999", "1e999"),
+        *("NO", "No", "yes", "on", "OFF", "y", "N", ".inf", "-.INF", ".NaN"),
+    ],
 )
 def test_a_scalar_that_yaml_misreads_is_refused_unless_quoted(scalar: str) -> None:
     assert len(problems(f"a: {scalar}\n")) == 1
@@ -99,6 +102,12 @@ def test_all_problems_are_reported_at_once_and_in_order() -> None:
     ]
 
 
+def test_a_problem_is_one_line_whatever_the_key_holds() -> None:
+    assert problems('"a\\n\\e[31m": 1\n"a\\n\\e[31m": 2\n') == [
+        "2:1: duplicate key `a\\n\\x1b[31m`: it is already at line 1, column 1"
+    ]
+
+
 def test_an_escape_out_of_range_is_a_problem_where_it_is() -> None:
     assert problems('a: 1\nb: "\\UFFFFFFFF"\n') == ["2:7: not valid YAML: an escape or a number is out of range"]
 
@@ -115,6 +124,7 @@ def is_a_mapping_or_refused(text: str) -> bool:
         return len(error.problems) > 0
 
 
+@settings(deadline=None)  # a busy machine is not a failure
 @given(st.text())
 def test_arbitrary_text_raises_nothing_else(text: str) -> None:
     assert is_a_mapping_or_refused(text)
@@ -159,6 +169,7 @@ _PIECES += [
 ]
 
 
+@settings(deadline=None)  # a busy machine is not a failure
 @given(st.lists(st.sampled_from(_PIECES), max_size=40).map("".join))
 def test_arbitrary_yaml_raises_nothing_else(text: str) -> None:
     assert is_a_mapping_or_refused(text)
@@ -232,3 +243,11 @@ def test_a_representation_holds_no_values() -> None:
 
 def test_a_mistake_carries_its_place() -> None:
     assert Mistake("no", "a", 1).at == ("a", 1)
+
+
+def test_a_value_already_found_wrong_is_not_judged_again(tmp_path: Path) -> None:
+    path = tmp_path / "f.yaml"
+    path.write_text("name: *x\ninner: {count: 0x1F}\nwords: [NO, ~]\n")
+    with pytest.raises(DocumentError) as caught:
+        validate(read(path), Outer)
+    assert [problem.line for problem in caught.value.problems] == [1, 2, 3, 3]

@@ -5,5 +5,7 @@ from alembic import context
 from daemon.catalog.setup import VERSION_TABLE
 from daemon.catalog.tables import metadata
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, version_table=VERSION_TABLE)
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=metadata, version_table=VERSION_TABLE
+)
 context.run_migrations()

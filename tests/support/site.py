@@ -1,0 +1,89 @@
+"""A whole installation below the web: a storage root, a database, and the engine over both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from daemon.catalog import setup
+from daemon.catalog.catalog import Catalog
+from daemon.deletion.engine import Engine
+from daemon.deletion.models import Request, Trigger, What
+from daemon.deletion.recovery import Recovery
+from daemon.metrics import Metrics
+from daemon.storage.root import StorageRoot, mark
+from support.auditor import Before, remember
+from support.stores import Store
+from support.trees import fill
+
+RUNNING = ("in_progress", "running")
+
+
+def make_catalog(store: Store, *, timezone: str | None = None) -> Catalog:
+    return Catalog(store.url, timezone=timezone, running_statuses=RUNNING)
+
+
+class Site:
+    """``path`` is the storage root. Every process makes its own Site over the same root and database."""
+
+    def __init__(self, store: Store, path: Path, *, url: str | None = None) -> None:
+        self.store = store
+        self.path = path
+        self.catalog = Catalog(url or store.url, timezone=None, running_statuses=RUNNING)
+        self.root = StorageRoot(path, self.catalog.root_id)
+        self.metrics = Metrics()
+        self.engine = Engine(self.root, self.catalog, self.metrics)
+
+    def init(self) -> None:
+        """Mark the root and tie the database to it."""
+        setup.register_root(self.catalog.database, mark(self.path), str(self.path), replace=False)
+
+    @property
+    def recovery(self) -> Recovery:
+        """As a daemon that has just started has it."""
+        return Recovery(self.root, self.catalog, self.metrics)
+
+    def close(self) -> None:
+        self.catalog.close()
+
+    def task(self, task_id: str, *, files: int = 3, steps: int = 2, **columns: object) -> Before:
+        """A task with its row, its steps and its directory."""
+        self.store.add_task(task_id, **{"status": "completed", **columns})
+        for _ in range(steps):
+            self.store.add_step(task_id)
+        return self.directory(task_id, files=files)
+
+    def directory(self, task_id: str, *, files: int = 3) -> Before:
+        """A task directory alone."""
+        fill(self.path / task_id, files)
+        return self.before(task_id)
+
+    def before(self, task_id: str) -> Before:
+        return remember(self.store, self.path, task_id)
+
+    @property
+    def trash(self) -> Path:
+        return self.path / ".sweepd" / "trash"
+
+    def entries(self) -> list[Path]:
+        return sorted(self.trash.iterdir()) if self.trash.exists() else []
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+def request(task_id: str, what: What = What.DIRECTORY, **options: Any) -> Request:
+    return Request(task_id=task_id, what=what, trigger=Trigger.API, initiator="api:127.0.0.1", **options)
+
+
+@contextmanager
+def opened(store: Store, path: Path, *, url: str | None = None) -> Iterator[Site]:
+    site = Site(store, path, url=url)
+    try:
+        yield site
+    finally:
+        site.close()
+
+
