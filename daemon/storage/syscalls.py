@@ -38,6 +38,10 @@ _HOW_REF = ctypes.byref(_HOW)
 _HOW_SIZE = ctypes.c_size_t(ctypes.sizeof(_HOW))
 _OPENAT2_ARG = ctypes.c_long(_OPENAT2)
 _has_openat2 = True
+# A rename elsewhere can race the resolution (openat2(2)); EXDEV then says that the directory was moved away meanwhile.
+# A mount point says EXDEV as well, but every time.
+_RACED: Final = {errno.EINTR, errno.EAGAIN, errno.EXDEV}
+_ATTEMPTS: Final = 16
 
 
 def open_directory(parent_fd: int, name: str) -> int:
@@ -47,17 +51,21 @@ def open_directory(parent_fd: int, name: str) -> int:
     directory, EXDEV when it is a mount point (a bind mount of the same file system included).
     """
     global _has_openat2
-    if _has_openat2:
+    attempts = _ATTEMPTS
+    while _has_openat2:
         fd = _libc.syscall(_OPENAT2_ARG, ctypes.c_int(parent_fd), os.fsencode(name), _HOW_REF, _HOW_SIZE)
         if fd >= 0:
             return int(fd)
         code = ctypes.get_errno()
-        if code == errno.EINTR or code == errno.EAGAIN:  # a rename elsewhere raced the resolution; see openat2(2)
-            return open_directory(parent_fd, name)
-        if code not in (errno.ENOSYS, errno.EPERM):
-            raise OSError(code, os.strerror(code), name)
+        attempts -= 1
+        if code in _RACED and attempts:
+            continue
         if code == errno.ENOSYS:
             _has_openat2 = False
+        elif code == errno.EPERM:  # filtered away, in this thread at least
+            break
+        else:
+            raise OSError(code, os.strerror(code), name)
     return _open_directory_portably(parent_fd, name)
 
 

@@ -18,6 +18,8 @@ STREAMING_LEVELS = 16
 HELD_DEEP_LEVELS = 16
 # A writer may still be adding files while its directory is removed: how often one directory is gone through again.
 MAX_RESCANS = 64
+# A directory became something else since it was listed; the re-scan of the one above sees what it is now.
+_REPLACED = {errno.ENOTDIR, errno.ELOOP}
 
 Scan = Callable[[int], Generator[str, None, None]]
 """Handles every non-directory of the directory behind a descriptor and yields the names of its subdirectories."""
@@ -37,9 +39,9 @@ class _Frame:
             self.identity = (status.st_dev, status.st_ino)
             listing = scan(fd)
             self.subdirectories: Iterator[str] = listing if streaming else iter(list(listing))
-        except BaseException:
+        except BaseException as error:
             os.close(fd)
-            raise
+            raise _inside(name, error) if isinstance(error, OSError) else error
 
     def close(self) -> None:
         if isinstance(self.subdirectories, Generator):
@@ -63,22 +65,27 @@ def traverse(parent_fd: int, name: str, scan: Scan, leave: Leave | None = None) 
         stack.append(_enter(parent_fd, name, scan, depth=0))
         while stack:
             frame = stack[-1]
-            child = next(frame.subdirectories, None)
-            if child is not None:
-                _descend(stack, child, scan)
-                continue
+            try:
+                child = next(frame.subdirectories, None)
+                if child is not None:
+                    _descend(stack, child, scan)
+                    continue
+            except OSError as error:
+                raise _inside(frame.name, error) from error.__cause__
             above_fd = parent_fd if len(stack) == 1 else _revive(stack[-2], frame)
             if leave is not None:
                 try:
                     leave(above_fd, frame.name)
                 except OSError as error:
-                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or frame.rescans >= MAX_RESCANS:
+                    if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and frame.rescans < MAX_RESCANS:
+                        if _rescan(stack, above_fd, scan):
+                            continue
+                    elif error.errno not in _REPLACED or len(stack) == 1:
                         raise
-                    if _rescan(stack, above_fd, scan):
-                        continue
             stack.pop().close()
-    except OSError as error:
-        error.filename = _path(stack, error.filename)
+    except OSError as error:  # its file name is relative to the directory above the innermost one
+        for frame in reversed(stack[:-1]):
+            _inside(frame.name, error)
         raise
     finally:
         for frame in stack:
@@ -97,8 +104,8 @@ def _descend(stack: list[_Frame], name: str, scan: Scan) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        if error.errno in (errno.ENOTDIR, errno.ELOOP):
-            return  # replaced since it was listed: the parent's re-scan sees what it is now
+        if error.errno in _REPLACED:
+            return
         raise
     stack.append(child)
     far = len(stack) - 1 - HELD_DEEP_LEVELS
@@ -107,12 +114,16 @@ def _descend(stack: list[_Frame], name: str, scan: Scan) -> None:
 
 
 def _rescan(stack: list[_Frame], above_fd: int, scan: Scan) -> bool:
-    """Scan the innermost directory once more; False if it has vanished."""
+    """Scan the innermost directory once more; False if it has vanished or been replaced."""
     frame = stack[-1]
     try:
         fresh = _enter(above_fd, frame.name, scan, depth=len(stack) - 1, rescans=frame.rescans + 1)
     except FileNotFoundError:
         return False
+    except OSError as error:
+        if error.errno in _REPLACED and len(stack) > 1:
+            return False
+        raise
     frame.close()
     stack[-1] = fresh
     return True
@@ -122,11 +133,14 @@ def _revive(frame: _Frame, child: _Frame) -> int:
     """The descriptor of ``frame``, reached again through its child's ``..`` and proven to be the same directory."""
     if frame.fd is None:
         assert child.fd is not None
-        moved = OSError(errno.EAGAIN, "the directory was moved while it was being walked", frame.name)
+        moved = OSError(errno.EAGAIN, "the directory was moved while it was being walked", child.name)
         try:
             fd = os.open("..", DIRECTORY, dir_fd=child.fd)
         except FileNotFoundError:
             raise moved from None
+        except OSError as error:
+            error.filename = child.name
+            raise
         status = os.fstat(fd)
         if (status.st_dev, status.st_ino) != frame.identity:
             os.close(fd)
@@ -135,8 +149,7 @@ def _revive(frame: _Frame, child: _Frame) -> int:
     return frame.fd
 
 
-def _path(stack: list[_Frame], last: object) -> str:
-    names = [frame.name for frame in stack]
-    if isinstance(last, str) and (not names or names[-1] != last):
-        names.append(last)
-    return "/".join(names)
+def _inside(name: str, error: OSError) -> OSError:
+    """``error`` with ``name`` put before the path it names."""
+    error.filename = f"{name}/{error.filename}" if isinstance(error.filename, str) else name
+    return error

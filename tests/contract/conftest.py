@@ -60,6 +60,8 @@ class Prepared:
 
 def prepare(url: str) -> None:
     """What ``sweepd init`` does to a database."""
+    if url.startswith("sqlite"):
+        Path(url.partition(":///")[2]).touch()
     database = Database(url)
     setup.adopt_pipeline(database)
     setup.migrate(database)

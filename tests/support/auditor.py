@@ -37,7 +37,7 @@ def audit(store: Store, root: Path, tasks: Iterable[Before]) -> dict[str, str]:
 
     The trash has to be empty, and the root to hold nothing but what was kept.
     """
-    found = {task.task_id: _one(store, root, task) for task in tasks}
+    found = {task.task_id: audit_task(store, root, task) for task in tasks}
     for folder in ("trash", "quarantine"):
         path = root / ".sweepd" / folder
         assert not path.exists() or os.listdir(path) == [], f"{folder} is not empty"
@@ -46,7 +46,8 @@ def audit(store: Store, root: Path, tasks: Iterable[Before]) -> dict[str, str]:
     return found
 
 
-def _one(store: Store, root: Path, task: Before) -> str:
+def audit_task(store: Store, root: Path, task: Before) -> str:
+    """The same for one task, whatever else there is."""
     path = root / task.task_id
     row, steps = store.task(task.task_id), store.steps(task.task_id)
     journal = [entry for entry in store.ledger(task.task_id) if entry["state"] != "aborted"]

@@ -1,0 +1,147 @@
+"""Request bodies: strict JSON, known keys only, exact types. Nothing is converted and nothing is overlooked."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Annotated, Any, Final, NoReturn, TypeAlias, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from daemon.web.errors import ApiCode, ApiError
+
+_SHOWN: Final = 80  # characters of a name the client made up
+_DIGITS: Final = 100  # no number has any use here
+
+
+def _is_true(value: bool) -> bool:
+    if not value:
+        raise ValueError("must be true")
+    return value
+
+
+# Not Literal[True], which takes 1 and 1.0 as well.
+Confirmation: TypeAlias = Annotated[bool, AfterValidator(_is_true)]
+
+
+class Body(BaseModel):
+    """Refuses unknown keys and any value that is not of the type itself."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class SingleBody(Body):
+    """What ``DELETE …/tasks/{task_id}`` takes."""
+
+    confirm: Confirmation
+    delete_database_records: bool = False
+    force: bool = False
+
+
+class BatchBody(Body):
+    """What ``DELETE …/tasks`` takes."""
+
+    task_ids: list[str] = Field(min_length=1)
+    confirm: Confirmation
+    delete_database_records: bool = False
+    force: bool = False
+    continue_on_error: bool = True
+
+    @property
+    def distinct_ids(self) -> list[str]:
+        """Each id once, in the order of its first occurrence."""
+        return list(dict.fromkeys(self.task_ids))
+
+
+_RULES: Final = {"confirm": "MUST_BE_TRUE", "task_ids": "MUST_BE_IDS"}
+
+_Model = TypeVar("_Model", bound=Body)
+
+
+def decode(body: bytes) -> dict[str, Any]:
+    """The JSON object in ``body``; an empty body is an empty object, so that the answer names what is missing.
+
+    Raises ApiError (INVALID_BODY): malformed, not an object, a repeated key, NaN or Infinity, not Unicode, too deep.
+    """
+    if not body:
+        return {}
+    try:
+        value = json.loads(
+            body.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=_integer,
+        )
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a surrogate pair is text to nobody
+    except RecursionError:
+        raise _invalid("it is nested too deeply") from None
+    except UnicodeError:
+        raise _invalid("it is not Unicode text in UTF-8") from None
+    except ValueError as error:
+        raise _invalid(str(error)) from None
+    if not isinstance(value, dict):
+        raise _invalid("it is not an object")
+    return value
+
+
+def check(model: type[_Model], values: dict[str, Any]) -> _Model:
+    """``values`` as ``model``. Raises ApiError: UNKNOWN_PARAMETER, MISSING_PARAMETER or INVALID_PARAMETER."""
+    unknown = [shown(name) for name in values if name not in model.model_fields]
+    if unknown:
+        names = ", ".join(unknown)
+        raise ApiError(ApiCode.UNKNOWN_PARAMETER, values={"parameters": names}, fields={"unknown_params": unknown})
+    required = (name for name, field in model.model_fields.items() if field.is_required())
+    missing = [name for name in required if values.get(name) is None]
+    if missing:
+        names = ", ".join(missing)
+        raise ApiError(ApiCode.MISSING_PARAMETER, values={"parameters": names}, fields={"missing_params": missing})
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        name = str(error.errors(include_url=False, include_context=False, include_input=False)[0]["loc"][0])
+        raise invalid(name, _RULES.get(name, "MUST_BE_BOOLEAN")) from None
+
+
+def invalid(parameter: str, rule: str, **values: object) -> ApiError:
+    """A parameter whose value breaks ``rule``, the key of the message that says what it must be."""
+    return ApiError(
+        ApiCode.INVALID_PARAMETER,
+        values={"parameter": parameter, **values},
+        rule=rule,
+        data={"parameter": parameter},
+    )
+
+
+def shown(name: str) -> str:
+    """A name the client made up, as any terminal takes it: escaped if it is not plain, and cut off."""
+    plain = name if name.isascii() and name.isprintable() else ascii(name)[1:-1]
+    return plain[:_SHOWN]
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ValueError("a key appears twice in it")
+    return values
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError("a number in it is too large")
+    return value
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _DIGITS:
+        raise ValueError("a number in it is too large")
+    return int(digits)
+
+
+def _invalid(reason: str) -> ApiError:
+    return ApiError(ApiCode.INVALID_BODY, data={"reason": reason})

@@ -1,0 +1,30 @@
+"""What the API needs of the rest of the daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from daemon.catalog.catalog import Catalog
+from daemon.config import ServerConfig
+from daemon.deletion.engine import Engine
+from daemon.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class ApiContext:
+    """Made by the composition root; the API closes none of it.
+
+    ``deletions`` and ``reads`` are separate pools, so that lists are never starved by deletions.
+    ``readiness`` maps each component (catalog, storage_root, recovery, scheduler) to None if it is fine, else to what
+    is wrong with it. It is called on the event loop, and must not block.
+    """
+
+    engine: Engine
+    catalog: Catalog
+    metrics: Metrics
+    server: ServerConfig
+    deletions: Executor
+    reads: Executor
+    readiness: Callable[[], Mapping[str, str | None]]

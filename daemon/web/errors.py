@@ -1,0 +1,136 @@
+"""From errors to HTTP: the one table of status codes and headers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from daemon.errors import ErrorCode, SweepdError, TaskRefused
+from daemon.web.messages import Language, text
+
+_RETRY: Final = {"Retry-After": "5"}
+
+
+class ApiCode(StrEnum):
+    """What only a request can get wrong; answered as ``error_code`` like the codes of ``daemon.errors``."""
+
+    BAD_REQUEST = "BAD_REQUEST"
+    INVALID_BODY = "INVALID_BODY"
+    MISSING_PARAMETER = "MISSING_PARAMETER"
+    UNKNOWN_PARAMETER = "UNKNOWN_PARAMETER"
+    INVALID_PARAMETER = "INVALID_PARAMETER"
+    UNAUTHORIZED = "UNAUTHORIZED"
+    HOST_NOT_ALLOWED = "HOST_NOT_ALLOWED"
+    ORIGIN_NOT_ALLOWED = "ORIGIN_NOT_ALLOWED"
+    ROUTE_NOT_FOUND = "ROUTE_NOT_FOUND"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    BODY_TIMEOUT = "BODY_TIMEOUT"
+    BODY_TOO_LARGE = "BODY_TOO_LARGE"
+    UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
+    EXPECTATION_FAILED = "EXPECTATION_FAILED"
+    INTERNAL_ERROR = "INTERNAL_ERROR"
+    NOT_READY = "NOT_READY"
+    STARTING = "STARTING"
+    SHUTTING_DOWN = "SHUTTING_DOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How one error is answered."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+RULES: Final[Mapping[str, Rule]] = {
+    ErrorCode.INVALID_TASK_ID: Rule(400),
+    ErrorCode.TASK_NOT_FOUND: Rule(404),
+    ErrorCode.TASK_RUNNING: Rule(409),
+    ErrorCode.TASK_CHANGED: Rule(409),
+    ErrorCode.TASK_BUSY: Rule(409, _RETRY),
+    ErrorCode.UNSAFE_DIRECTORY: Rule(403),
+    ErrorCode.PERMISSION_DENIED: Rule(403),
+    ErrorCode.DELETION_FAILED: Rule(500),
+    ErrorCode.ROOT_UNAVAILABLE: Rule(503, _RETRY),
+    ErrorCode.CATALOG_UNAVAILABLE: Rule(503, _RETRY),
+    ErrorCode.CATALOG_NOT_READY: Rule(503, _RETRY),
+    ApiCode.BAD_REQUEST: Rule(400),
+    ApiCode.INVALID_BODY: Rule(400),
+    ApiCode.MISSING_PARAMETER: Rule(400),
+    ApiCode.UNKNOWN_PARAMETER: Rule(400),
+    ApiCode.INVALID_PARAMETER: Rule(400),
+    ApiCode.UNAUTHORIZED: Rule(401, {"WWW-Authenticate": 'Bearer realm="sweepd"'}),
+    ApiCode.HOST_NOT_ALLOWED: Rule(403),
+    ApiCode.ORIGIN_NOT_ALLOWED: Rule(403),
+    ApiCode.ROUTE_NOT_FOUND: Rule(404),
+    ApiCode.METHOD_NOT_ALLOWED: Rule(405),
+    ApiCode.BODY_TIMEOUT: Rule(408),
+    ApiCode.BODY_TOO_LARGE: Rule(413),
+    ApiCode.UNSUPPORTED_MEDIA_TYPE: Rule(415),
+    ApiCode.EXPECTATION_FAILED: Rule(417),
+    ApiCode.INTERNAL_ERROR: Rule(500),
+    ApiCode.NOT_READY: Rule(503, _RETRY),
+    ApiCode.STARTING: Rule(503, _RETRY),
+    ApiCode.SHUTTING_DOWN: Rule(503, _RETRY),
+}
+
+# The whole catalog or storage root is in trouble: after one of these no other task of a batch can fare better.
+NOBODY_FARES_BETTER: Final = frozenset(
+    {
+        ErrorCode.ROOT_UNAVAILABLE,
+        ErrorCode.CATALOG_UNAVAILABLE,
+        ErrorCode.CATALOG_NOT_READY,
+        ApiCode.INTERNAL_ERROR,
+    }
+)
+
+# The contract fixes what these carry; the others also say in one English line what is wrong and what to do.
+_WITHOUT_REASON: Final = frozenset({ErrorCode.TASK_RUNNING, ErrorCode.INVALID_TASK_ID})
+
+
+class ApiError(Exception):
+    """An answer that is not a success.
+
+    ``values`` fill the message in; ``rule`` names a second message that fills its ``{rule}``. ``data`` and ``fields``
+    (top level) go into the body as they are.
+    """
+
+    def __init__(
+        self,
+        code: ApiCode | ErrorCode,
+        *,
+        values: Mapping[str, object] | None = None,
+        rule: str | None = None,
+        data: Mapping[str, object] | None = None,
+        fields: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(code)
+        self.code = code
+        self.values = dict(values or {})
+        self.rule = rule
+        self.data = dict(data or {})
+        self.fields = dict(fields or {})
+        self.status = RULES[code].status
+        self.headers = {**RULES[code].headers, **(headers or {})}
+
+    def message(self, language: Language) -> str:
+        """What a person reads."""
+        values = dict(self.values)
+        if self.rule is not None:
+            values["rule"] = text(self.rule, language, **values)
+        return text(self.code, language, **values)
+
+
+def explain(error: Exception, task_id: str | None = None) -> ApiError:
+    """The answer to ``error``. What is not raised on purpose becomes INTERNAL_ERROR and tells nothing."""
+    if isinstance(error, ApiError):
+        return error
+    if not isinstance(error, SweepdError) or error.code not in RULES:
+        return ApiError(ApiCode.INTERNAL_ERROR)
+    data = dict(error.details)
+    if isinstance(error, TaskRefused) and error.code not in _WITHOUT_REASON:
+        data["reason"] = str(error)
+    return ApiError(error.code, values={"task_id": task_id}, data=data)

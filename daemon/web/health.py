@@ -1,0 +1,43 @@
+"""``/livez``, ``/readyz`` and ``/metrics``. None of them waits for a thread, the disk or the database."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from daemon.web import answers
+from daemon.web.context import ApiContext
+from daemon.web.errors import ApiCode, ApiError
+
+
+def require_recovered(context: ApiContext) -> None:
+    """Recovery runs before the API accepts work. Raises ApiError (STARTING), with the reason, while it does."""
+    reason = context.readiness().get("recovery")
+    if reason is not None:
+        raise ApiError(ApiCode.STARTING, data={"component": "recovery", "reason": reason})
+
+
+class Health:
+    """The three handlers."""
+
+    def __init__(self, context: ApiContext) -> None:
+        self._context = context
+
+    async def live(self, request: web.Request) -> web.Response:
+        """The event loop turns: nothing else is asked."""
+        return answers.success(request, "ALIVE", data={})
+
+    async def ready(self, request: web.Request) -> web.Response:
+        """200 if every component does its work, else 503; either lists them all."""
+        problems = self._context.readiness()
+        checks = {name: {"ready": problem is None, "problem": problem} for name, problem in problems.items()}
+        ready = all(problem is None for problem in problems.values())
+        self._context.metrics.ready(ready)
+        if not ready:
+            raise ApiError(ApiCode.NOT_READY, data={"checks": checks})
+        return answers.success(request, "READY", data={"checks": checks})
+
+    async def metrics(self, _request: web.Request) -> web.Response:
+        """What Prometheus reads."""
+        metrics = self._context.metrics
+        metrics.ready(all(problem is None for problem in self._context.readiness().values()))
+        return web.Response(body=metrics.render(), headers={"Content-Type": metrics.content_type})

@@ -1,0 +1,114 @@
+"""Every sentence the API says, in Chinese (the contract's own, and the default) and in English."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Language(StrEnum):
+    """The values are what ``Content-Language`` says."""
+
+    CHINESE = "zh-CN"
+    ENGLISH = "en"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One sentence in each language, with the same ``{names}`` to fill in."""
+
+    zh: str
+    en: str
+
+    def fill(self, language: Language, values: Mapping[str, object]) -> str:
+        """The sentence; raises KeyError if it names a value that ``values`` lacks."""
+        return (self.en if language is Language.ENGLISH else self.zh).format_map(values)
+
+
+# Errors are listed under their error code. The contract's strings are letter for letter, ASCII punctuation included.
+MESSAGES: Final[Mapping[str, Message]] = {
+    "TASK_DELETED": Message("任务目录删除成功", "Task directory deleted"),
+    "BATCH_COMPLETE": Message("批量删除完成", "Batch deletion completed"),
+    "BATCH_PARTIAL": Message("批量删除部分完成", "Batch deletion partially completed"),
+    "TASKS_LISTED": Message("获取任务列表成功", "Tasks listed"),
+    "ALIVE": Message("服务存活", "Alive"),
+    "READY": Message("服务就绪", "Ready"),
+    "NOT_READY": Message("服务未就绪", "Not ready"),
+    "INVALID_TASK_ID": Message(
+        "任务ID无效: 须为1到128个字母、数字、'.'、'_'或'-',且以字母或数字开头",
+        "Invalid task id: it has 1 to 128 letters, digits, '.', '_' or '-', and starts with a letter or digit",
+    ),
+    "TASK_NOT_FOUND": Message("任务不存在: {task_id}", "Task not found: {task_id}"),
+    "TASK_RUNNING": Message("任务正在运行中,无法删除", "The task is running and cannot be deleted"),
+    "TASK_CHANGED": Message("任务状态已改变,未删除", "The task has changed in the meantime and was not deleted"),
+    "TASK_BUSY": Message("任务正被占用,请稍后重试", "The task is in use, try again in a moment"),
+    "UNSAFE_DIRECTORY": Message(
+        "任务目录不安全,拒绝删除", "The task directory is not safe to delete: a link, a mount or not a directory"
+    ),
+    "PERMISSION_DENIED": Message("权限不足,无法删除", "Permission denied by the file system"),
+    "DELETION_FAILED": Message("删除操作失败", "The deletion failed"),
+    "ROOT_UNAVAILABLE": Message("存储根目录不可用", "The storage root is not available"),
+    "CATALOG_UNAVAILABLE": Message("数据库不可用,请稍后重试", "The database is not available, try again later"),
+    "CATALOG_NOT_READY": Message(
+        "数据库尚未初始化,请先运行 sweepd init", "The database is not prepared, run: sweepd init"
+    ),
+    "STARTING": Message(
+        "服务正在恢复未完成的删除,请稍后重试", "Unfinished deletions are being settled, try again later"
+    ),
+    "SHUTTING_DOWN": Message("服务正在关闭,请稍后重试", "The daemon is shutting down, try again later"),
+    "INTERNAL_ERROR": Message("服务器内部错误", "Internal server error"),
+    "BAD_REQUEST": Message("请求格式错误", "Malformed request"),
+    "INVALID_BODY": Message("请求体不是有效的JSON对象", "The request body is not a valid JSON object"),
+    "BODY_TOO_LARGE": Message("请求体过大,最多 {limit} 字节", "The request body is too large, at most {limit} bytes"),
+    "BODY_TIMEOUT": Message("接收请求体超时", "The request body did not arrive in time"),
+    "UNSUPPORTED_MEDIA_TYPE": Message(
+        "Content-Type 必须为 application/json", "The Content-Type must be application/json"
+    ),
+    "MISSING_PARAMETER": Message("缺少必需参数: {parameters}", "Missing required parameters: {parameters}"),
+    "UNKNOWN_PARAMETER": Message("未知参数: {parameters}", "Unknown parameters: {parameters}"),
+    "INVALID_PARAMETER": Message("参数错误: {parameter} {rule}", "Invalid parameter: {parameter} {rule}"),
+    "MUST_BE_TRUE": Message("必须为 true", "must be true"),
+    "MUST_BE_BOOLEAN": Message("必须为布尔值 true 或 false", "must be one of the booleans true and false"),
+    "MUST_BE_IDS": Message("必须为非空的字符串数组", "must be a non-empty list of strings"),
+    "MUST_BE_FEWER": Message("最多包含 {limit} 个任务", "must name at most {limit} tasks"),
+    "MUST_BE_BETWEEN": Message("必须为 {least} 到 {most} 之间的整数", "must be a whole number from {least} to {most}"),
+    "MUST_BE_STATUS": Message("必须为一个任务状态", "must be one task status"),
+    "ROUTE_NOT_FOUND": Message("接口不存在", "There is nothing at this address"),
+    "METHOD_NOT_ALLOWED": Message("不支持的请求方法", "This address does not take that method"),
+    "EXPECTATION_FAILED": Message("不支持的 Expect 请求头", "Unknown expectation in the Expect header"),
+    "HOST_NOT_ALLOWED": Message(
+        "不允许的主机名,请检查 server.allowed_hosts", "This host name is not allowed, see server.allowed_hosts"
+    ),
+    "ORIGIN_NOT_ALLOWED": Message("不允许来自网页的跨站请求", "Requests of web pages are not allowed"),
+    "UNAUTHORIZED": Message("缺少有效的访问令牌", "A valid bearer token is required"),
+}
+
+_WEIGHT = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
+
+
+def text(key: str, language: Language, **values: object) -> str:
+    """The message ``key`` with its values filled in. Raises KeyError for an unknown key or a missing value."""
+    return MESSAGES[key].fill(language, values)
+
+
+def preferred(accept_language: str) -> Language:
+    """English if the header ranks it above Chinese; Chinese otherwise, for lack of any wish as well."""
+    weights: dict[str, float] = {}
+    for item in accept_language.split(","):
+        tag, *parameters = (part.strip() for part in item.split(";"))
+        weight = _weight(parameters)
+        if weight is not None:
+            primary = tag.lower().partition("-")[0]
+            weights[primary] = max(weight, weights.get(primary, 0.0))
+    others = weights.get("*", 0.0)
+    return Language.ENGLISH if weights.get("en", others) > weights.get("zh", others) else Language.CHINESE
+
+
+def _weight(parameters: list[str]) -> float | None:
+    if not parameters:
+        return 1.0
+    found = _WEIGHT.fullmatch(parameters[0])
+    return float(found[1]) if found else None

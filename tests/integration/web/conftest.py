@@ -1,0 +1,40 @@
+"""Fixtures of the API's tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from blockbuster import BlockBuster
+
+from integration.web.installation import Api, Installation, serving
+
+
+@pytest.fixture(autouse=True)
+def no_blocking() -> Iterator[None]:
+    """A file, database or lock call of the daemon on the event loop fails the test."""
+    guard = BlockBuster(scanned_modules=["daemon"])
+    guard.activate()
+    yield
+    guard.deactivate()
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Installation:
+    return Installation(tmp_path)
+
+
+@pytest.fixture
+async def api(installation: Installation) -> AsyncIterator[Api]:
+    async with serving(installation) as running:
+        yield running
+
+
+@pytest.fixture
+def events() -> Iterator[list[Any]]:
+    """Every log event, with what the context adds to it."""
+    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as captured:
+        yield captured

@@ -1,0 +1,218 @@
+"""A whole installation behind a real server on a loopback port: storage root, SQLite catalog, engine, API."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from daemon.catalog import setup
+from daemon.catalog.catalog import Catalog
+from daemon.catalog.database import Database
+from daemon.config import ServerConfig
+from daemon.deletion.engine import Engine
+from daemon.metrics import Metrics
+from daemon.storage.root import StorageRoot, mark
+from daemon.web.application import TASKS, make_application
+from daemon.web.context import ApiContext
+from daemon.web.server import ApiRunner
+
+COMPONENTS = ("catalog", "storage_root", "recovery", "scheduler")
+
+
+class Installation:
+    """A storage root and a catalog; rows go in and come out through sqlite3, never through the daemon."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "training_data"
+        self.database = folder / "catalog.sqlite3"
+        database = Database(self.url)
+        setup.migrate(database)
+        setup.adopt_pipeline(database)
+        setup.register_root(database, mark(self.root), str(self.root), replace=False)
+        database.close()
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:///{self.database}"
+
+    @contextmanager
+    def sql(self) -> Iterator[sqlite3.Connection]:
+        with contextlib.closing(sqlite3.connect(self.database, timeout=10)) as connection, connection:
+            connection.row_factory = sqlite3.Row
+            yield connection
+
+    def row(self, task_id: str, **columns: object) -> None:
+        """Insert a task's row, without a directory."""
+        values = {
+            "task_id": task_id,
+            "status": "completed",
+            "parameters": json.dumps({"db_connection": "postgresql://pipeline:hunter2@db/x"}),
+            "created_at": "2025-07-02 17:39:32",
+            **columns,
+        }
+        names, marks = ", ".join(values), ", ".join("?" for _ in values)
+        with self.sql() as connection:
+            connection.execute(f"INSERT INTO data_pipeline_tasks ({names}) VALUES ({marks})", tuple(values.values()))
+
+    def step(self, task_id: str, status: str) -> None:
+        statement = "INSERT INTO data_pipeline_task_steps (task_id, step_name, step_status) VALUES (?, ?, ?)"
+        with self.sql() as connection:
+            connection.execute(statement, (task_id, "training_load", status))
+
+    def files(self, task_id: str, *sizes: int) -> Path:
+        """Make a task directory with one sparse file of each size, every other one in a folder below."""
+        directory = self.root / task_id
+        (directory / "below").mkdir(parents=True)
+        for number, size in enumerate(sizes):
+            path = directory / ("below" if number % 2 else ".") / f"file-{number}"
+            path.touch()
+            os.truncate(path, size)
+        return directory
+
+    def task(self, task_id: str, *sizes: int, **columns: object) -> None:
+        """A task with its row and its directory."""
+        self.row(task_id, **columns)
+        self.files(task_id, *sizes)
+
+    def fifteen(self, task_id: str) -> None:
+        """The contract's example: 15 files, 2,500,000 bytes in all."""
+        self.task(task_id, *[166_666] * 14, 166_676)
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """Every task's row by its id."""
+        with self.sql() as connection:
+            found = connection.execute("SELECT * FROM data_pipeline_tasks").fetchall()
+        return {row["task_id"]: dict(row) for row in found}
+
+    def steps(self) -> list[str]:
+        """The task ids of all steps."""
+        with self.sql() as connection:
+            return [row["task_id"] for row in connection.execute("SELECT task_id FROM data_pipeline_task_steps")]
+
+    def journal(self) -> list[dict[str, Any]]:
+        with self.sql() as connection:
+            return [dict(row) for row in connection.execute("SELECT * FROM sweepd_deletions ORDER BY deletion_id")]
+
+    def tree(self) -> set[str]:
+        """Every path in the root except the daemon's marker; an emptied trash does not count."""
+        found = {str(path.relative_to(self.root)) for path in self.root.rglob("*")}
+        return found - {".sweepd", ".sweepd/root.json", ".sweepd/trash"}
+
+    def everything(self) -> tuple[set[str], dict[str, dict[str, Any]], list[dict[str, Any]]]:
+        """For tests that nothing changes."""
+        return self.tree(), self.rows(), self.journal()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    raw: bytes
+
+    @property
+    def body(self) -> dict[str, Any]:
+        value = json.loads(self.raw)
+        assert isinstance(value, dict)
+        return value
+
+
+@dataclass
+class Api:
+    """A running server. ``problems`` is what its readiness answers, and may be changed at any time."""
+
+    port: int
+    session: aiohttp.ClientSession
+    runner: web.AppRunner
+    context: ApiContext
+    problems: dict[str, str | None] = field(default_factory=dict)
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def ask(self, method: str, path: str, **options: Any) -> Answer:
+        """A request; its answer must have the envelope and the headers that all answers have."""
+        async with self.session.request(method, self.base + path, **options) as response:
+            answer = Answer(response.status, dict(response.headers), await response.read())
+        check_headers(answer)
+        if method != "HEAD" and path != "/metrics":
+            check_envelope(answer)
+        return answer
+
+    async def delete(self, task_id: str, **body: Any) -> Answer:
+        return await self.ask("DELETE", f"{TASKS}/{task_id}", json={"confirm": True, **body})
+
+    async def batch(self, *task_ids: str, headers: Mapping[str, str] | None = None, **body: Any) -> Answer:
+        sent = {"task_ids": list(task_ids), "confirm": True, **body}
+        return await self.ask("DELETE", TASKS, json=sent, headers=headers)
+
+    async def listing(self, query: str = "") -> Answer:
+        return await self.ask("GET", TASKS + query)
+
+    async def raw(self, data: bytes) -> Answer:
+        """Send bytes as they are; they have to ask for the connection to be closed, or be refused."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(data)
+        received = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        head, _, body = received.partition(b"\r\n\r\n")
+        line, *lines = head.decode("latin-1").split("\r\n")
+        pairs = (text.partition(": ") for text in lines)
+        answer = Answer(int(line.split(" ")[1]), {name.title(): value for name, _, value in pairs}, body)
+        check_headers(answer)
+        check_envelope(answer)
+        return answer
+
+
+def check_headers(answer: Answer) -> None:
+    headers = {name.title(): value for name, value in answer.headers.items()}
+    assert len(headers["X-Request-Id"]) == 32
+    assert int(headers["X-Request-Id"], 16) >= 0
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["Content-Security-Policy"] == "default-src 'none'"
+    assert headers["Server"] == "sweepd"
+
+
+def check_envelope(answer: Answer) -> None:
+    body = answer.body
+    assert body["code"] == answer.status
+    assert body["success"] is (answer.status < 400)
+    assert body["message"]
+    assert ("error_code" in body) is (answer.status >= 400)
+
+
+@asynccontextmanager
+async def serving(
+    installation: Installation, *, server: ServerConfig | None = None, url: str | None = None, threads: int = 4
+) -> AsyncIterator[Api]:
+    """Serve the installation, or its storage root with the catalog at ``url``."""
+    metrics = Metrics()
+    catalog = Catalog(url or installation.url, timezone=None, running_statuses=("running", "in_progress"))
+    engine = Engine(StorageRoot(installation.root, catalog.root_id), catalog, metrics)
+    deletions, reads = ThreadPoolExecutor(threads), ThreadPoolExecutor(2)
+    problems: dict[str, str | None] = dict.fromkeys(COMPONENTS)
+    context = ApiContext(engine, catalog, metrics, server or ServerConfig(), deletions, reads, lambda: problems)
+    runner = ApiRunner(make_application(context), access_log=None, shutdown_timeout=10.0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with aiohttp.ClientSession() as session:
+        yield Api(runner.addresses[0][1], session, runner, context, problems)
+    await runner.cleanup()
+    await asyncio.to_thread(deletions.shutdown)
+    await asyncio.to_thread(reads.shutdown)
+    await asyncio.to_thread(catalog.close)

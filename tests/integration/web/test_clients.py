@@ -1,0 +1,126 @@
+"""The clients of the contract, unchanged but for the port, and clients that go away."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import threading
+from typing import Any
+
+import pytest
+import requests
+
+from daemon.deletion.models import Outcome, Request
+from daemon.web.application import TASKS
+from integration.web.installation import Api, Installation, serving
+
+FIRST, SECOND = "task_20250702_173932", "task_20250702_174521"
+
+
+def delete_task(base: str, task_id: str, delete_db_records: bool = False) -> Any:
+    url = f"{base}/api/v0/data_pipeline/tasks/{task_id}"
+    payload = {"confirm": True, "delete_database_records": delete_db_records}
+    response = requests.delete(url, json=payload, timeout=10)
+    return response.json()
+
+
+def delete_tasks_batch(base: str, task_ids: list[str], delete_db_records: bool = False) -> Any:
+    url = f"{base}/api/v0/data_pipeline/tasks"
+    payload = {
+        "task_ids": task_ids,
+        "confirm": True,
+        "delete_database_records": delete_db_records,
+        "continue_on_error": True,
+    }
+    response = requests.delete(url, json=payload, timeout=10)
+    return response.json()
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+async def test_the_requests_client(api: Api, installation: Installation, host: str) -> None:
+    installation.fifteen(FIRST)
+    installation.task(SECOND, 10)
+    base = f"http://{host}:{api.port}"
+    one = await asyncio.to_thread(delete_task, base, FIRST)
+    assert (one["message"], one["data"]["deleted_files_count"], one["data"]["deleted_size"]) == (
+        "任务目录删除成功",
+        15,
+        "2.5 MB",
+    )
+    several = await asyncio.to_thread(delete_tasks_batch, base, [FIRST, SECOND], True)
+    assert several["message"] == "批量删除完成"
+    assert [entry["directory_deleted"] for entry in several["data"]["deleted_tasks"]] == [False, True]
+    assert (installation.tree(), installation.rows()) == (set(), {})
+
+
+async def curl(*arguments: str) -> Any:
+    process = await asyncio.create_subprocess_exec(
+        "curl", "--silent", "--max-time", "10", *arguments, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    return json.loads(output)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine")
+async def test_the_curl_examples(api: Api, installation: Installation) -> None:
+    installation.fifteen(FIRST)
+    installation.task(SECOND, 10)
+    url, header = f"http://localhost:{api.port}{TASKS}", "Content-Type: application/json"
+    body = '{ "confirm": true, "delete_database_records": false }'
+    one = await curl("-X", "DELETE", f"{url}/{FIRST}", "-H", header, "-d", body)
+    assert one["data"]["deleted_size"] == "2.5 MB"
+    batch = {"task_ids": [FIRST, SECOND], "confirm": True, "delete_database_records": False, "continue_on_error": True}
+    several = await curl("-X", "DELETE", url, "-H", header, "-d", json.dumps(batch))
+    assert several["data"]["summary"]["successfully_deleted"] == 2
+    assert installation.tree() == set()
+    listed = await curl(url)
+    assert [task["directory_exists"] for task in listed["tasks"]] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("accepted", "message"),
+    [
+        ("en", "Task directory deleted"),
+        ("en-US,en;q=0.9", "Task directory deleted"),
+        ("zh-CN,zh;q=0.9,en;q=0.8", "任务目录删除成功"),
+        ("fr", "任务目录删除成功"),
+    ],
+)
+async def test_the_language(api: Api, installation: Installation, accepted: str, message: str) -> None:
+    installation.task(FIRST, 10)
+    headers = {"Accept-Language": accepted}
+    answer = await api.ask("DELETE", f"{TASKS}/{FIRST}", json={"confirm": True}, headers=headers)
+    assert answer.body["message"] == message
+
+
+async def test_a_client_that_goes_away_stops_nothing(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(installation, threads=1) as api:
+        engine, delete = api.context.engine, api.context.engine.delete
+        begun, gone, done = asyncio.Event(), threading.Event(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def slow(request: Request) -> Outcome:
+            loop.call_soon_threadsafe(begun.set)
+            assert gone.wait(5)
+            try:
+                return delete(request)
+            finally:
+                loop.call_soon_threadsafe(done.set)
+
+        installation.task(FIRST, 10)
+        monkeypatch.setattr(engine, "delete", slow)
+        asking = asyncio.create_task(api.delete(FIRST))
+        await begun.wait()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await asyncio.sleep(0.1)
+        gone.set()
+        await asyncio.wait_for(done.wait(), 5)
+        assert installation.tree() == set()
+        assert installation.rows()[FIRST]["directory_exists"] == 0
+        assert (await api.ask("GET", "/livez")).status == 200

@@ -1,0 +1,132 @@
+"""What happens when something is mounted inside a task directory, in a mount table of the process's own.
+
+These functions run in children of ``support.processes``; what they mount is gone when they end.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+from typing import Any
+
+from daemon.errors import TaskRefused
+from daemon.storage import syscalls
+from daemon.storage.removal import remove_tree
+from daemon.storage.root import StorageRoot, mark
+from support.site import Site, request
+from support.stores import Store
+from support.trees import fill, snapshot
+
+_CLONE_NEWNS = 0x00020000
+_CLONE_NEWUSER = 0x10000000
+_MS_BIND = 0x1000
+_MS_REC = 0x4000
+_MS_PRIVATE = 1 << 18
+
+
+def possible() -> bool:
+    """Whether this machine lets the tests mount anything."""
+    try:
+        _private_table()
+    except OSError:
+        return False
+    return True
+
+
+def scenario(folder: str, kind: str, place: str, portable: bool) -> dict[str, Any]:
+    """Mount ``kind`` at ``place`` inside a task directory, and ask the storage to find and to remove it.
+
+    Answers what ``find`` refused with, the errno of ``remove_tree``, whether the mounted content survived, and what
+    else did.
+    """
+    _private_table()
+    syscalls._has_openat2 = not portable
+    path = Path(folder) / "root"
+    root = StorageRoot(path, lambda root_id=mark(path): root_id)  # type: ignore[misc]
+    task = fill(path / "task_1")
+    point = task / place
+    point.mkdir(parents=True, exist_ok=True)
+    elsewhere = fill(Path(folder) / "elsewhere", 7)
+    if kind == "bind":
+        _mount(str(elsewhere), str(point), None, _MS_BIND)
+    else:
+        _mount("none", str(point), "tmpfs", 0)
+        fill(point / "content", 7)
+    before = snapshot(point)
+    refusal = None
+    with root.open() as opened:
+        try:
+            opened.find("task_1")
+        except TaskRefused as error:
+            refusal = error.code
+        code = where = None
+        try:
+            remove_tree(opened.fd, "task_1")
+        except OSError as error:
+            code, where = error.errno, error.filename
+    return {
+        "refusal": refusal,
+        "errno": code,
+        "where": where,
+        "mounted": snapshot(point) == before and len(before) > 7,
+        "root": sorted(os.listdir(path)),
+    }
+
+
+def bind_over_root(folder: str) -> str:
+    """Cover a marked root with another folder, and ask for what is in it."""
+    _private_table()
+    path = Path(folder) / "root"
+    root_id = mark(path)
+    fill(path / "task_1")
+    other = Path(folder) / "other"
+    other.mkdir()
+    _mount(str(other), str(path), None, _MS_BIND)
+    try:
+        with StorageRoot(path, lambda: root_id).open() as opened:
+            return f"opened: {opened.find('task_1')}"
+    except Exception as error:
+        return type(error).__name__
+
+
+def delete_on_full_disk(folder: str) -> dict[str, Any]:
+    """Delete a task on a small file system without a single free block, and say what came of it."""
+    _private_table()
+    path = Path(folder) / "small"
+    path.mkdir()
+    _mount("none", str(path), "tmpfs", 0, "size=2m")
+    site = Site(Store(f"sqlite:///{folder}/catalog.sqlite"), path)
+    site.init()
+    before = site.task("task_1", files=5)
+    try:
+        with open(path / "filler", "wb") as file:
+            while True:
+                file.write(b"x" * 4096)
+                file.flush()
+    except OSError:
+        pass
+    error = None
+    try:
+        site.engine.delete(request("task_1"))
+    except Exception as caught:
+        error = f"{getattr(caught, 'code', type(caught).__name__)}"
+    left = sorted(os.listdir(path))
+    whole = (path / "task_1").exists() and snapshot(path / "task_1") == before.tree
+    journal = [entry["state"] for entry in site.store.ledger("task_1")]
+    return {"error": error, "left": left, "whole": whole, "journal": journal, "entries": len(site.entries())}
+
+
+def _private_table() -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_NEWNS if os.geteuid() == 0 else _CLONE_NEWNS | _CLONE_NEWUSER) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
+
+
+def _mount(source: str, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    as_bytes = [None if text is None else os.fsencode(text) for text in (source, target, kind)]
+    data = None if options is None else options.encode()
+    if libc.mount(*as_bytes, ctypes.c_ulong(flags), data) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), target)

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from daemon.policy.models import Schedule
+from daemon.scheduler import Anchor, Every, WallClockCron, missed_run, trigger_for
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def fires(schedule: Schedule, start: datetime, end: datetime) -> list[datetime]:
+    """Every fire time in [start, end), as APScheduler would ask for them one after the other."""
+    trigger = trigger_for(schedule, start)
+    found: list[datetime] = []
+    previous: datetime | None = None
+    now = start
+    while True:
+        instant = trigger.get_next_fire_time(previous, now)
+        if instant is None or instant >= end:
+            return found
+        found.append(instant)
+        previous = now = instant
+
+
+def berlin(*parts: int, fold: int = 0) -> datetime:
+    return datetime(*parts, tzinfo=BERLIN, fold=fold)  # type: ignore[misc,arg-type]
+
+
+def test_a_time_that_the_clock_change_skips_fires_once() -> None:
+    schedule = Schedule(cron="30 2 * * *", timezone="Europe/Berlin")
+    found = fires(schedule, berlin(2026, 3, 29, 0, 0), berlin(2026, 3, 30, 0, 0))
+    assert found == [datetime(2026, 3, 29, 1, 30, tzinfo=UTC)]
+
+
+def test_a_time_that_the_clock_change_repeats_fires_once_the_first_time() -> None:
+    schedule = Schedule(cron="30 2 * * *", timezone="Europe/Berlin")
+    found = fires(schedule, berlin(2026, 10, 25, 0, 0), berlin(2026, 10, 26, 0, 0))
+    assert found == [datetime(2026, 10, 25, 0, 30, tzinfo=UTC)]
+
+
+def test_a_start_inside_the_repeated_hour_does_not_fire_into_the_past() -> None:
+    schedule = Schedule(cron="30 2 * * *", timezone="Europe/Berlin")
+    second_two_oclock = berlin(2026, 10, 25, 2, 10, fold=1)
+    found = fires(schedule, second_two_oclock, berlin(2026, 10, 27, 0, 0))
+    assert found == [berlin(2026, 10, 26, 2, 30).astimezone(UTC)]
+
+
+def test_an_ordinary_year_has_one_fire_a_day() -> None:
+    schedule = Schedule(cron="30 2 * * *", timezone="Europe/Berlin")
+    found = fires(schedule, berlin(2026, 1, 1, 0, 0), berlin(2027, 1, 1, 0, 0))
+    assert len(found) == 365
+    assert len({instant.astimezone(BERLIN).date() for instant in found}) == 365
+
+
+@pytest.mark.parametrize(("cron", "weekday"), [("0 3 * * 0", 6), ("0 3 * * 7", 6), ("0 3 * * 1", 0), ("0 3 * * sun", 6)])
+def test_weekday_numbers_are_crons_not_apschedulers(cron: str, weekday: int) -> None:
+    found = fires(Schedule(cron=cron, timezone="UTC"), datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC))
+    assert found
+    assert {instant.weekday() for instant in found} == {weekday}
+
+
+def test_daily_fires_at_midnight_of_its_zone() -> None:
+    found = fires(
+        Schedule(cron="@daily", timezone="Asia/Shanghai"),
+        datetime(2026, 1, 1, tzinfo=UTC),
+        datetime(2026, 1, 3, tzinfo=UTC),
+    )
+    assert [instant.hour for instant in found] == [16, 16]
+
+
+def test_every_counts_from_the_anchor_so_a_restart_neither_hastens_nor_starves_it() -> None:
+    anchor = datetime(2026, 1, 1, tzinfo=UTC)
+    trigger = Every(timedelta(hours=6), anchor, None)
+    restart = anchor + timedelta(hours=5, minutes=59)
+    assert trigger.get_next_fire_time(None, restart) == anchor + timedelta(hours=6)
+    late = anchor + timedelta(hours=13)
+    assert trigger.get_next_fire_time(None, late) == anchor + timedelta(hours=18)
+
+
+def test_every_never_fires_at_the_anchor_itself() -> None:
+    anchor = datetime(2026, 1, 1, tzinfo=UTC)
+    assert Every(timedelta(hours=6), anchor, None).get_next_fire_time(None, anchor) == anchor + timedelta(hours=6)
+
+
+def test_jitter_only_delays_and_stays_within_its_bound() -> None:
+    trigger = WallClockCron(Schedule(cron="0 3 * * *", timezone="UTC", jitter=timedelta(minutes=10)))
+    due = datetime(2026, 1, 1, 3, tzinfo=UTC)
+    for _ in range(200):
+        instant = trigger.get_next_fire_time(None, datetime(2026, 1, 1, tzinfo=UTC))
+        assert instant is not None
+        assert due <= instant <= due + timedelta(minutes=10)
+
+
+@pytest.mark.parametrize(
+    ("last_run", "now", "missed"),
+    [
+        (datetime(2026, 1, 1, 3, 0, 1, tzinfo=UTC), datetime(2026, 1, 2, 2, 59, tzinfo=UTC), False),
+        (datetime(2026, 1, 1, 3, 0, 1, tzinfo=UTC), datetime(2026, 1, 2, 3, 1, tzinfo=UTC), True),
+        (datetime(2026, 1, 1, 3, 0, 1, tzinfo=UTC), datetime(2026, 1, 9, 3, 1, tzinfo=UTC), True),
+    ],
+)
+def test_a_run_is_missed_if_one_was_due_since_the_last(last_run: datetime, now: datetime, missed: bool) -> None:
+    anchor = Anchor(first_seen_at=datetime(2025, 12, 1, tzinfo=UTC), last_run_at=last_run)
+    assert missed_run(Schedule(cron="0 3 * * *", timezone="UTC"), anchor, now) is missed
+
+
+def test_a_policy_that_never_ran_has_missed_nothing_before_it_was_known() -> None:
+    seen = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    schedule = Schedule(cron="0 3 * * *", timezone="UTC")
+    assert missed_run(schedule, Anchor(seen, None), seen + timedelta(hours=1)) is False
+    assert missed_run(schedule, Anchor(seen, None), seen + timedelta(hours=20)) is True
