@@ -25,7 +25,9 @@ from daemon.sweep.report import SweepReport
 _log = log.get(__name__)
 _FIRST_RETRY_S = 1.0
 _LONGEST_RETRY_S = 30.0
-_WATCH_S = 5.0
+# The root's marker is read in microseconds; the catalog takes a few queries.
+_WATCH_ROOT_S = 1.0
+_WATCH_CATALOG_S = 5.0
 _RECOVER_S = 60.0
 
 
@@ -113,11 +115,17 @@ class Supervisor:
         _log.info("ready", root=str(services.root.path), policies=[policy.name for policy in self._policies.policies])
 
     def _watch(self) -> None:
+        catalog_at = clock.monotonic() + _WATCH_CATALOG_S
         recover_at = clock.monotonic() + _RECOVER_S
-        while not self._stopping.wait(_WATCH_S):
-            healthy = self._look("catalog") & self._look("storage_root")
-            if healthy and clock.monotonic() >= recover_at:
-                recover_at = clock.monotonic() + _RECOVER_S
+        healthy = True
+        while not self._stopping.wait(_WATCH_ROOT_S):
+            now = clock.monotonic()
+            root_is_there = self._look("storage_root")
+            if now >= catalog_at:
+                catalog_at = now + _WATCH_CATALOG_S
+                healthy = self._look("catalog")
+            if root_is_there and healthy and now >= recover_at:
+                recover_at = now + _RECOVER_S
                 self._recover()
 
     def _look(self, component: str) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
+from multidict import CIMultiDict, MultiMapping
 
 from daemon.catalog import setup
 from daemon.catalog.catalog import Catalog
@@ -28,6 +29,9 @@ from daemon.web.application import TASKS, make_application
 from daemon.web.context import ApiContext
 from daemon.web.server import ApiRunner
 
+NO_DATABASE = "postgresql://nobody@127.0.0.1:1/nothing"
+"""Nothing listens there."""
+
 COMPONENTS = ("catalog", "storage_root", "recovery", "scheduler")
 
 
@@ -37,6 +41,7 @@ class Installation:
     def __init__(self, folder: Path) -> None:
         self.root = folder / "training_data"
         self.database = folder / "catalog.sqlite3"
+        self.database.touch()
         database = Database(self.url)
         setup.migrate(database)
         setup.adopt_pipeline(database)
@@ -120,7 +125,7 @@ class Answer:
     """What came back."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: MultiMapping[str]
     raw: bytes
 
     @property
@@ -147,7 +152,7 @@ class Api:
     async def ask(self, method: str, path: str, **options: Any) -> Answer:
         """A request; its answer must have the envelope and the headers that all answers have."""
         async with self.session.request(method, self.base + path, **options) as response:
-            answer = Answer(response.status, dict(response.headers), await response.read())
+            answer = Answer(response.status, response.headers, await response.read())
         check_headers(answer)
         if method != "HEAD" and path != "/metrics":
             check_envelope(answer)
@@ -172,14 +177,14 @@ class Api:
         head, _, body = received.partition(b"\r\n\r\n")
         line, *lines = head.decode("latin-1").split("\r\n")
         pairs = (text.partition(": ") for text in lines)
-        answer = Answer(int(line.split(" ")[1]), {name.title(): value for name, _, value in pairs}, body)
+        answer = Answer(int(line.split(" ")[1]), CIMultiDict((name, value) for name, _, value in pairs), body)
         check_headers(answer)
         check_envelope(answer)
         return answer
 
 
 def check_headers(answer: Answer) -> None:
-    headers = {name.title(): value for name, value in answer.headers.items()}
+    headers = answer.headers
     assert len(headers["X-Request-Id"]) == 32
     assert int(headers["X-Request-Id"], 16) >= 0
     assert headers["X-Content-Type-Options"] == "nosniff"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from daemon.config import ServerConfig
 from daemon.deletion.models import Outcome, Request
 from daemon.errors import CatalogUnavailable, ErrorCode, RootUnavailable, SweepdError
 from daemon.web.application import TASKS
-from integration.web.installation import Api, Installation, serving
+from integration.web.installation import NO_DATABASE, Api, Installation, serving
 
 FIRST, SECOND, THIRD = "task_20250702_173932", "task_20250702_174521", "task_20250702_180000"
 
@@ -177,10 +176,10 @@ async def test_trouble_for_all_ends_the_batch(
     assert {path.partition("/")[0] for path in installation.tree()} == {SECOND, THIRD}
 
 
-async def test_a_catalog_that_is_away_from_the_start(installation: Installation, tmp_path: Path) -> None:
+async def test_a_catalog_that_is_away_from_the_start(installation: Installation) -> None:
     installation.task(FIRST, 10)
     before = installation.everything()
-    async with serving(installation, url=f"sqlite:///{tmp_path}/missing/catalog.sqlite3") as api:
+    async with serving(installation, url=NO_DATABASE) as api:
         data = (await api.batch(FIRST, SECOND)).body["data"]
     assert [entry["error_code"] for entry in data["failed_tasks"]] == ["CATALOG_UNAVAILABLE"]
     assert data["not_attempted"] == [SECOND]

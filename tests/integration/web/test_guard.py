@@ -162,7 +162,7 @@ async def test_without_a_token_nothing_is_served(installation: Installation, aut
                 continue  # aiohttp takes no second Authorization header at all
             else:
                 assert answer.status == 401
-                assert answer.headers["Www-Authenticate"] == 'Bearer realm="sweepd"'
+                assert answer.headers["WWW-Authenticate"] == 'Bearer realm="sweepd"'
                 assert answer.body == {
                     "success": False,
                     "code": 401,

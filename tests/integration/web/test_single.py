@@ -14,7 +14,7 @@ import pytest
 from daemon.catalog import tasks
 from daemon.errors import ErrorCode, TaskRefused
 from daemon.storage import trash
-from integration.web.installation import Api, Installation, serving
+from integration.web.installation import NO_DATABASE, Api, Installation, serving
 
 TASK = "task_20250702_173932"
 
@@ -234,10 +234,10 @@ async def test_an_unmarked_root(api: Api, installation: Installation) -> None:
     assert installation.everything() == before
 
 
-async def test_a_catalog_that_is_away(installation: Installation, tmp_path: Path) -> None:
+async def test_a_catalog_that_is_away(installation: Installation) -> None:
     installation.task(TASK, 10)
     before = installation.everything()
-    async with serving(installation, url=f"sqlite:///{tmp_path}/missing/catalog.sqlite3") as api:
+    async with serving(installation, url=NO_DATABASE) as api:
         for answer in (await api.delete(TASK), await api.listing()):
             assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
             assert answer.body == {
@@ -252,6 +252,7 @@ async def test_a_catalog_that_is_away(installation: Installation, tmp_path: Path
 async def test_a_catalog_that_is_empty(installation: Installation, tmp_path: Path) -> None:
     installation.task(TASK, 10)
     before = installation.everything()
+    (tmp_path / "empty.sqlite3").touch()
     async with serving(installation, url=f"sqlite:///{tmp_path}/empty.sqlite3") as api:
         for answer in (await api.delete(TASK), await api.listing()):
             assert (answer.status, answer.headers["Retry-After"]) == (503, "5")

@@ -1,0 +1,120 @@
+"""sweepd as a real process: an installation in a folder, its commands, and a running daemon."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import requests
+
+_START_S = 30.0
+_STOP_S = 60.0
+TASKS = "/api/v0/data_pipeline/tasks"
+
+
+class Installation:
+    """A configuration, policies and a storage root in ``folder``, on the database at ``url``."""
+
+    def __init__(self, folder: Path, url: str, policies: str = "version: 1\n", *, port: int = 0) -> None:
+        self.folder = folder
+        self.url = url
+        self.root = folder / "data_pipeline" / "training_data"
+        self.config = folder / "config.yaml"
+        (folder / "policies").mkdir(parents=True, exist_ok=True)
+        self.write_policies(policies)
+        self.config.write_text(
+            f"catalog: {{url: '{url}'}}\nserver: {{port: {port}}}\nlog: {{format: json}}\n", encoding="utf-8"
+        )
+
+    def write_policies(self, text: str) -> None:
+        (self.folder / "policies" / "policies.yaml").write_text(text, encoding="utf-8")
+
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run one command to its end."""
+        done = subprocess.run(
+            self._command(*arguments), capture_output=True, text=True, timeout=120, env=_environment(), check=False
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"sweepd {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done
+
+    @contextmanager
+    def daemon(self, *, ready: bool = True) -> Iterator[Daemon]:
+        """A running daemon; stopped, if need be killed, at the end."""
+        log = self.folder / f"daemon-{time.monotonic_ns()}.log"
+        with log.open("wb") as stream:
+            process = subprocess.Popen(self._command("run"), stdout=stream, stderr=stream, env=_environment())
+        daemon = Daemon(process, log)
+        try:
+            daemon.wait_for_event("ready" if ready else "listening")
+            yield daemon
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(_STOP_S)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+                    raise
+
+    def _command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "daemon", "--config", str(self.config), *arguments]
+
+
+class Daemon:
+    """A running ``sweepd run``."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.process = process
+        self._log = log
+
+    @property
+    def address(self) -> str:
+        return str(self.wait_for_event("listening")["address"])
+
+    def events(self, name: str | None = None) -> list[dict[str, Any]]:
+        """What it has logged so far, whole lines only."""
+        lines = self._log.read_text(encoding="utf-8").splitlines(keepends=True)
+        found = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
+        return [event for event in found if name is None or event["event"] == name]
+
+    def wait_for_event(self, name: str, **fields: object) -> dict[str, Any]:
+        """The first event of that name with these fields; fails if it does not come in time."""
+        end = time.monotonic() + _START_S
+        while time.monotonic() < end:
+            for event in self.events(name):
+                if all(event.get(key) == value for key, value in fields.items()):
+                    return event
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.02)
+        raise AssertionError(f"no event {name} {fields} from the daemon (exit {self.process.poll()}):\n{self._log.read_text()}")
+
+    def delete(self, task_id: str, **body: object) -> requests.Response:
+        return requests.delete(f"{self.address}{TASKS}/{task_id}", json={"confirm": True, **body}, timeout=120)
+
+    def get(self, path: str) -> requests.Response:
+        return requests.get(f"{self.address}{path}", timeout=30)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.process.kill()
+        self.process.wait()
+
+    def terminate(self) -> int:
+        """SIGTERM; the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(_STOP_S)
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "TZ": "UTC", "PYTHONUNBUFFERED": "1"}
