@@ -20,6 +20,7 @@ from daemon.policy.models import PolicySet
 from daemon.sweep.report import SweepReport
 from daemon.web.application import make_application
 from daemon.web.context import ApiContext
+from daemon.web.server import ApiRunner
 
 _log = log.get(__name__)
 _READ_THREADS = 4
@@ -89,7 +90,7 @@ async def _listening(services: Services, readiness: Readiness) -> AsyncIterator[
         reads=reads,
         readiness=readiness.snapshot,
     )
-    runner = web.AppRunner(make_application(context), access_log=None, shutdown_timeout=_GRACE_S)
+    runner = ApiRunner(make_application(context), access_log=None, shutdown_timeout=_GRACE_S)
     await runner.setup()
     try:
         site = web.TCPSite(runner, config.server.host, config.server.port)

@@ -32,7 +32,10 @@ def read_json(directory_fd: int, name: str) -> dict[str, object] | None:
     except FileNotFoundError:
         return None
     with os.fdopen(fd, "rb") as file:
-        data = json.load(file)
+        try:
+            data = json.load(file)
+        except RecursionError:
+            raise ValueError(f"{name} is nested too deeply") from None
     if not isinstance(data, dict):
         raise ValueError(f"{name} is not a JSON object")
     return data

@@ -37,8 +37,10 @@ def explain(error: OSError, task_id: str, doing: str) -> SweepdError:
 
 def printable(path: str) -> str:
     """``path`` as text that any log and terminal takes: undecodable bytes and control characters as %XX."""
-    return "".join(c if c.isprintable() else _percent(c.encode("utf-8", "surrogateescape")) for c in path)
+    return "".join(c if c.isprintable() else _percent(c) for c in path)
 
 
-def _percent(data: bytes) -> str:
+def _percent(character: str) -> str:
+    escaped = "\udc80" <= character <= "\udcff"  # how Python shows a byte that is no UTF-8; other surrogates are just odd
+    data = character.encode("utf-8", "surrogateescape" if escaped else "surrogatepass")
     return "".join(f"%{byte:02X}" for byte in data)

@@ -7,6 +7,7 @@ noticed before anything is concluded from what is missing in it.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 import uuid
@@ -136,6 +137,7 @@ def mark(path: Path) -> str:
         path.mkdir(parents=True, exist_ok=True)
         fd = _open(path)
         try:
+            fcntl.flock(fd, fcntl.LOCK_EX)  # of two that mark it at once, the second finds the first one's id
             found = _identity(fd, path)
             if found is not None:
                 return found

@@ -80,15 +80,15 @@ class TrashEntry:
 
     def count(self) -> Census:
         """The exact counts of the data: read if they were taken before, else taken and made durable first."""
-        stored = durable.read_json(self._fd, _CENSUS)
+        stored = self._stored_census()
         if stored is not None:
-            return Census.from_json({key: int(str(value)) for key, value in stored.items()})
+            return stored
         taken = census.take(self._fd, _DATA) if self.has_data() else census.NOTHING
         durable.write_json(self._fd, _CENSUS, taken.to_json())
         return taken
 
     def has_census(self) -> bool:
-        return durable.read_json(self._fd, _CENSUS) is not None
+        return self._stored_census() is not None
 
     def purge(self) -> None:
         """Remove the data for good."""
@@ -99,6 +99,13 @@ class TrashEntry:
         for name in (f"{_CENSUS}.tmp", _CENSUS, f"{_MANIFEST}.tmp", _MANIFEST):
             removal.remove_file(self._fd, name)
         removal.remove_empty_directory(self._trash_fd, self.deletion_id)
+
+    def _stored_census(self) -> Census | None:
+        try:
+            stored = durable.read_json(self._fd, _CENSUS)
+            return None if stored is None else Census.from_json({key: int(str(stored[key])) for key in stored})
+        except (ValueError, KeyError):  # not to be taken again: the purge may have begun
+            raise OSError(errno.EBADMSG, "not readable as a census; look at it by hand", _CENSUS) from None
 
     def quarantine(self) -> None:
         """Put the entry aside, whole, for a person to look at: ``{root}/.sweepd/quarantine/{deletion_id}``."""

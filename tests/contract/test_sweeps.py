@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,7 @@ def run(sweeper: Sweeper, policies: PolicySet) -> SweepReport:
     return sweeper.sweep(policies, policies.get("old"), Trigger.SWEEP, "policy:old", max_stays=None)
 
 
-def aged(site: Site, task_id: str, days: float, **columns: object) -> None:
+def aged(site: Site, task_id: str, days: float, **columns: Any) -> None:
     with site.catalog.read() as session:
         stamp = session.now.local - timedelta(days=days)
     site.task(task_id, created_at=stamp, completed_at=stamp, **columns)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from daemon.storage import census, locks
 from daemon.storage.removal import remove_tree
-from daemon.storage.root import StorageRoot
+from daemon.storage.root import StorageRoot, mark
 
 
 def count_and_remove(folder: str, name: str, descriptors: int) -> list[int]:
@@ -51,3 +51,8 @@ def try_lock(root: str, root_id: str, name: str) -> bool:
     """Whether the lock is to be had."""
     with locks.exclusive(StorageRoot(Path(root), lambda: root_id), name) as held:
         return held
+
+
+def mark_root(path: str) -> str:
+    """Mark a root; its id."""
+    return mark(Path(path))

@@ -1,0 +1,231 @@
+"""The command line as a person or a script uses it: output, JSON, exit statuses."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+import requests
+
+from support.daemons import Installation
+from support.stores import Store
+from support.trees import fill
+
+POLICIES = """
+version: 1
+protect:
+  - name: golden
+    match: {task_id: {glob: "golden*"}}
+policies:
+  - name: old
+    mode: enforce
+    match: {all: [{status: completed}, {older_than: 30d}]}
+    limits: {max_tasks: 2}
+    action: {delete: directory}
+  - name: watched
+    match: {status: failed}
+    action: {delete: directory_and_records}
+  - name: idle
+    mode: disabled
+    match: {status: failed}
+    action: {delete: directory}
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Installation:
+    """On SQLite, with one task that goes and some that stay."""
+    made = Installation(tmp_path / "site", "sqlite:///var/sweepd.sqlite3", POLICIES)
+    made.run("init")
+    made.url = f"sqlite:///{made.folder}/var/sweepd.sqlite3"
+    for task_id, status in (("task_old", "completed"), ("golden_1", "completed"), ("task_failed", "failed")):
+        add(made, task_id, status=status)
+    add(made, "task_running", status="in_progress")
+    return made
+
+
+def add(site: Installation, task_id: str, **columns: object) -> None:
+    Store(site.url).add_task(task_id, **{"status": "completed", "completed_at": datetime(2025, 1, 1), **columns})
+    fill(site.root / task_id)
+
+
+def names(site: Installation) -> set[str]:
+    return {path.name for path in site.root.iterdir()} - {".sweepd"}
+
+
+def test_plan_says_what_goes_and_why_and_deletes_nothing(site: Installation) -> None:
+    shown = site.run("plan", "old").stdout
+    document = json.loads(site.run("plan", "--json").stdout)
+    assert "1 of 4 tasks go" in shown
+    assert "protected by golden" in shown
+    [old, watched] = document["plans"]
+    assert [task["task_id"] for task in old["goes"]] == ["task_old"]
+    assert old["goes"][0]["census"]["files"] == 3
+    assert {task["task_id"]: task["verdict"] for task in old["stays"]} == {
+        "golden_1": "protected",
+        "task_failed": "not_matched",
+        "task_running": "running",
+    }
+    assert [clause["holds"] for clause in old["goes"][0]["clauses"]] == [True, True]
+    assert [task["task_id"] for task in watched["goes"]] == ["task_failed"]
+    assert len(names(site)) == 4
+    assert "secret" not in json.dumps(document)
+
+
+def test_sweep_deletes_what_the_plan_said(site: Installation) -> None:
+    report = json.loads(site.run("sweep", "old", "--json").stdout)
+    assert (report["outcome"], report["deleted"], report["files"]) == ("success", ["task_old"], 3)
+    assert names(site) == {"golden_1", "task_failed", "task_running"}
+
+
+def test_an_observing_policy_only_reports(site: Installation) -> None:
+    done = site.run("sweep", "watched")
+    assert "would delete 1 of 4 tasks" in done.stdout
+    assert "task_failed" in names(site)
+
+
+def test_one_task_over_the_limit_is_exit_7_and_deletes_nothing(site: Installation) -> None:
+    for number in range(2):
+        add(site, f"task_more_{number}")
+    done = site.run("sweep", "old", check=False)
+    assert done.returncode == 7
+    assert "3 tasks are selected, limits.max_tasks is 2: nothing was deleted" in done.stdout
+    assert len(names(site)) == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["sweep", "nothing"], 2, "no policy `nothing`"),
+        (["sweep", "idle"], 8, "disabled"),
+        (["delete", "--yes", "task_none"], 4, "there is no task task_none"),
+        (["delete", "--yes", "task_running"], 4, "is running"),
+        (["delete", "--yes", ".."], 4, "is not a task id"),
+        (["delete", "--yes", ".sweepd"], 4, "is not a task id"),
+        (["nonsense"], 2, "No such command"),
+        (["tasks", "--limit", "0"], 2, "--limit"),
+    ],
+)
+def test_what_cannot_be_done_says_so_and_has_its_exit_status(
+    site: Installation, arguments: list[str], status: int, said: str
+) -> None:
+    done = site.run(*arguments, check=False)
+    assert done.returncode == status
+    assert said in done.stdout + done.stderr
+    assert len(names(site)) == 4
+
+
+def test_delete_by_hand_reports_each_task(site: Installation) -> None:
+    done = site.run("delete", "--yes", "--records", "--json", "task_old", "task_running", check=False)
+    report = json.loads(done.stdout)
+    assert done.returncode == 4
+    assert [entry["task_id"] for entry in report["deleted"]] == ["task_old"]
+    assert [(entry["task_id"], entry["code"]) for entry in report["failed"]] == [("task_running", "TASK_RUNNING")]
+    assert Store(site.url).task("task_old") is None
+    assert names(site) == {"golden_1", "task_failed", "task_running"}
+
+
+def test_delete_without_a_terminal_and_without_yes_deletes_nothing(site: Installation) -> None:
+    done = site.run("delete", "task_old", check=False)
+    assert done.returncode == 130
+    assert "task_old" in names(site)
+
+
+def test_tasks_lists_them(site: Installation) -> None:
+    lines = site.run("tasks", "--status", "completed").stdout.splitlines()
+    assert lines[0].split("\t")[:3] == ["task", "status", "directory"]
+    assert lines[-1] == "2 of 2 tasks"
+    assert json.loads(site.run("tasks", "--json", "--limit", "1").stdout)["total"] == 4
+
+
+def test_check_prints_every_mistake_with_its_place(site: Installation) -> None:
+    assert site.run("check").stdout.startswith("ok: 3 policies: old (enforce), watched (observe)")
+    site.write_policies("version: 1\npolicies:\n  - name: x\n    match: {older_than: 30}\n    acton: {delete: directory}\n")
+    done = site.run("check", check=False)
+    assert done.returncode == 3
+    lines = done.stderr.splitlines()
+    assert len(lines) == 3
+    assert all("policies.yaml:" in line for line in lines)
+    assert "policies.yaml:4:25: " in done.stderr
+    problems = json.loads(site.run("check", "--json", check=False).stdout)["problems"]
+    assert [(problem["line"], problem["column"]) for problem in problems][1:] == [(4, 25), (5, 5)]
+
+
+def test_a_wrong_configuration_is_exit_3_everywhere(site: Installation) -> None:
+    site.config.write_text("server: {prot: 1}\nlog: {level: info, level: debug}\n")
+    for command in ("run", "init", "check", "plan", "tasks"):
+        done = site.run(command, check=False)
+        assert done.returncode == 3, command
+        assert "config.yaml:1:10: " in done.stderr
+        assert "config.yaml:2:20: " in done.stderr
+
+
+def test_an_unmarked_root_refuses_and_names_the_command(site: Installation) -> None:
+    marker = site.root / ".sweepd" / "root.json"
+    kept = marker.read_text()
+    marker.unlink()
+    done = site.run("delete", "--yes", "task_old", check=False)
+    init = site.run("init", check=False)
+    assert done.returncode == 5
+    assert "sweepd init" in done.stderr + done.stdout
+    assert init.returncode == 8
+    assert "--replace-root" in init.stderr
+    assert len(names(site)) == 4
+    marker.write_text(kept)
+    site.run("delete", "--yes", "task_old")
+    assert len(names(site)) == 3
+
+
+def test_before_init_every_command_says_to_run_it(tmp_path: Path) -> None:
+    fresh = Installation(tmp_path / "fresh", "sqlite:///var/sweepd.sqlite3", POLICIES)
+    for command in (["plan"], ["tasks"], ["sweep", "old"], ["delete", "--yes", "task_1"]):
+        done = fresh.run(*command, check=False)
+        assert done.returncode == 6, command
+        assert "sweepd init" in done.stderr + done.stdout
+    assert not (fresh.folder / "var").exists()
+
+
+def test_init_twice_changes_nothing_the_second_time(site: Installation) -> None:
+    assert site.run("init").stdout == "everything was ready, nothing was changed\n"
+
+
+def test_an_address_others_can_reach_needs_tokens(site: Installation) -> None:
+    config = site.config.read_text()
+    site.config.write_text(config.replace("port: 0", "port: 0, host: 0.0.0.0"))
+    done = site.run("run", check=False)
+    assert done.returncode == 8
+    assert "server.tokens" in done.stderr
+
+
+def test_the_demo_runs_twice_and_stops_on_ctrl_c(tmp_path: Path) -> None:
+    for _ in range(2):
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-m", "daemon", "demo", "--folder", str(tmp_path / "demo"), "--port", "0"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert process.stdout is not None
+        lines: list[str] = []
+        end = time.monotonic() + 60
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("  edit "):  # the last line it prints
+                break
+            assert time.monotonic() < end
+        address = next(line for line in lines if line.startswith("serving ")).split()[1].rstrip(";")
+        tasks = requests.get(f"{address}/api/v0/data_pipeline/tasks", timeout=10).json()
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=60)
+        output = "".join(lines) + rest
+        assert process.returncode == 0, output
+        assert tasks["data"]["total"] == 200
+        assert "sweep of finished-after-30-days: success" in output
+        assert "protected by golden-runs" in output
+        assert "curl -X DELETE" in output

@@ -1,0 +1,88 @@
+"""The reference pages name everything there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from daemon.cli.exits import MEANINGS, Exit
+from daemon.config import Config
+from daemon.metrics import Metrics
+from daemon.policy.condition import Condition
+from daemon.policy.models import Action, Keep, Limits, Policy, Schedule
+from daemon.web.errors import RULES
+
+PROJECT = Path(__file__).parents[2]
+REFERENCE = PROJECT / "docs" / "reference"
+
+
+def page(name: str) -> str:
+    return (REFERENCE / name).read_text(encoding="utf-8")
+
+
+def test_every_exit_status_is_documented_with_its_meaning() -> None:
+    text = page("exit-codes.md")
+    assert set(MEANINGS) == set(Exit)
+    for status, meaning in MEANINGS.items():
+        assert f"| {int(status)} | {meaning} |" in text
+
+
+def test_every_metric_is_documented_and_every_documented_one_exists() -> None:
+    metrics = Metrics()
+    exposed = {
+        sample
+        for family in metrics.registry.collect()
+        for sample in [family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")]
+    }
+    documented = set(re.findall(r"^\| `(sweepd_\w+)`", page("metrics.md"), re.MULTILINE))
+    assert documented == exposed
+
+
+def test_every_configuration_key_is_documented_and_every_documented_one_exists() -> None:
+    keys: set[str] = set()
+    for name, field in Config.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            keys.update(f"{name}.{key}" for key in section.model_fields)
+        elif name != "file":
+            keys.add(name)
+    documented = set(re.findall(r"^\| `([a-z_.]+)`", page("configuration.md"), re.MULTILINE))
+    assert documented == keys
+
+
+@pytest.mark.parametrize("model", [Policy, Condition, Keep, Limits, Schedule, Action])
+def test_every_word_of_the_policy_language_is_documented(model: type[BaseModel]) -> None:
+    text = page("policies.md")
+    for name, field in model.model_fields.items():
+        word = (field.alias or name).rstrip("_")
+        assert re.search(rf"`[^`]*\b{word}\b[^`]*`", text), f"{model.__name__}.{word} is not in policies.md"
+
+
+def test_every_error_code_of_the_api_is_documented_under_its_status() -> None:
+    rows = re.findall(r"^\| (\d{3}) \| ([^|]+) \|", page("api.md"), re.MULTILINE)
+    documented = {(code, int(status)) for status, codes in rows for code in re.findall(r"`(\w+)`", codes)}
+    assert documented == {(str(code), rule.status) for code, rule in RULES.items()}
+
+
+def test_every_log_event_is_documented_and_every_documented_one_exists() -> None:
+    written: set[str] = set()
+    for path in (PROJECT / "daemon").rglob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        written.update(re.findall(r"(?:_log\.\w+|_log\.\w+\)|write)\(\s*\"([a-z_]+)\"", source))
+    documented = {
+        name
+        for row in re.findall(r"^\| (`[^|]+) \|", page("logs.md"), re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", row)
+    }
+    assert documented == written
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md", "docs/operations.md", "docs/deletion.md"])
+def test_links_lead_somewhere(name: str) -> None:
+    source = PROJECT / name
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", source.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (source.parent / target).exists(), f"{name} links to {target}"
