@@ -35,8 +35,7 @@ def migrate(database: Database) -> str | None:
     """Bring sweepd's own tables to this version; the new revision, or None if they were there already."""
     config = _alembic()
     with database.write() as connection:
-        if not database.is_sqlite:
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+        _one_at_a_time(database, connection)
         before = _revision(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
@@ -86,6 +85,7 @@ def adopt_pipeline(database: Database) -> list[str]:
 def register_root(database: Database, root_id: str, path: str, *, replace: bool) -> bool:
     """Tie this catalog to the storage root; False if it was already. Raises StartupRefused if it knows another."""
     with database.write() as connection:
+        _one_at_a_time(database, connection)
         known = connection.execute(sa.select(roots.c.root_id)).scalar_one_or_none()
         if known == root_id:
             return False
@@ -103,6 +103,12 @@ def register_root(database: Database, root_id: str, path: str, *, replace: bool)
 def registered_root(connection: Connection) -> str | None:
     """The id of the storage root this catalog belongs to."""
     return connection.execute(sa.select(roots.c.root_id)).scalar_one_or_none()
+
+
+def _one_at_a_time(database: Database, connection: Connection) -> None:
+    """Wait for a concurrent init to end its transaction; SQLite's writers do so by themselves."""
+    if not database.is_sqlite:
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
 
 
 def _add_guest_columns(database: Database) -> list[str]:

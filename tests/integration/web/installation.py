@@ -203,7 +203,12 @@ def check_envelope(answer: Answer) -> None:
 
 @asynccontextmanager
 async def serving(
-    installation: Installation, *, server: ServerConfig | None = None, url: str | None = None, threads: int = 4
+    installation: Installation,
+    *,
+    server: ServerConfig | None = None,
+    url: str | None = None,
+    threads: int = 4,
+    handler_cancellation: bool = False,
 ) -> AsyncIterator[Api]:
     """Serve the installation, or its storage root with the catalog at ``url``."""
     metrics = Metrics()
@@ -212,7 +217,12 @@ async def serving(
     deletions, reads = ThreadPoolExecutor(threads), ThreadPoolExecutor(2)
     problems: dict[str, str | None] = dict.fromkeys(COMPONENTS)
     context = ApiContext(engine, catalog, metrics, server or ServerConfig(), deletions, reads, lambda: problems)
-    runner = ApiRunner(make_application(context), access_log=None, shutdown_timeout=10.0)
+    runner = ApiRunner(
+        make_application(context),
+        access_log=None,
+        shutdown_timeout=10.0,
+        handler_cancellation=handler_cancellation,
+    )
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     async with aiohttp.ClientSession() as session:

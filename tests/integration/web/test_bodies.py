@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import io
 import json
 from typing import Any
 
@@ -175,7 +176,7 @@ async def test_a_compressed_body(api: Api, installation: Installation) -> None:
 
 async def test_a_body_over_the_limit(api: Api, installation: Installation) -> None:
     filler = b" " * (deletions.MAX_BODY - len(b'{"confirm": true}') + 1)
-    assert await refuse(api, installation, data=filler + b'{"confirm": true}', headers=JSON) == (
+    assert await refuse(api, installation, data=io.BytesIO(filler + b'{"confirm": true}'), headers=JSON) == (
         413,
         {
             "success": False,

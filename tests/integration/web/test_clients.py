@@ -95,10 +95,11 @@ async def test_the_language(api: Api, installation: Installation, accepted: str,
     assert answer.body["message"] == message
 
 
+@pytest.mark.parametrize("cancels", [False, True], ids=["handler-runs-on", "handler-cancelled"])
 async def test_a_client_that_goes_away_stops_nothing(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, cancels: bool
 ) -> None:
-    async with serving(installation, threads=1) as api:
+    async with serving(installation, threads=1, handler_cancellation=cancels) as api:
         engine, delete = api.context.engine, api.context.engine.delete
         begun, gone, done = asyncio.Event(), threading.Event(), asyncio.Event()
         loop = asyncio.get_running_loop()
