@@ -81,7 +81,7 @@ class Selection:
         """Every task the policy looks at, streamed, the oldest first."""
         base = self._base(self._tables.tasks, self._rank_by_window())
         statement = self._verdicts(base).order_by(base.c.age_since.asc().nulls_last(), base.c.task_id)
-        result = connection.execution_options(yield_per=_STREAM_ROWS).execute(statement)
+        result = connection.execute(statement, execution_options={"yield_per": _STREAM_ROWS})
         for row in result:
             yield self._judged(row)
 

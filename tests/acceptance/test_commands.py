@@ -146,7 +146,9 @@ def test_tasks_lists_them(site: Installation) -> None:
 
 def test_check_prints_every_mistake_with_its_place(site: Installation) -> None:
     assert site.run("check").stdout.startswith("ok: 3 policies: old (enforce), watched (observe)")
-    site.write_policies("version: 1\npolicies:\n  - name: x\n    match: {older_than: 30}\n    acton: {delete: directory}\n")
+    site.write_policies(
+        "version: 1\npolicies:\n  - name: x\n    match: {older_than: 30}\n    acton: {delete: directory}\n"
+    )
     done = site.run("check", check=False)
     assert done.returncode == 3
     lines = done.stderr.splitlines()

@@ -164,7 +164,11 @@ def test_the_documents_error_answers(daemon: Daemon, store: Store) -> None:
     store.query("UPDATE data_pipeline_tasks SET status = 'in_progress' WHERE task_id = ?", [FIRST])
     running = daemon.delete(FIRST)
     forced = daemon.delete(FIRST, force=True)
-    assert (missing.status_code, missing.json()["code"], missing.json()["message"]) == (404, 404, "任务不存在: task_invalid_id")
+    assert (missing.status_code, missing.json()["code"], missing.json()["message"]) == (
+        404,
+        404,
+        "任务不存在: task_invalid_id",
+    )
     assert unconfirmed.status_code == 400
     assert unconfirmed.json()["message"] == "缺少必需参数: confirm"
     assert unconfirmed.json()["missing_params"] == ["confirm"]

@@ -175,7 +175,9 @@ def test_a_run_missed_while_down_happens_once_at_start_if_asked(
     assert directory.exists() is (runs == 0)
 
 
-def test_a_root_swapped_under_the_daemon_stops_it_and_it_goes_on_by_itself(installation: Installation, store: Store) -> None:
+def test_a_root_swapped_under_the_daemon_stops_it_and_it_goes_on_by_itself(
+    installation: Installation, store: Store
+) -> None:
     directory = add(installation, "task_a")
     with installation.daemon() as daemon:
         away = installation.root.rename(installation.root.with_name("away"))
@@ -222,7 +224,11 @@ def test_it_starts_without_its_database_and_works_once_it_is_there(
 def test_a_password_in_parameters_or_url_never_reaches_log_or_answers(postgres_installation: Installation) -> None:
     add(postgres_installation, "task_a")
     with postgres_installation.daemon() as daemon:
-        answers = [daemon.get("/api/v0/data_pipeline/tasks").text, daemon.delete("task_a").text, daemon.get("/metrics").text]
+        answers = [
+            daemon.get("/api/v0/data_pipeline/tasks").text,
+            daemon.delete("task_a").text,
+            daemon.get("/metrics").text,
+        ]
         log = str(daemon.events())
     assert "secret" not in log
     assert not any("secret" in answer or "db_connection" in answer for answer in answers)

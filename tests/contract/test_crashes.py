@@ -24,7 +24,12 @@ def test_a_deletion_killed_before_any_step_is_whole_or_has_not_happened(
     for step in count(1):
         tasks.append(site.task(f"task_{step}"))
         ended = processes.run(
-            "support.crash:delete", url=site.store.url, root=str(site.path), task_id=f"task_{step}", what=what, step=step
+            "support.crash:delete",
+            url=site.store.url,
+            root=str(site.path),
+            task_id=f"task_{step}",
+            what=what,
+            step=step,
         )
         site.recovery.run()
         assert site.entries() == []

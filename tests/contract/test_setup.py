@@ -54,7 +54,9 @@ def pipeline(postgres_url: str) -> Store:
 
 
 def columns(store: Store) -> dict[tuple[str, str], dict[str, Any]]:
-    statement = "SELECT * FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE 'sweepd%%'"
+    statement = (
+        "SELECT * FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE 'sweepd%%'"
+    )
     return {(row["table_name"], row["column_name"]): row for row in store.query(statement)}
 
 
@@ -62,7 +64,9 @@ def everything(store: Store) -> list[list[dict[str, Any]]]:
     """What the pipeline's tables are made of beside their columns."""
     of_pipeline = "(SELECT oid FROM pg_class WHERE relname LIKE '%%data_pipeline%%')"
     return [
-        store.query(f"SELECT conname, pg_get_constraintdef(oid) d FROM pg_constraint WHERE conrelid IN {of_pipeline} ORDER BY 1"),
+        store.query(
+            f"SELECT conname, pg_get_constraintdef(oid) d FROM pg_constraint WHERE conrelid IN {of_pipeline} ORDER BY 1"
+        ),
         store.query("SELECT indexname, indexdef FROM pg_indexes WHERE tablename LIKE 'data_pipeline%%' ORDER BY 1"),
         store.query("SELECT viewname, definition FROM pg_views WHERE schemaname = 'public'"),
         store.query(f"SELECT tgname FROM pg_trigger WHERE tgrelid IN {of_pipeline} ORDER BY 1"),

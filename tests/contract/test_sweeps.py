@@ -161,7 +161,9 @@ def test_a_task_that_restarts_after_the_plan_drops_out(site: Site, sweeper: Swee
     def restart(report: SweepReport) -> None:
         if not restarted.is_set():
             restarted.set()
-            statement = "UPDATE data_pipeline_tasks SET status = 'in_progress', completed_at = NULL WHERE task_id = 'old_0'"
+            statement = (
+                "UPDATE data_pipeline_tasks SET status = 'in_progress', completed_at = NULL WHERE task_id = 'old_0'"
+            )
             site.store.query(statement)
 
     chosen = policies(tmp_path / "p")

@@ -75,6 +75,8 @@ def audit_task(store: Store, root: Path, task: Before) -> str:
         assert row["directory_exists"] in (False, 0), "the directory is gone, and the row does not say so"
         assert row["updated_at"] is not None
         changed = {"directory_exists", "updated_at"}
-        assert {k: v for k, v in row.items() if k not in changed} == {k: v for k, v in task.row.items() if k not in changed}
+        assert {k: v for k, v in row.items() if k not in changed} == {
+            k: v for k, v in task.row.items() if k not in changed
+        }
         assert steps == task.steps
     return DELETED

@@ -64,7 +64,9 @@ def _ready(site: Site) -> None:
     site.catalog.root_id()
 
 
-def delete(url: str, root: str, task_id: str, what: str, step: int, only: str | None = None, force: bool = False) -> list[str]:
+def delete(
+    url: str, root: str, task_id: str, what: str, step: int, only: str | None = None, force: bool = False
+) -> list[str]:
     """Delete one task and die before step number ``step`` (of those named ``only``); 0 lives on. The steps taken."""
     with opened(Store(url), Path(root)) as site:
         _ready(site)

@@ -43,7 +43,9 @@ class Installation:
             self._command(*arguments), capture_output=True, text=True, timeout=120, env=_environment(), check=False
         )
         if check and done.returncode != 0:
-            raise AssertionError(f"sweepd {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+            raise AssertionError(
+                f"sweepd {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+            )
         return done
 
     @contextmanager
@@ -97,7 +99,9 @@ class Daemon:
             if self.process.poll() is not None:
                 break
             time.sleep(0.02)
-        raise AssertionError(f"no event {name} {fields} from the daemon (exit {self.process.poll()}):\n{self._log.read_text()}")
+        raise AssertionError(
+            f"no event {name} {fields} from the daemon (exit {self.process.poll()}):\n{self._log.read_text()}"
+        )
 
     def delete(self, task_id: str, **body: object) -> requests.Response:
         return requests.delete(f"{self.address}{TASKS}/{task_id}", json={"confirm": True, **body}, timeout=120)

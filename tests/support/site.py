@@ -85,5 +85,3 @@ def opened(store: Store, path: Path, *, url: str | None = None) -> Iterator[Site
         yield site
     finally:
         site.close()
-
-

@@ -41,7 +41,11 @@ class Store:
 
     def add_task(self, task_id: str, **columns: object) -> None:
         """Insert a row; what is not named has the pipeline's defaults, and ``parameters`` a password."""
-        values: dict[str, object] = {"task_id": task_id, "parameters": '{"db_connection": "pg://u:secret@h/d"}', **columns}
+        values: dict[str, object] = {
+            "task_id": task_id,
+            "parameters": '{"db_connection": "pg://u:secret@h/d"}',
+            **columns,
+        }
         marks = ", ".join("?" for _ in values)
         self.query(f"INSERT INTO data_pipeline_tasks ({', '.join(values)}) VALUES ({marks})", list(values.values()))
 

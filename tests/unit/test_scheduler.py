@@ -55,9 +55,13 @@ def test_an_ordinary_year_has_one_fire_a_day() -> None:
     assert len({instant.astimezone(BERLIN).date() for instant in found}) == 365
 
 
-@pytest.mark.parametrize(("cron", "weekday"), [("0 3 * * 0", 6), ("0 3 * * 7", 6), ("0 3 * * 1", 0), ("0 3 * * sun", 6)])
+@pytest.mark.parametrize(
+    ("cron", "weekday"), [("0 3 * * 0", 6), ("0 3 * * 7", 6), ("0 3 * * 1", 0), ("0 3 * * sun", 6)]
+)
 def test_weekday_numbers_are_crons_not_apschedulers(cron: str, weekday: int) -> None:
-    found = fires(Schedule(cron=cron, timezone="UTC"), datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC))
+    found = fires(
+        Schedule(cron=cron, timezone="UTC"), datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)
+    )
     assert found
     assert {instant.weekday() for instant in found} == {weekday}
 

@@ -1,0 +1,102 @@
+"""The pipeline's timestamps have no zone: an hour is an hour all the same, wherever database and process are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from daemon.catalog.catalog import Catalog
+from support.judging import policy_set, selected
+from support.site import make_catalog
+from support.stores import Store
+
+OLDER = policy_set({"older_than": {"age": "1h"}})
+
+
+@pytest.fixture
+def zoned(prepared: Any, request: pytest.FixtureRequest) -> Iterator[Store]:
+    """A PostgreSQL database whose sessions are in the parameter's zone."""
+    store = prepared.postgresql(timezone=request.param)
+    yield store
+    prepared.drop(store)
+
+
+def taken(catalog: Catalog) -> set[str]:
+    try:
+        return selected(catalog, OLDER)
+    finally:
+        catalog.close()
+
+
+def around_an_hour(store: Store, now: datetime) -> None:
+    for minutes in (59, 61):
+        store.add_task(f"t_{minutes}", status="completed", completed_at=now - timedelta(minutes=minutes))
+    store.add_task("t_hours_ahead", status="completed", completed_at=now + timedelta(hours=7))
+    store.add_task("t_hours_behind", status="completed", completed_at=now - timedelta(hours=9))
+
+
+@pytest.mark.parametrize("process", ["UTC", "America/New_York", "Asia/Shanghai"])
+@pytest.mark.parametrize("zoned", ["Asia/Shanghai", "America/Los_Angeles", "UTC"], indirect=True)
+def test_postgresql_counts_in_the_zone_of_its_own_sessions(
+    zoned: Store, process: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", process)
+    time.tzset()
+    try:
+        for minutes in (59, 61):
+            zoned.query(
+                "INSERT INTO data_pipeline_tasks (task_id, status, parameters, completed_at)"
+                " VALUES (?, 'completed', '{}', LOCALTIMESTAMP - ? * INTERVAL '1 minute')",
+                [f"t_{minutes}", minutes],
+            )
+        assert taken(make_catalog(zoned)) == {"t_61"}
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize("zoned", ["UTC", "Europe/Berlin"], indirect=True)
+@pytest.mark.parametrize("zone", ["Asia/Shanghai", "America/Los_Angeles", "Asia/Kathmandu"])
+def test_a_zone_that_is_configured_counts_whatever_the_database_says(zoned: Store, zone: str) -> None:
+    around_an_hour(zoned, datetime.now(ZoneInfo(zone)).replace(tzinfo=None))
+    assert taken(make_catalog(zoned, timezone=zone)) == {"t_61", "t_hours_behind"}
+
+
+@pytest.mark.parametrize("zone", [None, "Asia/Shanghai", "America/Los_Angeles"])
+def test_sqlite_counts_in_the_configured_zone_or_utc(prepared: Any, tmp_path: Any, zone: str | None) -> None:
+    store = prepared.sqlite(tmp_path)
+    around_an_hour(store, datetime.now(ZoneInfo(zone or "UTC")).replace(tzinfo=None))
+    assert taken(make_catalog(store, timezone=zone)) == {"t_61", "t_hours_behind"}
+
+
+@pytest.mark.parametrize("zone", [None, "Asia/Shanghai"])
+def test_what_is_written_is_wall_time_of_the_pipelines_zone(store: Store, zone: str | None) -> None:
+    catalog = make_catalog(store, timezone=zone)
+    with catalog.read() as session:
+        local, utc = session.now.local, session.now.utc
+    catalog.close()
+    assert local == utc.astimezone(ZoneInfo(zone or "UTC")).replace(tzinfo=None)
+    assert abs(utc - datetime.now(UTC)) < timedelta(seconds=10)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York"])
+def test_ages_are_counted_across_a_change_of_the_clocks(store: Store, zone: str) -> None:
+    """What is compared is the wall time that was shown then, not today's less so many hours."""
+    catalog = make_catalog(store, timezone=zone)
+    with catalog.read() as session:
+        now = session.now.utc
+    for days in (100, 200, 300):  # one of them lies in the other half of the year
+        for name, minutes in (("old", 2), ("young", -2)):
+            then = (now - timedelta(days=days, minutes=minutes)).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+            store.add_task(f"t_{days}_{name}", status="completed", completed_at=then)
+    for days in (100, 200, 300):
+        policies = policy_set({"older_than": f"{days}d"})
+        chosen = selected(catalog, policies)
+        assert f"t_{days}_old" in chosen
+        assert f"t_{days}_young" not in chosen
+    catalog.close()
