@@ -92,8 +92,8 @@ def register_root(database: Database, root_id: str, path: str, *, replace: bool)
         if known is not None:
             if not replace:
                 raise StartupRefused(
-                    f"this catalog belongs to storage root {known}, but {path} is {root_id}; if the old is gone for good, "
-                    "run: sweepd init --replace-root"
+                    f"this catalog belongs to storage root {known}, but {path} is {root_id}; "
+                    "if the old one is gone for good, run: sweepd init --replace-root"
                 )
             connection.execute(roots.delete())
         connection.execute(roots.insert().values(root_id=root_id, path=path, registered_at=clock.now()))

@@ -120,19 +120,24 @@ class _Claim:
         self._request = request
         self._stack = stack
         self._begun = False
+        self._commit_is_next = False
 
     def run(self) -> Outcome | None:
         """Claim the task and commit its deletion. An Outcome means that there was no directory, and all is done."""
         try:
             with self._catalog.write() as session:
-                return self._transaction(session)
-        except CommitUncertain as error:
-            if not self._begun:
-                raise
-            self._settle(error)
-            return None
-        except BaseException:
+                settled = self._transaction(session)
+                self._commit_is_next = True
+            return settled
+        except Exception as error:
+            if self._begun and self._commit_is_next:
+                self._settle(error)
+                return None
             self._undo()  # COMMIT was never sent, so nothing can commit behind our back
+            raise
+        except BaseException:  # Ctrl-C, which can come right after COMMIT: then recovery asks the journal
+            if not self._commit_is_next:
+                self._undo()
             raise
 
     def _transaction(self, session: Session) -> Outcome | None:
@@ -194,19 +199,21 @@ class _Claim:
             return session.now.local.replace(microsecond=0)
         return tasks.mark_directory_gone(session.connection, session.tables, self._request.task_id, session.now)
 
-    def _settle(self, error: CommitUncertain) -> None:
-        """Find out what became of a COMMIT whose answer was lost; returns if it happened, raises if not."""
+    def _settle(self, error: Exception) -> None:
+        """Find out what became of a COMMIT that failed, or whose answer was lost; raises if it did not happen."""
         try:
             with self._catalog.write() as session:
                 state = ledger.abort(session.connection, self.manifest.ledger_entry())
-        except CatalogUnavailable:
+        except SweepdError:  # unreachable, or the lost transaction still holds its locks
             raise CatalogUnavailable(
                 f"the database went away while {self._request.task_id} was being deleted; "
                 "its directory is safe in the trash, and recovery settles it when the database is back"
             ) from error
         if state is ledger.State.ABORTED:
             self._undo()
-            raise CatalogUnavailable(f"{error}; nothing was deleted, try again") from error
+            if isinstance(error, CommitUncertain):
+                raise CatalogUnavailable(f"{error}; nothing was deleted, try again") from error
+            raise error
 
     def _undo(self) -> None:
         if not self._begun:

@@ -39,9 +39,12 @@ class _Frame:
             self.identity = (status.st_dev, status.st_ino)
             listing = scan(fd)
             self.subdirectories: Iterator[str] = listing if streaming else iter(list(listing))
-        except BaseException as error:
+        except OSError as error:
             os.close(fd)
-            raise _inside(name, error) if isinstance(error, OSError) else error
+            raise _inside(name, error) from error.__cause__
+        except BaseException:
+            os.close(fd)
+            raise
 
     def close(self) -> None:
         if isinstance(self.subdirectories, Generator):

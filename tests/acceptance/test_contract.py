@@ -46,7 +46,8 @@ def delete_task(task_id, delete_db_records=False):
 def delete_tasks_batch(task_ids, delete_db_records=False):
     """批量删除任务"""
     url = "http://localhost:8084/api/v0/data_pipeline/tasks"
-    payload = { "task_ids": task_ids, "confirm": True, "delete_database_records": delete_db_records, "continue_on_error": True }
+    payload = {
+        "task_ids": task_ids, "confirm": True, "delete_database_records": delete_db_records, "continue_on_error": True }
     response = requests.delete(url, json=payload)
     return response.json()
 '''
@@ -142,7 +143,7 @@ def test_the_batch_curl_example(daemon: Daemon, postgres_installation: Installat
 def test_the_documents_python_client(daemon: Daemon, store: Store) -> None:
     space: dict[str, Any] = {}
     port = str(urlsplit(daemon.address).port)
-    exec(compile(CLIENT.replace("8084", port), "client", "exec"), space)  # noqa: S102  # the document's own code
+    exec(compile(CLIENT.replace("8084", port), "client", "exec"), space)  # the document's own code
     store.query("UPDATE data_pipeline_tasks SET status = 'in_progress' WHERE task_id = ?", [SECOND])
     result = space["delete_task"](FIRST)
     batch = space["delete_tasks_batch"]([FIRST, SECOND])
@@ -213,8 +214,8 @@ def _curl(command: str, daemon: Daemon) -> dict[str, Any]:
     assert words[:3] == ["curl", "-X", "DELETE"]
     assert words[4:6] == ["-H", "Content-Type: application/json"]
     headers = {"Content-Type": "application/json", "User-Agent": "curl"}
-    answer = requests.delete(words[3], data=words[7], headers=headers, timeout=60).json()
-    return answer
+    response = requests.delete(words[3], data=words[7], headers=headers, timeout=60)
+    return dict(response.json())
 
 
 def _fill(directory: Path, files: int, size: int) -> None:

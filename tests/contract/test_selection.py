@@ -189,7 +189,8 @@ def test_a_task_is_running_by_its_status_or_by_any_of_its_steps(store: Store, ca
         for step in steps:
             store.add_step(task_id, step)
     store.query(
-        "INSERT INTO data_pipeline_task_steps (task_id, step_name, step_status) VALUES (NULL, 'qa_generation', 'running')"
+        "INSERT INTO data_pipeline_task_steps (task_id, step_name, step_status)"
+        " VALUES (NULL, 'qa_generation', 'running')"
     )
     assert verdicts(catalog, policy_set({})) == {"t_status": "running", "t_step": "running", "t_done": "selected"}
 

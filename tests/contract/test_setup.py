@@ -201,7 +201,7 @@ def test_adoption_of_a_table_that_stays_locked_gives_up_with_what_to_do(
 
 def test_a_database_without_the_pipelines_table_is_refused_and_left_alone(postgres_url: str) -> None:
     database = Database(postgres_url)
-    with pytest.raises(CatalogNotReady, match="catalog.url"):
+    with pytest.raises(CatalogNotReady, match=r"catalog\.url"):
         setup.adopt_pipeline(database)
     database.close()
     assert Store(postgres_url).query("SELECT * FROM pg_tables WHERE schemaname = 'public'") == []
@@ -232,7 +232,7 @@ def test_the_tables_the_migrations_make_are_the_tables_the_code_means(fresh: Sto
     setup.migrate(database)
 
     def own(_object: object, name: str | None, kind: str, _reflected: bool, _compare: object) -> bool:
-        return kind != "table" or (name or "").startswith("sweepd_") and name != setup.VERSION_TABLE
+        return kind != "table" or ((name or "").startswith("sweepd_") and name != setup.VERSION_TABLE)
 
     with database.read() as connection:
         context = MigrationContext.configure(connection, opts={"include_object": own, "compare_type": True})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -42,8 +41,8 @@ def policies(folder: Path, mode: str = "enforce", extra: str = "", delete: str =
 
 
 @pytest.fixture
-def sweeper(site: Site) -> Iterator[Sweeper]:
-    yield Sweeper(site.root, site.catalog, site.engine, site.metrics, workers=2)
+def sweeper(site: Site) -> Sweeper:
+    return Sweeper(site.root, site.catalog, site.engine, site.metrics, workers=2)
 
 
 def run(sweeper: Sweeper, policies: PolicySet) -> SweepReport:

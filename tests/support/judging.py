@@ -17,7 +17,10 @@ def policy_set(
     policy = {"name": "policy", "match": match, "action": {"delete": delete}, **options}
     if not match:
         policy["match"], policy["allow_all"] = {"task_id": {"glob": "*"}}, True
-    protects = [Protect(name=f"protect-{index}", match=condition) for index, condition in enumerate(protect)]
+    protects = [
+        Protect.model_validate({"name": f"protect-{index}", "match": condition})
+        for index, condition in enumerate(protect)
+    ]
     return PolicySet(policies=(Policy.model_validate(policy),), protect=tuple(protects))
 
 

@@ -34,7 +34,7 @@ def peak_memory(folder: str, name: str) -> list[int]:
     for work in (census.take, remove_tree):
         tracemalloc.reset_peak()
         before, _ = tracemalloc.get_traced_memory()
-        work(fd, name)  # type: ignore[operator]
+        work(fd, name)
         peaks.append(tracemalloc.get_traced_memory()[1] - before)
     return peaks
 

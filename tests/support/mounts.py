@@ -43,7 +43,8 @@ def scenario(folder: str, kind: str, place: str, portable: bool) -> dict[str, An
     _private_table()
     syscalls._has_openat2 = not portable
     path = Path(folder) / "root"
-    root = StorageRoot(path, lambda root_id=mark(path): root_id)  # type: ignore[misc]
+    root_id = mark(path)
+    root = StorageRoot(path, lambda: root_id)
     task = fill(path / "task_1")
     point = task / place
     point.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.storage import durable, moves, trash
+from daemon.storage import durable, moves, syscalls, trash
 from daemon.storage.census import NOTHING
 from daemon.storage.root import StorageRoot
 from daemon.storage.trash import MovedSomethingElse
@@ -213,7 +213,7 @@ class Trace:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.steps: list[str] = []
-        fsync, replace, rename = os.fsync, os.replace, moves.rename_noreplace
+        fsync, replace, rename = os.fsync, os.replace, syscalls.rename_noreplace
 
         def sync(fd: int) -> None:
             self.steps.append(f"fsync {Path(os.readlink(f'/proc/self/fd/{fd}')).name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import re
@@ -301,8 +302,6 @@ async def test_two_at_once_have_one_winner(
     api: Api, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both get an answer, and exactly one of them says that it removed the directory."""
-    import asyncio
-
     meeting = threading.Barrier(2)
     check = api.context.engine.delete
 

@@ -26,10 +26,12 @@ def test_any_object_is_read_as_json_does(value: dict[str, object]) -> None:
 
 @given(st.binary(max_size=200))
 def test_bytes_are_an_object_or_refused(body: bytes) -> None:
+    codes = []
     try:
         assert isinstance(decode(body), dict)
     except ApiError as error:
-        assert error.code is ApiCode.INVALID_BODY
+        codes.append(error.code)
+    assert codes in ([], [ApiCode.INVALID_BODY])
 
 
 @pytest.mark.parametrize(
