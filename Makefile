@@ -38,7 +38,7 @@ demo: install ## show sweepd at work in a sample workspace; Ctrl-C ends it
 
 .PHONY: test
 test: install-dev ## run the tests; ARGS="..." goes to pytest
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(BIN)/python -m pytest -q -n 2 $(ARGS)
 
 .PHONY: check
 check: check-lint check-format check-types check-layers ## lint, format, types and the layers; changes nothing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -118,7 +119,7 @@ class Database:
             return CatalogNotReady(
                 f"the database {self.name} lacks something sweepd needs ({first_line}); run: sweepd init"
             )
-        if "unable to open database file" in first_line:
+        if "unable to open database file" in first_line and not Path(self.url.database or "").exists():
             return CatalogNotReady(f"there is no database at {self.name}; run: sweepd init")
         if state in _LOCKED:
             return TaskRefused(

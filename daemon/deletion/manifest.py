@@ -51,16 +51,17 @@ class Manifest:
         )
 
     @classmethod
-    def from_json(cls, data: Mapping[str, object], deletion_id: str) -> Manifest | None:
-        """The manifest, or None if ``data`` is not one for this deletion."""
+    def from_json(cls, data: Mapping[str, object], deletion_id: str, root_id: str) -> Manifest | None:
+        """The manifest, or None if ``data`` is not one for this deletion in this root."""
         if data.get("version") != 1 or {*data} != {*cls.__slots__, "version"}:
             return None
-        values = {name: data[name] for name in cls.__slots__}
-        manifest = cls(**values)  # type: ignore[arg-type]  # checked below
-        texts = (manifest.deletion_id, manifest.task_id, manifest.root_id, manifest.trigger, manifest.initiator)
-        if not all(isinstance(text, str) for text in texts) or manifest.what not in list(What):
+        if not all(isinstance(data[name], kind) for kind, names in _KINDS for name in names):
             return None
-        return manifest if manifest.deletion_id == deletion_id and is_task_id(manifest.task_id) else None
+        values = {name: data[name] for name in cls.__slots__}
+        manifest = cls(**values)  # type: ignore[arg-type]  # checked above
+        if (manifest.deletion_id, manifest.root_id) != (deletion_id, root_id) or manifest.what not in list(What):
+            return None
+        return manifest if is_task_id(manifest.task_id) else None
 
     def to_json(self) -> dict[str, object]:
         return {**asdict(self), "version": 1}
@@ -82,3 +83,10 @@ class Manifest:
             directory_deleted=self.has_directory,
             records_deleted=self.records_deleted,
         )
+
+
+_KINDS = (
+    (str, ("deletion_id", "task_id", "root_id", "what", "trigger", "initiator", "written_at")),
+    (str | None, ("policy", "sweep_id")),
+    (bool, ("forced", "has_row", "has_directory")),
+)

@@ -99,7 +99,7 @@ class Recovery:
 
     def _settle(self, entry: TrashEntry) -> Result:
         raw = entry.read_manifest()
-        manifest = None if raw is None else Manifest.from_json(raw, entry.deletion_id)
+        manifest = None if raw is None else Manifest.from_json(raw, entry.deletion_id, entry.root_id)
         if manifest is None:
             return self._without_manifest(entry, empty=raw is None and not entry.has_data())
         with self.catalog.read() as session:

@@ -43,6 +43,7 @@ class TrashEntry:
 
     def __init__(self, root: OpenRoot, trash_fd: int, fd: int, deletion_id: str) -> None:
         self.deletion_id = deletion_id
+        self.root_id = root.root_id
         self._root = root
         self._trash_fd = trash_fd
         self._fd = fd

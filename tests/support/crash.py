@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from sqlalchemy.engine.default import DefaultDialect
 
 from daemon.deletion.models import What
+from daemon.errors import SweepdError
 from daemon.storage import moves
 from support.site import Site, opened, request
 from support.stores import Store
@@ -82,3 +84,37 @@ def recover(url: str, root: str, step: int) -> list[str]:
         steps = _die_before(step)
         site.recovery.run()
         return list(steps.taken)
+
+
+def delete_many(url: str, root: str, task_ids: list[str], start: float) -> dict[str, str]:
+    """Delete all of them, beginning at the instant ``start``; what was said of each: deleted, gone, or its error."""
+    with opened(Store(url), Path(root)) as site:
+        _ready(site)
+        while time.time() < start:
+            pass
+        return {task_id: attempt(site, task_id) for task_id in task_ids}
+
+
+def attempt(site: Site, task_id: str, **options: Any) -> str:
+    """Delete one task; deleted, gone (there was no directory any more), or the code of its error."""
+    try:
+        outcome = site.engine.delete(request(task_id, **options))
+    except SweepdError as error:
+        return str(error.code)
+    return "deleted" if outcome.directory_deleted else "gone"
+
+
+def delete_as(url: str, root: str, task_id: str, uid: int) -> list[str]:
+    """Delete one task as another user: what was said, the path it names, and the names left in the root."""
+    with opened(Store(url), Path(root)) as site:
+        _ready(site)
+        site.catalog.close()
+        if os.geteuid() == 0:
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+        try:
+            site.engine.delete(request(task_id))
+        except SweepdError as error:
+            return [str(error.code), str(error.details.get("path")), str(error.details.get("errno"))]
+        return ["deleted"]

@@ -82,3 +82,9 @@ def test_only_the_clock_module_reads_the_clock() -> None:
         str(path.relative_to(DAEMON)): clock_calls(path.read_text("utf-8")) for path in modules(outside="clock.py")
     }
     assert {name: calls for name, calls in found.items() if calls} == {}
+
+
+def test_one_module_unlinks_and_two_rename() -> None:
+    found = {path.name: file_system_calls(path.read_text("utf-8")) for path in (DAEMON / "storage").glob("*.py")}
+    changing = {name: {call.rpartition(".")[2] for call in calls} for name, calls in found.items() if calls}
+    assert changing == {"removal.py": {"unlink", "rmdir"}, "moves.py": {"replace"}, "syscalls.py": {"rename"}}

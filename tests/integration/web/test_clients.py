@@ -113,15 +113,54 @@ async def test_a_client_that_goes_away_stops_nothing(
                 loop.call_soon_threadsafe(done.set)
 
         installation.task(FIRST, 10)
+        installation.task(SECOND, 10)
         monkeypatch.setattr(engine, "delete", slow)
-        asking = asyncio.create_task(api.delete(FIRST))
+        asking = [asyncio.create_task(api.delete(FIRST))]
         await begun.wait()
-        asking.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asking
+        asking.append(asyncio.create_task(api.delete(SECOND)))  # waits for the worker
+        await asyncio.sleep(0.1)
+        for task in asking:
+            task.cancel()
+        await asyncio.wait(asking)
         await asyncio.sleep(0.1)
         gone.set()
         await asyncio.wait_for(done.wait(), 5)
+        assert (await api.delete(SECOND)).body["data"]["directory_deleted"] is False
         assert installation.tree() == set()
-        assert installation.rows()[FIRST]["directory_exists"] == 0
-        assert (await api.ask("GET", "/livez")).status == 200
+        assert {row["directory_exists"] for row in installation.rows().values()} == {0}
+
+
+async def test_a_shutdown_refuses_what_still_waits(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is being deleted is finished; what waits for a worker is told to come back."""
+    async with serving(installation, threads=1) as api:
+        engine, delete = api.context.engine, api.context.engine.delete
+        begun, release = asyncio.Event(), threading.Event()
+        loop = asyncio.get_running_loop()
+
+        def slow(request: Request) -> Outcome:
+            loop.call_soon_threadsafe(begun.set)
+            assert release.wait(5)
+            return delete(request)
+
+        installation.task(FIRST, 10)
+        installation.task(SECOND, 10)
+        monkeypatch.setattr(engine, "delete", slow)
+        first = asyncio.create_task(api.delete(FIRST))
+        await begun.wait()
+        second = asyncio.create_task(api.delete(SECOND))
+        await asyncio.sleep(0.1)
+        closing = asyncio.create_task(api.runner.cleanup())
+        await asyncio.sleep(0.1)
+        release.set()
+        assert (await first).status == 200
+        refused = await second
+        await closing
+    assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
+    assert refused.body == {
+        "success": False,
+        "code": 503,
+        "message": "服务正在关闭,请稍后重试",
+        "error_code": "SHUTTING_DOWN",
+    }
+    assert {path.partition("/")[0] for path in installation.tree()} == {SECOND}
+    assert installation.rows()[SECOND]["directory_exists"] == 1

@@ -33,7 +33,9 @@ async def test_ready(api: Api) -> None:
     assert answer.body["data"] == {
         "checks": {"catalog": FINE, "storage_root": FINE, "recovery": FINE, "scheduler": FINE}
     }
-    assert value((await api.ask("GET", "/metrics")).raw, "sweepd_ready") == 1
+    assert api.context.metrics.registry.get_sample_value("sweepd_ready") == 1
+    api.problems["catalog"] = "away"
+    assert value((await api.ask("GET", "/metrics")).raw, "sweepd_ready") == 0
 
 
 async def test_not_ready(api: Api) -> None:

@@ -1,0 +1,149 @@
+"""Something inside cannot be removed: the caller is told what and where, and recovery finishes once it can."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from daemon.errors import ErrorCode, TaskRefused
+from support.auditor import DELETED, KEPT, audit
+from support.processes import ForkServer
+from support.site import Site, opened, request
+from support.stores import Store
+from support.trees import snapshot
+
+
+def chattr(flag: str, path: Path) -> None:
+    subprocess.run(["chattr", flag, str(path)], check=True, capture_output=True)
+
+
+@pytest.fixture
+def immutable(tmp_path: Path) -> Iterator[None]:
+    """Whether the tests may make files immutable; afterwards none is."""
+    (tmp_path / "probe").touch()
+    try:
+        chattr("+i", tmp_path / "probe")
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this user or this file system has no immutable files")
+    yield
+    subprocess.run(["chattr", "-R", "-i", str(tmp_path)], check=False, capture_output=True)
+
+
+@pytest.mark.usefixtures("immutable")
+def test_an_immutable_file_blocks_its_own_task_only_and_recovery_finishes_when_it_is_freed(site: Site) -> None:
+    before, other = site.task("task_1", files=9), site.task("task_2")
+    chattr("+i", site.path / "task_1" / "part-0" / "file-3.json")
+    with pytest.raises(TaskRefused) as caught:
+        site.engine.delete(request("task_1"))
+    assert caught.value.code is ErrorCode.PERMISSION_DENIED
+    assert caught.value.details == {"task_id": "task_1", "path": "data/part-0/file-3.json", "errno": "EPERM"}
+    assert "chattr -i" in str(caught.value)
+    assert not (site.path / "task_1").exists()
+    (entry,) = site.entries()
+    (journal,) = site.store.ledger("task_1")
+    assert (journal["state"], "file-3.json" in journal["error"]) == ("committed", True)
+    site.engine.delete(request("task_2"))
+
+    recovery = site.recovery
+    assert dict(recovery.run()) == {"blocked": 1}
+    assert dict(recovery.run()) == {"busy": 1}  # it pauses
+    assert site.metric("sweepd_trash_blocked_entries") == 1
+    assert (entry / "data" / "part-0" / "file-3.json").stat().st_size > 0
+
+    chattr("-i", entry / "data" / "part-0" / "file-3.json")
+    again = site.recovery
+    assert dict(again.run()) == {"finished": 1}
+    assert site.metric("sweepd_trash_blocked_entries") == 0
+    assert audit(site.store, site.path, [before, other]) == {"task_1": DELETED, "task_2": DELETED}
+
+
+@pytest.mark.usefixtures("immutable")
+def test_an_immutable_task_directory_is_refused_before_anything_changes(site: Site) -> None:
+    before = site.task("task_1")
+    chattr("+i", site.path / "task_1")
+    with pytest.raises(TaskRefused) as caught:
+        site.engine.delete(request("task_1"))
+    assert (caught.value.code, caught.value.details["path"]) == (ErrorCode.PERMISSION_DENIED, "task_1")
+    assert audit(site.store, site.path, [before]) == {"task_1": KEPT}
+
+
+@pytest.fixture
+def nobody() -> int:
+    """An unprivileged user; the present one, if that is none but root."""
+    return pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else os.geteuid()
+
+
+@pytest.fixture
+def shared_site(store: Store, nobody: int) -> Iterator[Site]:
+    """An installation whose root and catalog belong to an unprivileged user, in a folder it can reach."""
+    folder = Path(tempfile.mkdtemp(prefix="sweepd-shared-"))
+    folder.chmod(0o755)
+    try:
+        if store.sqlite:
+            shutil.move(store.url.partition(":///")[2], folder / "catalog.sqlite")
+            store = Store(f"sqlite:///{folder}/catalog.sqlite")
+        with opened(store, folder / "root") as site:
+            site.init()
+            yield site
+    finally:
+        subprocess.run(["chmod", "-R", "u+rwx", str(folder)], check=False)
+        shutil.rmtree(folder)
+
+
+def give(site: Site, uid: int) -> None:
+    site.catalog.close()
+    subprocess.run(["chown", "-R", f"{uid}:{uid}", str(site.path.parent)], check=True)
+
+
+def lock_up(path: Path) -> None:
+    """Take the directory away from everybody but root."""
+    if os.geteuid() == 0:
+        os.chown(path, 0, 0)
+    path.chmod(0o500)
+
+
+def test_a_directory_the_daemon_may_not_move_is_refused_before_anything_changes(
+    shared_site: Site, nobody: int, processes: ForkServer
+) -> None:
+    before = shared_site.task("task_1")
+    give(shared_site, nobody)
+    # To move a directory elsewhere is to write its "..".
+    lock_up(shared_site.path / "task_1")
+    tree = snapshot(shared_site.path / "task_1")
+    said = processes.run(
+        "support.crash:delete_as", url=shared_site.store.url, root=str(shared_site.path), task_id="task_1", uid=nobody
+    ).value
+    assert said == ["PERMISSION_DENIED", "task_1", "EACCES"]
+    assert snapshot(shared_site.path / "task_1") == tree
+    assert shared_site.store.task("task_1") == before.row
+    assert shared_site.store.ledger("task_1") == []
+    assert shared_site.entries() == []
+
+
+@pytest.mark.parametrize("mode", [0o500, 0o000])
+def test_a_folder_the_daemon_may_not_empty_blocks_until_it_may(
+    shared_site: Site, nobody: int, processes: ForkServer, mode: int
+) -> None:
+    before = shared_site.task("task_1", files=9)
+    give(shared_site, nobody)
+    locked = shared_site.path / "task_1" / "part-0"
+    lock_up(locked)
+    locked.chmod(mode)
+    said = processes.run(
+        "support.crash:delete_as", url=shared_site.store.url, root=str(shared_site.path), task_id="task_1", uid=nobody
+    ).value
+    assert said[0::2] == ["PERMISSION_DENIED", "EACCES"]
+    assert said[1].startswith("data/part-0")
+    (entry,) = shared_site.entries()
+    (entry / "data" / "part-0").chmod(0o755)
+    assert (entry / "data" / "part-0" / "file-3.json").exists()
+    give(shared_site, nobody)
+    assert dict(shared_site.recovery.run()) == {"finished": 1}
+    assert audit(shared_site.store, shared_site.path, [before]) == {"task_1": DELETED}

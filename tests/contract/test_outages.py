@@ -1,0 +1,215 @@
+"""The database goes away at every moment of a deletion: nothing is lost, and recovery settles what is left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from daemon.catalog import ledger
+from daemon.deletion.models import What
+from daemon.errors import CatalogUnavailable, ErrorCode, TaskRefused
+from daemon.storage import moves
+from support.auditor import DELETED, KEPT, Before, audit
+from support.postgres import PostgresServer
+from support.site import Site, opened, request
+from support.stores import Store
+from support.tcp_proxy import Cut, TcpProxy
+from support.trees import snapshot
+
+WHATS = [What.DIRECTORY, What.DIRECTORY_AND_RECORDS]
+
+
+@pytest.fixture
+def proxy(postgres_server: PostgresServer) -> Iterator[TcpProxy]:
+    made = TcpProxy(postgres_server.port)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def far_site(postgres_store: Store, proxy: TcpProxy, tmp_path: Path, postgres_server: PostgresServer) -> Iterator[Site]:
+    """An installation that reaches its database through the proxy."""
+    url = postgres_server.url(postgres_store.url.rpartition("/")[2], port=proxy.port)
+    with opened(postgres_store, tmp_path / "root", url=url) as site:
+        site.init()
+        yield site
+
+
+def armed(site: Site, proxy: TcpProxy, cut: Cut, *, stays_away: bool) -> Before:
+    before = site.task("task_1", files=7)
+    site.catalog.check()
+    site.catalog.root_id()
+    proxy.cut, proxy.refuse_after_cut = cut, stays_away
+    return before
+
+
+@pytest.mark.parametrize("what", WHATS)
+def test_a_commit_that_is_lost_on_its_way_is_undone(far_site: Site, proxy: TcpProxy, what: What) -> None:
+    before = armed(far_site, proxy, Cut.BEFORE, stays_away=False)
+    with pytest.raises(CatalogUnavailable, match="nothing was deleted"):
+        far_site.engine.delete(request("task_1", what))
+    assert proxy.cuts == 1
+    assert audit(far_site.store, far_site.path, [before]) == {"task_1": KEPT}
+    assert [entry["state"] for entry in far_site.store.ledger("task_1")] == ["aborted"]
+    far_site.engine.delete(request("task_1", what))
+    assert audit(far_site.store, far_site.path, [before]) == {"task_1": DELETED}
+
+
+@pytest.mark.parametrize("what", WHATS)
+def test_a_commit_whose_answer_is_lost_is_a_success(far_site: Site, proxy: TcpProxy, what: What) -> None:
+    before = armed(far_site, proxy, Cut.AFTER, stays_away=False)
+    outcome = far_site.engine.delete(request("task_1", what))
+    assert proxy.cuts == 1
+    assert tuple(outcome.census.to_json().values()) == before.counts
+    assert audit(far_site.store, far_site.path, [before]) == {"task_1": DELETED}
+
+
+@pytest.mark.parametrize(("cut", "fate"), [(Cut.BEFORE, KEPT), (Cut.AFTER, DELETED)])
+@pytest.mark.parametrize("what", WHATS)
+def test_a_database_that_stays_away_after_the_commit_leaves_the_answer_to_recovery(
+    far_site: Site, proxy: TcpProxy, what: What, cut: Cut, fate: str
+) -> None:
+    before = armed(far_site, proxy, cut, stays_away=True)
+    with pytest.raises(CatalogUnavailable, match="safe in the trash"):
+        far_site.engine.delete(request("task_1", what))
+    (entry,) = far_site.entries()
+    for _ in range(2):
+        with pytest.raises(CatalogUnavailable):
+            far_site.recovery.run()
+        assert snapshot(entry / "data") == before.tree
+    proxy.refuse = False
+    far_site.recovery.run()
+    assert audit(far_site.store, far_site.path, [before]) == {"task_1": fate}
+
+
+@pytest.mark.parametrize("what", WHATS)
+def test_a_commit_that_arrives_late_cannot_overtake_the_recovery(
+    far_site: Site, proxy: TcpProxy, what: What, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.catalog.database._LOCK_TIMEOUT", "200ms")
+    before = armed(far_site, proxy, Cut.DELAYED, stays_away=False)
+    with pytest.raises(CatalogUnavailable, match="safe in the trash"):
+        far_site.engine.delete(request("task_1", what))
+    (entry,) = far_site.entries()
+    assert dict(far_site.recovery.run()) == {"blocked": 1}
+    assert snapshot(entry / "data") == before.tree
+    proxy.deliver()
+    assert dict(far_site.recovery.run()) == {"finished": 1}
+    assert audit(far_site.store, far_site.path, [before]) == {"task_1": DELETED}
+
+
+def test_the_tombstone_keeps_a_late_journal_entry_out(site: Site) -> None:
+    """A deletion that recovery has undone can never commit any more, however late it tries."""
+    before = site.task("task_1")
+    entry = ledger.Entry("d" * 28, "task_1", "directory", "api", "test", None, None, False, True, False)
+    with site.catalog.write() as session:
+        assert ledger.abort(session.connection, entry) is ledger.State.ABORTED
+        assert ledger.abort(session.connection, entry) is ledger.State.ABORTED
+    with pytest.raises(Exception, match=r"(?i)unique"), site.catalog.write() as session:
+        ledger.insert(session.connection, entry, ledger.State.COMMITTED)
+    assert site.store.task("task_1") == before.row
+    assert [row["state"] for row in site.store.ledger("task_1")] == ["aborted"]
+
+
+def test_a_database_that_is_down_from_the_start_touches_nothing(
+    postgres_site: Site, postgres_server: PostgresServer
+) -> None:
+    before = postgres_site.task("task_1")
+    postgres_server.stop("fast")
+    with pytest.raises(CatalogUnavailable):
+        postgres_site.engine.delete(request("task_1"))
+    with pytest.raises(CatalogUnavailable):
+        fresh = Site(postgres_site.store, postgres_site.path)
+        fresh.recovery.run()
+    assert snapshot(postgres_site.path / "task_1") == before.tree
+    postgres_server.start()
+    postgres_site.engine.delete(request("task_1"))  # the pool reconnects by itself
+    assert audit(postgres_site.store, postgres_site.path, [before]) == {"task_1": DELETED}
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_a_database_that_stops_right_after_the_move_has_it_undone(
+    postgres_site: Site, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    before = postgres_site.task("task_1")
+    rename = moves.rename_noreplace
+
+    def and_stop(*arguments: object) -> None:
+        rename(*arguments)  # type: ignore[arg-type]
+        postgres_server.stop(mode)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(moves, "rename_noreplace", and_stop)
+        with pytest.raises(CatalogUnavailable):
+            postgres_site.engine.delete(request("task_1"))
+    assert snapshot(postgres_site.path / "task_1") == before.tree
+    postgres_server.start()
+    assert dict(postgres_site.recovery.run()) == {}
+    assert audit(postgres_site.store, postgres_site.path, [before]) == {"task_1": KEPT}
+
+
+@pytest.mark.parametrize("what", WHATS)
+def test_a_database_that_stops_right_before_the_commit_is_asked_when_it_is_back(
+    postgres_site: Site, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch, what: What
+) -> None:
+    before = postgres_site.task("task_1")
+    insert = ledger.insert
+
+    def and_stop(*arguments: object) -> None:
+        insert(*arguments)  # type: ignore[arg-type]
+        postgres_server.stop("immediate")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "insert", and_stop)
+        with pytest.raises(CatalogUnavailable, match="safe in the trash"):
+            postgres_site.engine.delete(request("task_1", what))
+    postgres_server.start()
+    assert dict(postgres_site.recovery.run()) == {"undone": 1}
+    assert audit(postgres_site.store, postgres_site.path, [before]) == {"task_1": KEPT}
+
+
+def test_a_database_that_stops_during_the_purge_gets_its_journal_entry_later(
+    postgres_site: Site, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = postgres_site.task("task_1", files=20)
+    finish = ledger.finish
+
+    def and_stop(*arguments: object) -> bool:
+        postgres_server.stop("immediate")
+        return finish(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "finish", and_stop)
+        outcome = postgres_site.engine.delete(request("task_1"))
+    assert tuple(outcome.census.to_json().values()) == before.counts
+    postgres_server.start()
+    assert [entry["state"] for entry in postgres_site.store.ledger("task_1")] == ["committed"]
+    assert dict(postgres_site.recovery.run()) == {"finished": 1}
+    assert audit(postgres_site.store, postgres_site.path, [before]) == {"task_1": DELETED}
+    assert postgres_site.metric("sweepd_deleted_files_total", trigger="api") == before.counts[0]
+
+
+def test_a_row_that_somebody_else_holds_is_busy_and_the_task_stays(
+    postgres_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.catalog.database._LOCK_TIMEOUT", "200ms")
+    before = postgres_site.task("task_1")
+    with postgres_site.store.locking("task_1"):
+        started = time.monotonic()
+        with pytest.raises(TaskRefused) as caught:
+            postgres_site.engine.delete(request("task_1"))
+        assert time.monotonic() - started < 3
+    assert caught.value.code is ErrorCode.TASK_BUSY
+    assert audit(postgres_site.store, postgres_site.path, [before]) == {"task_1": KEPT}
+
+
+def test_a_message_about_the_database_holds_no_password(tmp_path: Path) -> None:
+    with opened(Store("postgresql://user:hunter2@127.0.0.1:1/none"), tmp_path / "root") as site:
+        with pytest.raises(CatalogUnavailable) as caught:
+            site.engine.delete(request("task_1"))
+        with pytest.raises(CatalogUnavailable) as again:
+            site.recovery.run()
+    assert "hunter2" not in f"{caught.value}{again.value}"
