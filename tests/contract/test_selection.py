@@ -365,4 +365,4 @@ def test_asking_for_names_where_tasks_have_none_is_an_error_and_not_a_protection
         assert judge(catalog, policy_set(COMPLETED))["task_1"].task.task_name is None
     finally:
         catalog.close()
-        prepared.drop(store)
+        prepared.give_back(store)

@@ -23,7 +23,7 @@ def zoned(prepared: Any, request: pytest.FixtureRequest) -> Iterator[Store]:
     """A PostgreSQL database whose sessions are in the parameter's zone."""
     store = prepared.postgresql(timezone=request.param)
     yield store
-    prepared.drop(store)
+    prepared.give_back(store)
 
 
 def taken(catalog: Catalog) -> set[str]:

@@ -34,7 +34,7 @@ def _changes_files(call: ast.Call) -> bool:
         return False  # a bare name was imported from os or shutil, which the linter sees
     if call.func.attr == "replace":
         # Path.replace takes one argument, str.replace two or more, and datetime.replace and copies only keywords.
-        return len(call.args) == 1 and not call.keywords
+        return ast.unparse(call.func) == "os.replace" or (len(call.args) == 1 and not call.keywords)
     return call.func.attr in FILE_SYSTEM
 
 
