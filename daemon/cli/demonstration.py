@@ -11,12 +11,13 @@ from daemon.app.serve import serve
 from daemon.app.services import Services, build
 from daemon.catalog import tasks
 from daemon.catalog.catalog import Catalog
-from daemon.cli.planning import measure, show_plan
+from daemon.cli.planning import measure, show_orphans, show_plan
 from daemon.cli.render import say
 from daemon.cli.sweeping import show_report
-from daemon.demo.workspace import Workspace, create
+from daemon.demo.workspace import create
 from daemon.policy.models import PolicySet
 from daemon.sizes import format_size
+from daemon.sweep.orphans import find_orphans
 from daemon.sweep.plan import make_plan
 from daemon.sweep.report import SweepReport
 
@@ -37,9 +38,10 @@ def show(folder: Path, port: int) -> None:
         for policy in policies.policies:
             plan = make_plan(services.catalog, policies, policy, max_stays=2000)
             show_plan(plan, measure(services.root, plan))
+        show_orphans(find_orphans(services.root, services.catalog))
         say()
         say("2. The daemon. Each policy is due every 5 seconds.", style="bold cyan")
-        narrator = _Narrator(services, policies, workspace, folder)
+        narrator = _Narrator(services, policies, folder)
         asyncio.run(serve(services, policies, on_listening=narrator.listening, on_sweep=narrator.swept))
     say("stopped; run it again whenever you like")
 
@@ -47,10 +49,9 @@ def show(folder: Path, port: int) -> None:
 class _Narrator:
     """Tells the first sweep of every policy, then what to try. Called from the sweeps' threads."""
 
-    def __init__(self, services: Services, policies: PolicySet, workspace: Workspace, folder: Path) -> None:
+    def __init__(self, services: Services, policies: PolicySet, folder: Path) -> None:
         self._services = services
         self._waiting = {policy.name for policy in policies.policies if policy.schedule is not None}
-        self._workspace = workspace
         self._folder = folder
         self._address = ""
         self._lock = threading.Lock()

@@ -13,6 +13,7 @@ from daemon.policy.models import Mode, Policy
 from daemon.sizes import format_size
 from daemon.storage.census import Census
 from daemon.storage.root import StorageRoot
+from daemon.sweep.orphans import find_orphans
 from daemon.sweep.plan import Decision, Plan, make_plan
 
 FIRST = 20
@@ -33,8 +34,11 @@ def show_plans(services: Services, name: str | None, *, everything: bool, sizes:
             documents.append(plan_json(plan, censuses))
         else:
             show_plan(plan, censuses, everything=everything)
+    orphans = find_orphans(services.root, services.catalog)
     if as_json:
-        dump({"plans": documents})
+        dump({"plans": documents, "orphans": orphans})
+    else:
+        show_orphans(orphans)
 
 
 def measure(root: StorageRoot, plan: Plan) -> dict[str, Census | None]:
@@ -70,6 +74,14 @@ def show_plan(plan: Plan, censuses: dict[str, Census | None], *, everything: boo
         rows = [(d.task.task_id, d.task.status or "-", "", d.reason) for d in examples]
         table(("stays", "status", "", "because"), rows)
         _more(plan.considered - len(plan.goes) - len(examples))
+
+
+def show_orphans(orphans: Sequence[str]) -> None:
+    """Print which directories no policy looks at."""
+    if orphans:
+        say()
+        few = ", ".join(orphans[:3]) + (", …" if len(orphans) > 3 else "")
+        say(f"{len(orphans)} directories have no row and stay: no policy looks at them ({few})")
 
 
 def what(policy: Policy) -> str:

@@ -72,14 +72,6 @@ def make_plan(catalog: Catalog, policies: PolicySet, policy: Policy, *, max_stay
         return Plan(policy, session.now, tuple(goes), tuple(stays), counts)
 
 
-def decide_one(catalog: Catalog, policies: PolicySet, policy: Policy, task_id: str) -> Decision | None:
-    """The decision for one task; None if the policy does not look at it."""
-    with catalog.read() as session:
-        selection = catalog.select(session, policy, policies)
-        judged = selection.judge_one(session.connection, task_id)
-        return None if judged is None else _decide(judged, selection)
-
-
 def _decide(judged: Judged, selection: Selection) -> Decision:
     results = clause_results(judged, selection.clauses, selection.now)
     why = reason(judged, results, selection.policy.keep, selection.now)

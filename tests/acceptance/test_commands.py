@@ -60,9 +60,12 @@ def names(site: Installation) -> set[str]:
 
 
 def test_plan_says_what_goes_and_why_and_deletes_nothing(site: Installation) -> None:
+    fill(site.root / "manual_20250101_000000")
     shown = site.run("plan", "old").stdout
     document = json.loads(site.run("plan", "--json").stdout)
     assert "1 of 4 tasks go" in shown
+    assert "1 directories have no row and stay: no policy looks at them (manual_20250101_000000)" in shown
+    assert document["orphans"] == ["manual_20250101_000000"]
     assert "protected by golden" in shown
     [old, watched] = document["plans"]
     assert [task["task_id"] for task in old["goes"]] == ["task_old"]
@@ -74,7 +77,7 @@ def test_plan_says_what_goes_and_why_and_deletes_nothing(site: Installation) -> 
     }
     assert [clause["holds"] for clause in old["goes"][0]["clauses"]] == [True, True]
     assert [task["task_id"] for task in watched["goes"]] == ["task_failed"]
-    assert len(names(site)) == 4
+    assert len(names(site)) == 5
     assert "secret" not in json.dumps(document)
 
 
