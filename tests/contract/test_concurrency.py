@@ -124,8 +124,12 @@ def test_a_step_that_starts_waits_for_the_deletion_or_stops_it(postgres_site: Si
     site.task("task_1")
     seen: list[str] = []
 
+    def insert() -> None:
+        site.store.add_step("task_1", "running")
+        seen.append("inserted")
+
     def guard(_session: object, _row: object) -> None:
-        thread = threading.Thread(target=lambda: (site.store.add_step("task_1", "running"), seen.append("inserted")))
+        thread = threading.Thread(target=insert)
         thread.start()
         thread.join(0.3)
         seen.append("claimed")

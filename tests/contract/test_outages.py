@@ -11,7 +11,7 @@ import pytest
 from daemon.catalog import ledger
 from daemon.deletion.models import What
 from daemon.errors import CatalogUnavailable, ErrorCode, TaskRefused
-from daemon.storage import moves
+from daemon.storage import moves, syscalls
 from support.auditor import DELETED, KEPT, Before, audit
 from support.postgres import PostgresServer
 from support.site import Site, opened, request
@@ -135,7 +135,7 @@ def test_a_database_that_stops_right_after_the_move_has_it_undone(
     postgres_site: Site, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     before = postgres_site.task("task_1")
-    rename = moves.rename_noreplace
+    rename = syscalls.rename_noreplace
 
     def and_stop(*arguments: object) -> None:
         rename(*arguments)  # type: ignore[arg-type]

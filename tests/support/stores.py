@@ -11,9 +11,9 @@ from typing import Any
 
 import psycopg2.extras
 
-from support.postgres import connect
-
 Row = dict[str, Any]
+
+_connections: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,18 @@ class Store:
                 connection.row_factory = sqlite3.Row
                 cursor = connection.execute(statement, [_plain(value) for value in parameters])
                 return [dict(row) for row in cursor.fetchall()]
-        factory = psycopg2.extras.RealDictCursor
-        with connect(self.url) as connection, connection.cursor(cursor_factory=factory) as cursor:
+        try:
+            return self._query_postgresql(statement, parameters)
+        except (psycopg2.OperationalError, psycopg2.InterfaceError):  # the server was stopped since
+            _connections.pop(self.url, None)
+            return self._query_postgresql(statement, parameters)
+
+    def _query_postgresql(self, statement: str, parameters: Sequence[object]) -> list[Row]:
+        connection = _connections.get(self.url)
+        if connection is None:
+            connection = _connections[self.url] = psycopg2.connect(self.url)
+            connection.autocommit = True
+        with connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
             cursor.execute(statement.replace("?", "%s"), list(parameters))
             return [dict(row) for row in cursor.fetchall()] if cursor.description else []
 
