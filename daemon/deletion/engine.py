@@ -183,6 +183,13 @@ class _Claim:
     def _without_directory(self, session: Session, locked: LockedTask) -> Outcome:
         """The row is there, the directory is not, and the root is proven to be the right one: mend the row."""
         request = self._request
+        if any(ledger.find(session.connection, found) is None for found in trash.holding(self._root, request.task_id)):
+            # Moved, but not known to be committed: recovery may yet put it back, so the row must not say it is gone.
+            raise TaskRefused(
+                f"an earlier deletion of {request.task_id} was cut off and is being settled; try again in a minute",
+                code=ErrorCode.TASK_BUSY,
+                details={"task_id": request.task_id},
+            )
         recorded = locked.row.updated_at
         if request.what.records or locked.row.directory_exists or recorded is None:
             deletion_id = trash.new_deletion_id()

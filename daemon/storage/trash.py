@@ -150,6 +150,25 @@ def entry_ids(root: OpenRoot) -> list[str]:
         return sorted(os.listdir(trash_fd))
 
 
+def holding(root: OpenRoot, task_id: str) -> list[str]:
+    """The ids of the entries that hold a directory of this task, whoever works on them. Raises OSError."""
+    found = []
+    with _subdirectory(root.state_fd, _TRASH) as trash_fd:
+        for deletion_id in sorted(os.listdir(trash_fd)):
+            try:
+                fd = open_directory(trash_fd, deletion_id)
+            except OSError:
+                continue  # gone meanwhile, or nothing of ours
+            try:
+                entry = TrashEntry(root, trash_fd, fd, deletion_id)
+                manifest = entry.read_manifest()
+                if manifest is not None and manifest.get("task_id") == task_id and entry.has_data():
+                    found.append(deletion_id)
+            finally:
+                os.close(fd)
+    return found
+
+
 @contextmanager
 def _subdirectory(state_fd: int, name: str) -> Iterator[int]:
     try:

@@ -63,8 +63,7 @@ class Prepared:
         if not again:
             self.server.drop_database(store.url)
             return
-        with connect(store.url) as connection, connection.cursor() as cursor:
-            cursor.execute(_EMPTY)
+        store.query(_EMPTY)
         self._idle.append(store)
 
 

@@ -20,8 +20,8 @@ TASKS = 30
 SECOND = {"gone", "TASK_CHANGED", "TASK_NOT_FOUND"}
 
 
-def task_ids() -> list[str]:
-    return [f"task_{number:02}" for number in range(TASKS)]
+def task_ids(number: int = TASKS) -> list[str]:
+    return [f"task_{index:02}" for index in range(number)]
 
 
 @pytest.mark.parametrize("what", [What.DIRECTORY, What.DIRECTORY_AND_RECORDS])
@@ -55,10 +55,10 @@ def test_two_processes_delete_each_task_once(site: Site, processes: ForkServer) 
 
 
 def test_an_orphan_that_two_want_goes_once(site: Site) -> None:
-    before = [site.directory(task_id) for task_id in task_ids()]
+    before = [site.directory(task_id) for task_id in task_ids(12)]
 
     def work() -> list[str]:
-        return [attempt(site, task_id, force=True) for task_id in task_ids()]
+        return [attempt(site, task_id, force=True) for task_id in task_ids(12)]
 
     with ThreadPoolExecutor(2) as pool:
         first, second = (future.result() for future in [pool.submit(work), pool.submit(work)])
@@ -69,16 +69,16 @@ def test_an_orphan_that_two_want_goes_once(site: Site) -> None:
 
 
 def test_eight_threads_on_tasks_of_their_own_do_not_get_in_each_others_way(site: Site) -> None:
-    before = [site.task(task_id) for task_id in task_ids()]
+    before = [site.task(task_id) for task_id in task_ids(12)]
     with ThreadPoolExecutor(8) as pool:
-        said = list(pool.map(lambda task_id: attempt(site, task_id), task_ids()))
-    assert Counter(said) == {"deleted": TASKS}
+        said = list(pool.map(lambda task_id: attempt(site, task_id), task_ids(12)))
+    assert Counter(said) == {"deleted": 12}
     assert set(audit(site.store, site.path, before).values()) == {DELETED}
 
 
 def test_recovery_leaves_alone_what_somebody_works_on(site: Site) -> None:
     """Recovery runs all the while, in an engine of its own, and settles nothing of the living."""
-    before = [site.task(task_id, files=12) for task_id in task_ids()]
+    before = [site.task(task_id, files=12) for task_id in task_ids(12)]
     stop = threading.Event()
     settled: Counter[str] = Counter()
 
@@ -90,11 +90,11 @@ def test_recovery_leaves_alone_what_somebody_works_on(site: Site) -> None:
     thread = threading.Thread(target=recover)
     thread.start()
     try:
-        said = [attempt(site, task_id) for task_id in task_ids()]
+        said = [attempt(site, task_id) for task_id in task_ids(12)]
     finally:
         stop.set()
         thread.join()
-    assert said == ["deleted"] * TASKS
+    assert said == ["deleted"] * 12
     assert set(settled) <= {"busy", "leftover"}
     assert set(audit(site.store, site.path, before).values()) == {DELETED}
 

@@ -449,3 +449,25 @@ def test_a_full_disk_refuses_before_anything_is_moved(tmp_path: Path, prepared: 
         "journal": [],
         "entries": 0,
     }
+
+
+def test_a_row_is_not_called_gone_while_recovery_may_yet_put_its_directory_back(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = site.task("task_1")
+    site.catalog.root_id()
+
+    def interrupted(_connection: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(site.catalog.database.engine.dialect, "do_commit", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            site.engine.delete(request("task_1"))
+    assert not (site.path / "task_1").exists()
+    assert refused(site, "task_1").code is ErrorCode.TASK_BUSY
+    assert refused(site, "task_1", What.DIRECTORY_AND_RECORDS).code is ErrorCode.TASK_BUSY
+    assert dict(site.recovery.run()) == {"undone": 1}
+    assert audit(site.store, site.path, [before]) == {"task_1": KEPT}
+    site.engine.delete(request("task_1"))
+    assert audit(site.store, site.path, [before]) == {"task_1": DELETED}

@@ -6,6 +6,7 @@ against another) is written as a plain function in ``tests/support`` and started
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -109,6 +110,7 @@ def serve() -> None:
     """The server's life: one request a line, one answer a line, until its input ends."""
     for name in _PRELOADED:
         importlib.import_module(name)
+    gc.freeze()  # a collection in a child would copy all of it
     for line in sys.stdin:
         request = json.loads(line)
         if request["operation"] == "wait":
