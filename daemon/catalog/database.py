@@ -22,6 +22,9 @@ _READ_ONLY = "sweepd_read_only"
 # PostgreSQL's class 42P01/42703: undefined table or column; 55P03: lock not available; 40P01: deadlock
 _UNDEFINED = {"42P01", "42703"}
 _LOCKED = {"55P03", "40P01"}
+# 42501: insufficient privilege; 25006: read-only transaction
+_FORBIDDEN = "42501"
+_READ_ONLY_SERVER = "25006"
 
 
 class CommitUncertain(CatalogUnavailable):
@@ -125,7 +128,10 @@ class Database:
             return TaskRefused(
                 "the task's row is locked by another transaction; try again in a moment", code=ErrorCode.TASK_BUSY
             )
-        if isinstance(error, exc.OperationalError | exc.InterfaceError) or error.connection_invalidated:
+        if state == _FORBIDDEN:
+            return CatalogNotReady(f"the database {self.name} refuses ({first_line}); grant its user what sweepd needs")
+        unusable = state == _READ_ONLY_SERVER or type(error) is exc.DatabaseError  # a standby; a damaged SQLite file
+        if unusable or isinstance(error, exc.OperationalError | exc.InterfaceError) or error.connection_invalidated:
             return CatalogUnavailable(f"the database {self.name} does not answer ({first_line}); it is tried again")
         return error
 

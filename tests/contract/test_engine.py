@@ -17,6 +17,7 @@ from daemon.storage import moves, syscalls, trash
 from daemon.storage.census import NOTHING
 from daemon.storage.root import mark
 from support.auditor import DELETED, KEPT, audit
+from support.prepared import Prepared
 from support.processes import ForkServer
 from support.site import Site, request
 from support.stores import wall_time
@@ -437,10 +438,13 @@ def test_a_deletion_that_is_told_as_failed_counts_as_failed(site: Site, monkeypa
     assert site.metric("sweepd_deleted_files_total", trigger="api") == 0
 
 
-def test_a_full_disk_refuses_before_anything_is_moved(tmp_path: Path, prepared: object, processes: ForkServer) -> None:
+def test_a_full_disk_refuses_before_anything_is_moved(
+    tmp_path: Path, prepared: Prepared, processes: ForkServer
+) -> None:
     if not processes.run("support.mounts:possible").value:
-        pytest.skip("this machine does not let the tests mount anything")
-    prepared.sqlite(tmp_path)  # type: ignore[attr-defined]
+        reason = "this machine does not let the tests mount anything"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    prepared.sqlite(tmp_path)
     said = processes.run("support.mounts:delete_on_full_disk", folder=str(tmp_path)).value
     assert said == {
         "error": ErrorCode.DELETION_FAILED,

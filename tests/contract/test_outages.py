@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +11,11 @@ import pytest
 
 from daemon.catalog import ledger
 from daemon.deletion.models import What
-from daemon.errors import CatalogUnavailable, ErrorCode, TaskRefused
+from daemon.errors import CatalogNotReady, CatalogUnavailable, ErrorCode, TaskRefused
 from daemon.storage import moves, syscalls
 from support.auditor import DELETED, KEPT, Before, audit
 from support.postgres import PostgresServer
+from support.prepared import Prepared
 from support.site import Site, opened, request
 from support.stores import Store
 from support.tcp_proxy import Cut, TcpProxy
@@ -204,6 +206,50 @@ def test_a_row_that_somebody_else_holds_is_busy_and_the_task_stays(
         assert time.monotonic() - started < 3
     assert caught.value.code is ErrorCode.TASK_BUSY
     assert audit(postgres_site.store, postgres_site.path, [before]) == {"task_1": KEPT}
+
+
+def test_a_server_that_only_reads_leaves_everything(postgres_site: Site, prepared: Prepared) -> None:
+    """A standby after a failover, say."""
+    store = prepared.postgresql(timezone="UTC")
+    try:
+        with opened(store, postgres_site.path.with_name("other")) as site:
+            site.init()
+            before = site.task("task_1")
+            database = store.url.rpartition("/")[2]
+            store.query(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+            site.catalog.close()
+            with pytest.raises(CatalogUnavailable, match="read-only"):
+                site.engine.delete(request("task_1"))
+            assert snapshot(site.path / "task_1") == before.tree
+            assert site.entries() == []
+    finally:
+        prepared.give_back(store)
+
+
+def test_a_user_who_may_not_write_is_told_so_and_everything_stays(postgres_site: Site) -> None:
+    before = postgres_site.task("task_1")
+    role = f"reader_{secrets.token_hex(4)}"
+    postgres_site.store.query(f"CREATE ROLE {role} LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+    url = postgres_site.store.url.replace("//sweepd@", f"//{role}@")
+    try:
+        with opened(postgres_site.store, postgres_site.path, url=url) as site:
+            with pytest.raises(CatalogNotReady, match="grant"):
+                site.engine.delete(request("task_1"))
+        assert audit(postgres_site.store, postgres_site.path, [before]) == {"task_1": KEPT}
+    finally:
+        postgres_site.store.query(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_a_damaged_sqlite_file_is_unavailable(prepared: Prepared, tmp_path: Path) -> None:
+    with opened(prepared.sqlite(tmp_path), tmp_path / "root") as site:
+        site.init()
+        before = site.task("task_1")
+        site.catalog.root_id()
+        site.catalog.close()
+        (tmp_path / "catalog.sqlite").write_bytes(b"no database at all" * 1000)
+        with pytest.raises(CatalogUnavailable):
+            site.engine.delete(request("task_1"))
+        assert snapshot(site.path / "task_1") == before.tree
 
 
 def test_a_message_about_the_database_holds_no_password(tmp_path: Path) -> None:

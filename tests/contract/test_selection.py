@@ -12,6 +12,7 @@ import pytest
 from daemon.catalog.catalog import Catalog
 from daemon.errors import CatalogNotReady
 from support.judging import judge, policy_set, selected, verdicts
+from support.prepared import Prepared
 from support.site import make_catalog
 from support.stores import Store
 
@@ -352,7 +353,7 @@ def test_no_statement_ever_names_the_column_with_the_password(store: Store, cata
 
 @pytest.mark.parametrize("place", ["match", "protect"])
 def test_asking_for_names_where_tasks_have_none_is_an_error_and_not_a_protection_that_never_holds(
-    prepared: Any, place: str
+    prepared: Prepared, place: str
 ) -> None:
     store = prepared.postgresql(task_name=False)
     catalog = make_catalog(store)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from daemon.catalog.catalog import Catalog
 from support.judging import policy_set, selected
+from support.prepared import Prepared
 from support.site import make_catalog
 from support.stores import Store
 
@@ -19,7 +20,7 @@ OLDER = policy_set({"older_than": {"age": "1h"}})
 
 
 @pytest.fixture
-def zoned(prepared: Any, request: pytest.FixtureRequest) -> Iterator[Store]:
+def zoned(prepared: Prepared, request: pytest.FixtureRequest) -> Iterator[Store]:
     """A PostgreSQL database whose sessions are in the parameter's zone."""
     store = prepared.postgresql(timezone=request.param)
     yield store
@@ -68,7 +69,7 @@ def test_a_zone_that_is_configured_counts_whatever_the_database_says(zoned: Stor
 
 
 @pytest.mark.parametrize("zone", [None, "Asia/Shanghai", "America/Los_Angeles"])
-def test_sqlite_counts_in_the_configured_zone_or_utc(prepared: Any, tmp_path: Any, zone: str | None) -> None:
+def test_sqlite_counts_in_the_configured_zone_or_utc(prepared: Prepared, tmp_path: Path, zone: str | None) -> None:
     store = prepared.sqlite(tmp_path)
     around_an_hour(store, datetime.now(ZoneInfo(zone or "UTC")).replace(tzinfo=None))
     assert taken(make_catalog(store, timezone=zone)) == {"t_61", "t_hours_behind"}
