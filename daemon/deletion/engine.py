@@ -145,6 +145,7 @@ class _Claim:
         locked = tasks.lock(session.connection, session.tables, request.task_id, self._catalog.running_statuses)
         directory = self._root.find(request.task_id)
         self._check(session, locked, directory)
+        self._check_trash(session)
         if directory is None and locked is not None:
             return self._without_directory(session, locked)
         if directory is None:
@@ -180,16 +181,23 @@ class _Claim:
         if request.what is What.RECORDS and directory is not None:
             raise _changed(request.task_id, "its directory is there, so its records stay")
 
+    def _check_trash(self, session: Session) -> None:
+        """Refuse while an earlier deletion is moved, but not known to be committed: recovery may yet put it back.
+
+        Until then the row must not say that the directory is gone, and its name must not change hands.
+        """
+        task_id = self._request.task_id
+        onward = (ledger.State.COMMITTED, ledger.State.PURGED)
+        if any(ledger.find(session.connection, found) not in onward for found in trash.holding(self._root, task_id)):
+            raise TaskRefused(
+                f"an earlier deletion of {task_id} was cut off and is being settled; try again in a minute",
+                code=ErrorCode.TASK_BUSY,
+                details={"task_id": task_id},
+            )
+
     def _without_directory(self, session: Session, locked: LockedTask) -> Outcome:
         """The row is there, the directory is not, and the root is proven to be the right one: mend the row."""
         request = self._request
-        if any(ledger.find(session.connection, found) is None for found in trash.holding(self._root, request.task_id)):
-            # Moved, but not known to be committed: recovery may yet put it back, so the row must not say it is gone.
-            raise TaskRefused(
-                f"an earlier deletion of {request.task_id} was cut off and is being settled; try again in a minute",
-                code=ErrorCode.TASK_BUSY,
-                details={"task_id": request.task_id},
-            )
         recorded = locked.row.updated_at
         if request.what.records or locked.row.directory_exists or recorded is None:
             deletion_id = trash.new_deletion_id()

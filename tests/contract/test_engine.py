@@ -471,6 +471,11 @@ def test_a_row_is_not_called_gone_while_recovery_may_yet_put_its_directory_back(
     assert not (site.path / "task_1").exists()
     assert refused(site, "task_1").code is ErrorCode.TASK_BUSY
     assert refused(site, "task_1", What.DIRECTORY_AND_RECORDS).code is ErrorCode.TASK_BUSY
+    fill(site.path / "task_1", 1)  # made again meanwhile: it must not go, or the old one would come back in its place
+    assert refused(site, "task_1").code is ErrorCode.TASK_BUSY
+    assert dict(site.recovery.run()) == {"conflict": 1}
+    assert refused(site, "task_1").code is ErrorCode.TASK_BUSY
+    (site.path / "task_1").rename(site.path.parent / "made again")
     assert dict(site.recovery.run()) == {"undone": 1}
     assert audit(site.store, site.path, [before]) == {"task_1": KEPT}
     site.engine.delete(request("task_1"))

@@ -197,17 +197,25 @@ def catalog(store: Store) -> Iterator[Catalog]:
     made.close()
 
 
+ON_THE_BOUND: Row = {
+    **dict.fromkeys(("task_name", "by_user", "db_name", "directory_exists"), None),
+    **dict.fromkeys(COLUMNS.values(), -86_400),
+    "task_id": "a0",
+    "status": "completed",
+    "steps": [],
+}
+
+
+def by_age(word: str, keep: Document | None = None) -> Document:
+    age = {"age": "1d", "by": "completed"}
+    return {"match": {word: age}, "protect": [], "keep": keep, "delete": "directory"}
+
+
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(tables, policies)
-@example(
-    [],
-    {
-        "match": {"not": {"older_than": {"age": "1d", "by": "created"}}},
-        "protect": [],
-        "keep": None,
-        "delete": "records",
-    },
-)
+@example([ON_THE_BOUND], by_age("older_than"))
+@example([ON_THE_BOUND], by_age("newer_than"))
+@example([ON_THE_BOUND], by_age("older_than", {"min_age": "1d"}))
 def test_the_database_judges_as_the_rules_say(catalog: Catalog, table: list[Row], policy: Document) -> None:
     compiled = policy_set(
         policy["match"], protect=policy["protect"], keep=policy["keep"], delete=policy["delete"], allow_all=True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import sys
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.storage import census
+from daemon.storage import census, syscalls
 from daemon.storage.removal import remove_tree
 from support.trees import fill, snapshot
 
@@ -85,3 +86,50 @@ def test_a_tree_whose_top_is_swapped_is_refused_or_removed_but_never_followed(
             with suppress(NotADirectoryError, OSError):
                 remove_tree(folder_fd, "data")
     assert snapshot(outside) == before
+
+
+class Kernel:
+    """Answers the first calls with an error, and passes the others on."""
+
+    def __init__(self, code: int, times: int) -> None:
+        self._left = times
+        self._code = code
+        self._libc = syscalls._libc
+
+    def syscall(self, *arguments: object) -> int:
+        if self._left:
+            self._left -= 1
+            ctypes.set_errno(self._code)
+            return -1
+        return int(self._libc.syscall(*arguments))
+
+
+@pytest.mark.parametrize("code", [errno.EAGAIN, errno.EINTR, errno.EXDEV])
+def test_an_open_that_lost_a_race_is_tried_again_but_not_for_ever(
+    folder: Path, folder_fd: int, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """A directory moved away during its own resolution is EXDEV to openat2, as a mount is; only a mount stays one."""
+    monkeypatch.setattr(syscalls, "_has_openat2", True)
+    fill(folder / "data")
+    with monkeypatch.context() as patch:
+        patch.setattr(syscalls, "_libc", Kernel(code, 3))
+        os.close(syscalls.open_directory(folder_fd, "data"))
+        patch.setattr(syscalls, "_libc", Kernel(code, 10_000))
+        with pytest.raises(OSError) as caught:
+            syscalls.open_directory(folder_fd, "data")
+    assert caught.value.errno == code
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.EPERM])
+def test_a_kernel_without_the_safe_open_is_served_by_its_replacement(
+    folder: Path, folder_fd: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    monkeypatch.setattr(syscalls, "_has_openat2", True)
+    fill(folder / "data")
+    (folder / "link").symlink_to(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(syscalls, "_libc", Kernel(code, 10_000))
+        os.close(syscalls.open_directory(folder_fd, "data"))
+        for name in ("link", "..", ".", "data/part-1", ""):
+            with pytest.raises(OSError):  # ELOOP, ENOTDIR or EINVAL
+                syscalls.open_directory(folder_fd, name)
