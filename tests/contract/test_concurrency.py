@@ -16,8 +16,9 @@ from support.processes import ForkServer
 from support.site import Site, opened, request
 
 TASKS = 30
-# To the one who comes second the row says that the directory is gone, or (an orphan) nothing is there any more.
-SECOND = {"gone", "TASK_CHANGED", "TASK_NOT_FOUND"}
+# To the one who comes second the row says that the directory is gone, or (an orphan has none) that nothing is there
+# any more, or that somebody is at it.
+SECOND = {"gone", "TASK_CHANGED", "TASK_NOT_FOUND", "TASK_BUSY"}
 
 
 def task_ids(number: int = TASKS) -> list[str]:

@@ -18,7 +18,7 @@ from support.judging import judge_in, policy_set
 from support.site import RUNNING, make_catalog
 from support.stores import Store
 
-EXAMPLES = 5000 if os.environ.get("TORTURE") else 150
+EXAMPLES = 5000 if os.environ.get("TORTURE") else 120
 
 Row = dict[str, Any]
 Document = dict[str, Any]

@@ -10,6 +10,7 @@ import gc
 import importlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,7 +104,7 @@ class ForkServer:
         self._process.stdin.close()
         self._process.wait(30)
         self._process.stdout.close()
-        self._folder.rmdir()
+        shutil.rmtree(self._folder)
 
 
 def serve() -> None:

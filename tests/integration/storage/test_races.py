@@ -19,7 +19,7 @@ from support.trees import fill, snapshot
 
 pytestmark = pytest.mark.usefixtures("_each_way")
 
-RACES = 300
+RACES = 200
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
 
