@@ -81,7 +81,7 @@ def show_orphans(orphans: Sequence[str]) -> None:
     if orphans:
         say()
         few = ", ".join(orphans[:3]) + (", …" if len(orphans) > 3 else "")
-        say(f"{len(orphans)} directories have no row and stay: no policy looks at them ({few})")
+        say(f"directories without a row: {len(orphans)} ({few}); no policy looks at them, so they stay")
 
 
 def what(policy: Policy) -> str:

@@ -41,8 +41,7 @@ def printable(path: str) -> str:
 
 
 def _percent(character: str) -> str:
-    escaped = (
-        "\udc80" <= character <= "\udcff"
-    )  # how Python shows a byte that is no UTF-8; other surrogates are just odd
+    # That range is how Python shows a byte that is no UTF-8; other surrogates are just odd.
+    escaped = "\udc80" <= character <= "\udcff"
     data = character.encode("utf-8", "surrogateescape" if escaped else "surrogatepass")
     return "".join(f"%{byte:02X}" for byte in data)

@@ -64,7 +64,7 @@ def test_plan_says_what_goes_and_why_and_deletes_nothing(site: Installation) -> 
     shown = site.run("plan", "old").stdout
     document = json.loads(site.run("plan", "--json").stdout)
     assert "1 of 4 tasks go" in shown
-    assert "1 directories have no row and stay: no policy looks at them (manual_20250101_000000)" in shown
+    assert "directories without a row: 1 (manual_20250101_000000); no policy looks at them" in shown
     assert document["orphans"] == ["manual_20250101_000000"]
     assert "protected by golden" in shown
     [old, watched] = document["plans"]

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
-import shutil
-import subprocess
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from support import curl
 from support.daemons import Daemon, Installation
 from support.stores import Store
 
@@ -205,17 +202,8 @@ def test_the_list_shows_directories_as_the_document_does(daemon: Daemon) -> None
 
 
 def _curl(command: str, daemon: Daemon) -> dict[str, Any]:
-    """Run a curl command of the document; where there is no curl, send the same request."""
-    words = shlex.split(command.replace("\\\n", " ").replace("8084", str(urlsplit(daemon.address).port)))
-    if shutil.which("curl"):
-        done = subprocess.run([*words, "--silent", "--show-error"], capture_output=True, check=True, timeout=60)
-        answer: dict[str, Any] = json.loads(done.stdout)
-        return answer
-    assert words[:3] == ["curl", "-X", "DELETE"]
-    assert words[4:6] == ["-H", "Content-Type: application/json"]
-    headers = {"Content-Type": "application/json", "User-Agent": "curl"}
-    response = requests.delete(words[3], data=words[7], headers=headers, timeout=60)
-    return dict(response.json())
+    answer: dict[str, Any] = curl.run(command.replace("8084", str(urlsplit(daemon.address).port)))
+    return answer
 
 
 def _fill(directory: Path, files: int, size: int) -> None:

@@ -173,6 +173,39 @@ def test_a_task_that_restarts_after_the_plan_drops_out(site: Site, sweeper: Swee
     assert report.outcome is SweepOutcome.SUCCESS
 
 
+def test_a_task_that_changed_after_the_plan_drops_out_although_it_still_matches(
+    site: Site, sweeper: Sweeper, tmp_path: Path
+) -> None:
+    aged(site, "old_1", 40)
+    aged(site, "old_2", 41)
+
+    def rewrite(report: SweepReport) -> None:
+        if not report.deleted and not report.dropped:
+            site.store.query("UPDATE data_pipeline_tasks SET by_user = 'somebody' WHERE task_id = 'old_1'")
+
+    chosen = policies(tmp_path / "p")
+    report = sweeper.sweep(chosen, chosen.get("old"), Trigger.SWEEP, "policy:old", progress=rewrite)
+    assert names(site) == {"old_1"}
+    assert [(missed.task_id, missed.code) for missed in report.dropped] == [("old_1", ErrorCode.TASK_CHANGED)]
+    assert "changed since the plan" in report.dropped[0].reason
+
+
+def test_a_task_that_has_become_one_of_the_newest_since_the_plan_drops_out(
+    site: Site, sweeper: Sweeper, tmp_path: Path
+) -> None:
+    aged(site, "old_1", 50)
+    aged(site, "newer", 40)
+
+    def forget(report: SweepReport) -> None:
+        site.store.query("UPDATE data_pipeline_tasks SET directory_exists = FALSE WHERE task_id = 'newer'")
+
+    chosen = policies(tmp_path / "p", extra="keep: {last: 1}")
+    report = sweeper.sweep(chosen, chosen.get("old"), Trigger.SWEEP, "policy:old", progress=forget)
+    assert "old_1" in names(site)
+    assert [missed.code for missed in report.dropped] == [ErrorCode.TASK_CHANGED]
+    assert "does not select it any more" in report.dropped[0].reason
+
+
 def test_a_sweep_of_the_same_policy_elsewhere_is_not_joined(site: Site, sweeper: Sweeper, tmp_path: Path) -> None:
     aged(site, "old_1", 40)
     with exclusive(site.root, "sweep.old") as free, pytest.raises(SweepRefused) as caught:

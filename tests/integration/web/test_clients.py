@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import threading
 from typing import Any
 
@@ -14,6 +13,7 @@ import requests
 from daemon.deletion.models import Outcome, Request
 from daemon.web.application import TASKS
 from integration.web.installation import Api, Installation, serving
+from support import curl
 
 FIRST, SECOND = "task_20250702_173932", "task_20250702_174521"
 
@@ -54,28 +54,18 @@ async def test_the_requests_client(api: Api, installation: Installation, host: s
     assert (installation.tree(), installation.rows()) == (set(), {})
 
 
-async def curl(*arguments: str) -> Any:
-    process = await asyncio.create_subprocess_exec(
-        "curl", "--silent", "--max-time", "10", *arguments, stdout=asyncio.subprocess.PIPE
-    )
-    output, _ = await process.communicate()
-    assert process.returncode == 0
-    return json.loads(output)
-
-
-@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine")
 async def test_the_curl_examples(api: Api, installation: Installation) -> None:
     installation.fifteen(FIRST)
     installation.task(SECOND, 10)
-    url, header = f"http://localhost:{api.port}{TASKS}", "Content-Type: application/json"
+    url, header = f"http://localhost:{api.port}{TASKS}", "-H 'Content-Type: application/json'"
     body = '{ "confirm": true, "delete_database_records": false }'
-    one = await curl("-X", "DELETE", f"{url}/{FIRST}", "-H", header, "-d", body)
+    one = await asyncio.to_thread(curl.run, f"curl -X DELETE {url}/{FIRST} {header} -d '{body}'")
     assert one["data"]["deleted_size"] == "2.5 MB"
     batch = {"task_ids": [FIRST, SECOND], "confirm": True, "delete_database_records": False, "continue_on_error": True}
-    several = await curl("-X", "DELETE", url, "-H", header, "-d", json.dumps(batch))
+    several = await asyncio.to_thread(curl.run, f"curl -X DELETE {url} {header} -d '{json.dumps(batch)}'")
     assert several["data"]["summary"]["successfully_deleted"] == 2
     assert installation.tree() == set()
-    listed = await curl(url)
+    listed = await asyncio.to_thread(curl.run, f"curl {url}")
     assert [task["directory_exists"] for task in listed["tasks"]] == [False, False]
 
 
