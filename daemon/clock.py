@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 
 def now() -> datetime:
@@ -14,6 +14,11 @@ def now() -> datetime:
 def monotonic() -> float:
     """Seconds from an arbitrary start; only differences mean anything, and the wall clock cannot turn them back."""
     return time.monotonic()
+
+
+def since_boot() -> timedelta:
+    """Time since the machine started, sleep included; nobody can set it."""
+    return timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME))
 
 
 def unix_ms() -> int:

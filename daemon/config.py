@@ -18,9 +18,10 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo
 from pydantic import field_validator as validates
 
+from daemon.sizes import Space
 from daemon.strict_yaml import Document, Location, Mistake, kind, read, suggestion, validate
 
-SECTIONS = ("storage", "catalog", "server", "log", "workers")
+SECTIONS = ("storage", "trash", "catalog", "server", "log", "workers")
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<body>[^{}]*)\}|\$\{")
 _SCHEMES = ("sqlite", "postgresql", "postgres", "postgresql+psycopg2")
 
@@ -92,10 +93,19 @@ def _time_zone(value: str) -> str:
     return value
 
 
+def _part(value: Any) -> Any:
+    if isinstance(value, Space):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f"expected a share such as 5% or a size such as 50GB, got {kind(value)}")
+    return Space.parse(value)
+
+
 Text: TypeAlias = Annotated[str, AfterValidator(_not_empty)]
 AbsolutePath: TypeAlias = Annotated[Path, BeforeValidator(_path)]
 TimeZoneName: TypeAlias = Annotated[str, AfterValidator(_time_zone)]
 Token: TypeAlias = Annotated[SecretStr, AfterValidator(_token)]
+FileSystemPart: TypeAlias = Annotated[Space, BeforeValidator(_part)]
 CatalogUrl: TypeAlias = Annotated[SecretStr, AfterValidator(_url)]
 
 
@@ -158,15 +168,28 @@ class LogConfig(Section):
     format: Literal["auto", "json", "console"] = "auto"
 
 
+class TrashConfig(Section):
+    """When what waits in the trash goes early: as soon as less than ``min_free`` of the file system is free."""
+
+    min_free: FileSystemPart = Space.parse("1%")
+
+
 class WorkersConfig(Section):
-    """How many manual deletions, and how many sweeps, run at the same time."""
+    """How many manual deletions, and how many sweeps, run at the same time.
+
+    ``processes`` remove large directories, at that ``priority``; at most ``max_files_per_second``, all in all.
+    """
 
     deletions: Annotated[int, BeforeValidator(_integer), Field(ge=1, le=64)] = 4
     sweeps: Annotated[int, BeforeValidator(_integer), Field(ge=1, le=16)] = 2
+    processes: Annotated[int, BeforeValidator(_integer), Field(ge=0, le=16)] = 2
+    priority: Literal["idle", "normal"] = "idle"
+    max_files_per_second: Annotated[int, BeforeValidator(_integer), Field(ge=1)] | None = None
 
 
 class _ConfigFile(Section):
     storage: StorageConfig = Field(default_factory=StorageConfig)
+    trash: TrashConfig = Field(default_factory=TrashConfig)
     catalog: CatalogConfig = Field(default_factory=CatalogConfig)
     server: ServerConfig = Field(default_factory=ServerConfig)
     policies: AbsolutePath = Path("policies")

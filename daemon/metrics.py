@@ -71,6 +71,13 @@ class Metrics:
         self._trash_blocked = Gauge(
             "sweepd_trash_blocked_entries", "Trash entries that could not be settled yet.", registry=registry
         )
+        self._trash_entries = Gauge(
+            "sweepd_trash_deletions", "Deletions that wait in the trash and can be restored.", registry=registry
+        )
+        self._trash_bytes = Gauge(
+            "sweepd_trash_bytes", "Allocated bytes of what waits in the trash, as far as counted.", registry=registry
+        )
+        self._restores = Counter("sweepd_restores", "Restores asked for, by outcome.", ["outcome"], registry=registry)
         Info("sweepd_build", "Version of the daemon.", registry=registry).info({"version": __version__})
 
     def deletion(self, trigger: str, outcome: str, seconds: float) -> None:
@@ -110,6 +117,15 @@ class Metrics:
     def trash_blocked(self, count: int) -> None:
         """How many trash entries could not be settled yet."""
         self._trash_blocked.set(count)
+
+    def trash(self, deletions: int, size_bytes: int) -> None:
+        """How much waits in the trash."""
+        self._trash_entries.set(deletions)
+        self._trash_bytes.set(size_bytes)
+
+    def restore(self, outcome: str) -> None:
+        """One restore came to its end."""
+        self._restores.labels(outcome).inc()
 
     def render(self) -> bytes:
         """The exposition text."""

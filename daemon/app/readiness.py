@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-COMPONENTS = ("catalog", "storage_root", "recovery", "scheduler")
+COMPONENTS = ("catalog", "storage_root", "recovery", "clock", "scheduler")
 STARTING = "starting"
 
 

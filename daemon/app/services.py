@@ -7,13 +7,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from daemon.catalog.catalog import Catalog
+from daemon.catalog.clock_guard import ClockGuard
 from daemon.config import Config
 from daemon.deletion.engine import Engine
+from daemon.deletion.progress import Purges
+from daemon.deletion.purge import Tools
 from daemon.deletion.recovery import Recovery
+from daemon.deletion.restore import Restorer
+from daemon.deletion.retention import Retention
 from daemon.metrics import Metrics
 from daemon.policy.loader import load_policies
 from daemon.policy.models import PolicySet
 from daemon.storage.root import StorageRoot
+from daemon.storage.workers import Workers
 from daemon.sweep.sweeper import Sweeper
 
 
@@ -27,6 +33,10 @@ class Services:
     metrics: Metrics
     engine: Engine
     recovery: Recovery
+    restorer: Restorer
+    retention: Retention
+    purges: Purges
+    clock_guard: ClockGuard
     sweeper: Sweeper
 
     def load_policies(self) -> PolicySet:
@@ -42,11 +52,18 @@ def build(config: Config) -> Iterator[Services]:
         timezone=config.catalog.timezone,
         running_statuses=tuple(config.catalog.running_statuses),
         # every deletion by hand, every deletion of every sweep, and the readers beside them
-        pool_size=config.workers.deletions + config.workers.sweeps**2 + 8,
+        pool_size=config.workers.deletions + config.workers.sweeps**2 + 12,
     )
     metrics = Metrics()
     root = StorageRoot(config.storage.root, catalog.root_id)
-    engine = Engine(root, catalog, metrics)
+    workers = Workers(
+        config.workers.processes,
+        priority=config.workers.priority,
+        max_files_per_second=config.workers.max_files_per_second,
+    )
+    tools = Tools(catalog, metrics, workers, Purges())
+    engine = Engine(root, tools)
+    clock_guard = ClockGuard(catalog)
     try:
         yield Services(
             config=config,
@@ -54,8 +71,13 @@ def build(config: Config) -> Iterator[Services]:
             root=root,
             metrics=metrics,
             engine=engine,
-            recovery=Recovery(root, catalog, metrics),
-            sweeper=Sweeper(root, catalog, engine, metrics, workers=config.workers.sweeps),
+            recovery=Recovery(root, tools),
+            restorer=Restorer(root, tools),
+            retention=Retention(root, tools),
+            purges=tools.purges,
+            clock_guard=clock_guard,
+            sweeper=Sweeper(root, catalog, engine, metrics, clock_guard, workers=config.workers.sweeps),
         )
     finally:
+        workers.close()
         catalog.close()

@@ -11,12 +11,20 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from daemon import clock, log
+from daemon.app.janitor import Janitor
 from daemon.app.readiness import Readiness
 from daemon.app.services import Services
 from daemon.catalog import sweeps
+from daemon.catalog.daemon_lock import DaemonLock
 from daemon.deletion.models import Trigger
-from daemon.deletion.recovery import Result
-from daemon.errors import CatalogNotReady, CatalogUnavailable, RootUnavailable, StartupRefused, SweepdError
+from daemon.errors import (
+    CatalogNotReady,
+    CatalogUnavailable,
+    ErrorCode,
+    RootUnavailable,
+    StartupRefused,
+    SweepdError,
+)
 from daemon.policy.models import Policy, PolicySet
 from daemon.scheduler import Anchor, Scheduler
 from daemon.storage.locks import exclusive
@@ -28,7 +36,7 @@ _LONGEST_RETRY_S = 30.0
 # The root's marker is read in microseconds; the catalog takes a few queries.
 _WATCH_ROOT_S = 1.0
 _WATCH_CATALOG_S = 5.0
-_RECOVER_S = 60.0
+_LOCK_PATIENCE_S = 5.0
 
 
 class Supervisor:
@@ -46,6 +54,12 @@ class Supervisor:
         self._readiness = readiness
         self._on_sweep = on_sweep
         self._scheduler = Scheduler(self._sweep, workers=services.config.workers.sweeps)
+        self._lock: DaemonLock | None = None
+        self._janitor = Janitor(
+            services,
+            may_work=lambda: self._is_fine("catalog", "storage_root"),
+            may_expire=lambda: self._is_fine("clock"),
+        )
         self._stopping = threading.Event()
         self._held = ExitStack()
         self._thread = threading.Thread(target=self._work, name="supervisor", daemon=True)
@@ -61,6 +75,7 @@ class Supervisor:
         self._stopping.set()
         self._services.sweeper.stop()
         self._scheduler.stop()
+        self._janitor.stop()
         if self._thread.is_alive():
             self._thread.join()
         self._held.close()
@@ -98,9 +113,11 @@ class Supervisor:
             self._readiness.set("storage_root", None)
         with ExitStack() as stack:
             if not stack.enter_context(exclusive(services.root, "daemon")):
-                raise StartupRefused(
-                    f"another sweepd serves the storage root {services.root.path} already; stop it, or use its API"
-                )
+                raise _taken(f"the storage root {services.root.path}")
+            self._lock = DaemonLock(services.catalog.database, services.catalog.root_id())
+            stack.callback(self._lock.release)
+            if not self._take_lock(self._lock):
+                raise _taken(f"the catalog of {services.root.path}, perhaps on another machine,")
             services.recovery.run()
             self._held = stack.pop_all()
         self._readiness.set("recovery", None)
@@ -110,47 +127,63 @@ class Supervisor:
                 memory = sweeps.remember(session.connection, policy.name)
                 anchors[policy.name] = Anchor(memory.first_seen_at, memory.last_run_at)
                 services.metrics.policy_memory(policy.name, memory.last_run_at, memory.last_success_at)
+        self._look("clock", self._see_clock)
+        self._janitor.start()
         self._scheduler.start(self._policies, anchors)
         self._readiness.set("scheduler", None)
         _log.info("ready", root=str(services.root.path), policies=[policy.name for policy in self._policies.policies])
 
+    def _take_lock(self, lock: DaemonLock) -> bool:
+        """A daemon that was killed a moment ago may still hold it, until its connection is seen to be gone."""
+        end = clock.monotonic() + _LOCK_PATIENCE_S
+        while not lock.hold():
+            if clock.monotonic() >= end or self._stopping.wait(0.2):
+                return False
+        return True
+
     def _watch(self) -> None:
         catalog_at = clock.monotonic() + _WATCH_CATALOG_S
-        recover_at = clock.monotonic() + _RECOVER_S
-        healthy = True
         while not self._stopping.wait(_WATCH_ROOT_S):
             now = clock.monotonic()
-            root_is_there = self._look("storage_root")
+            self._look("storage_root", self._see_root)
             if now >= catalog_at:
                 catalog_at = now + _WATCH_CATALOG_S
-                healthy = self._look("catalog")
-            if root_is_there and healthy and now >= recover_at:
-                recover_at = now + _RECOVER_S
-                self._recover()
+                if self._look("catalog", self._services.catalog.check):
+                    self._look("clock", self._see_clock)
+                    self._keep_lock()
 
-    def _look(self, component: str) -> bool:
+    def _look(self, component: str, see: Callable[[], None]) -> bool:
         problem: str | None = None
         try:
-            if component == "catalog":
-                self._services.catalog.check()
-            else:
-                with self._services.root.open():
-                    pass
+            see()
         except SweepdError as error:
             problem = str(error)
         if self._readiness.set(component, problem):
             (_log.error if problem else _log.info)("component_changed", component=component, reason=problem)
         return problem is None
 
-    def _recover(self) -> None:
+    def _see_root(self) -> None:
+        with self._services.root.open():
+            pass
+
+    def _see_clock(self) -> None:
+        problem = self._services.clock_guard.problem()
+        if problem is not None:
+            raise SweepdError(problem, code=ErrorCode.CLOCK_UNRELIABLE)
+
+    def _keep_lock(self) -> None:
+        """The lock goes with its connection: after an outage it is taken again, unless another daemon was faster."""
+        assert self._lock is not None
         try:
-            results = self._services.recovery.run()
-        except (SweepdError, OSError) as error:
-            _log.error("recovery_failed", reason=str(error))
-            return
-        unsettled = results[Result.BLOCKED] + results[Result.CONFLICT]
-        if unsettled:
-            _log.warning("trash_unsettled", entries=unsettled)
+            held = self._lock.hold()
+        except SweepdError:
+            return  # the catalog is down again: the next look tells
+        if not held:
+            raise _taken(f"the catalog of {self._services.root.path}")
+
+    def _is_fine(self, *components: str) -> bool:
+        problems = self._readiness.snapshot()
+        return all(problems[component] is None for component in components)
 
     def _sweep(self, policy: Policy) -> None:
         try:
@@ -159,3 +192,7 @@ class Supervisor:
             return  # logged and counted where it happened
         if self._on_sweep is not None:
             self._on_sweep(report)
+
+
+def _taken(what: str) -> StartupRefused:
+    return StartupRefused(f"another sweepd serves {what} already; stop it, or use its API")

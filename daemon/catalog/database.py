@@ -69,7 +69,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that changes nothing. Raises CatalogUnavailable or CatalogNotReady."""
-        with self._translated(), self._connect(read_only=True) as connection, connection.begin():
+        with self.translated(), self._connect(read_only=True) as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -78,7 +78,7 @@ class Database:
 
         Raises CatalogUnavailable or CatalogNotReady if nothing was changed, CommitUncertain if that is not known.
         """
-        with self._translated(), self._connect(read_only=False) as connection:
+        with self.translated(), self._connect(read_only=False) as connection:
             transaction = connection.begin()
             try:
                 yield connection
@@ -107,7 +107,8 @@ class Database:
             yield connection.execution_options(**{_READ_ONLY: read_only})
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def translated(self) -> Iterator[None]:
+        """Driver errors raised inside leave as sweepd's own."""
         try:
             yield
         except exc.DBAPIError as error:

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.engine import Connection
 
 from daemon import clock
-from daemon.catalog.tables import deletions
+from daemon.catalog.tables import deletions, snapshots
+
+_IDS_AT_ONCE: Final = 500  # bound parameters of one statement
 
 
 class State(StrEnum):
-    """COMMITTED: the directory is in the trash. PURGED: it is gone for good. ABORTED: it never left its place."""
+    """COMMITTED: the directory is in the trash. PURGED: it is gone for good. ABORTED: it never left its place.
+
+    RESTORED: it is back, with its rows.
+    """
 
     COMMITTED = "committed"
     PURGED = "purged"
     ABORTED = "aborted"
+    RESTORED = "restored"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is known of a deletion when it commits."""
+    """What is known of a deletion when it commits. ``purge_after``: aware; None if it is purged at once."""
 
     deletion_id: str
     task_id: str
@@ -35,6 +44,7 @@ class Entry:
     forced: bool
     directory_deleted: bool
     records_deleted: bool
+    purge_after: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,60 +57,215 @@ class Counts:
     freed_bytes: int
 
 
-def insert(connection: Connection, entry: Entry, state: State) -> None:
-    """Add a deletion. In the same transaction as the change of the pipeline's rows, this is the commit point."""
-    values = {name: getattr(entry, name) for name in Entry.__slots__}
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A row of the journal. ``counts`` is None until the directory has been counted."""
+
+    entry: Entry
+    state: State
+    committed_at: datetime
+    finished_at: datetime | None
+    counts: Counts | None
+    error: str | None
+
+    @property
+    def retained(self) -> bool:
+        """Whether it waits in the trash, and can be restored."""
+        return self.state is State.COMMITTED and self.entry.purge_after is not None
+
+
+def insert(
+    connection: Connection, entries: Sequence[Entry], state: State, counts: Mapping[str, Counts] | None = None
+) -> None:
+    """Add deletions. In the same transaction as the change of the pipeline's rows, this is the commit point.
+
+    ``counts`` holds, by deletion id, those that are known already; a deletion that is PURGED at once had nothing.
+    """
     now = clock.now()
-    counts = {"files": 0, "directories": 0, "size_bytes": 0, "freed_bytes": 0, "finished_at": now}
-    extra = counts if state is State.PURGED else {}
-    connection.execute(deletions.insert().values(**values, **extra, state=state, committed_at=now))
+    rows = []
+    for entry in entries:
+        known = (counts or {}).get(entry.deletion_id) or (Counts(0, 0, 0, 0) if state is State.PURGED else None)
+        rows.append(
+            {
+                **_values(entry),
+                **_counts(known),
+                "state": state,
+                "committed_at": now,
+                "finished_at": now if state is State.PURGED else None,
+            }
+        )
+    connection.execute(deletions.insert(), rows)
 
 
-def abort(connection: Connection, entry: Entry) -> State:
-    """Fence off a deletion whose COMMIT may still be under way, and return what it is now.
+def abort(connection: Connection, entries: Sequence[Entry]) -> dict[str, State]:
+    """Fence off deletions whose COMMIT may still be under way, and return what each is now, by its id.
 
     ABORTED: the tombstone is in place, and the delayed COMMIT, if any, can only fail on it. Otherwise the
     deletion had been committed, and the state is the journal's.
     """
-    values = {name: getattr(entry, name) for name in Entry.__slots__}
+    return {entry.deletion_id: _abort(connection, entry) for entry in entries}
+
+
+def _abort(connection: Connection, entry: Entry) -> State:
     savepoint = connection.begin_nested()
     try:
-        connection.execute(deletions.insert().values(**values, state=State.ABORTED, committed_at=clock.now()))
+        connection.execute(deletions.insert().values(**_values(entry), state=State.ABORTED, committed_at=clock.now()))
     except exc.IntegrityError:
         savepoint.rollback()
-        found = find(connection, entry.deletion_id)
+        found = find(connection, [entry.deletion_id]).get(entry.deletion_id)
         if found is None:
             raise
-        return found
+        return found.state
     savepoint.commit()
     return State.ABORTED
 
 
-def find(connection: Connection, deletion_id: str) -> State | None:
-    """The state of a deletion, or None if the journal has none of that id."""
-    statement = sa.select(deletions.c.state).where(deletions.c.deletion_id == deletion_id)
-    state = connection.execute(statement).scalar_one_or_none()
-    return None if state is None else State(state)
+def find(connection: Connection, deletion_ids: Iterable[str], *, lock: bool = False) -> dict[str, Record]:
+    """The records of these deletions, as far as the journal has them; with ``lock``, until the transaction ends.
+
+    The lock waits for a COMMIT that is still under way.
+    """
+    found: dict[str, Record] = {}
+    ids = sorted(set(deletion_ids))
+    for start in range(0, len(ids), _IDS_AT_ONCE):
+        chosen = deletions.c.deletion_id.in_(ids[start : start + _IDS_AT_ONCE])
+        statement = sa.select(deletions).where(chosen).order_by(deletions.c.deletion_id)
+        if lock:
+            statement = statement.with_for_update()
+        for row in connection.execute(statement):
+            record = _record(row)
+            found[record.entry.deletion_id] = record
+    return found
 
 
-def finish(connection: Connection, deletion_id: str, counts: Counts) -> bool:
-    """Record that a committed deletion is purged. True for exactly one caller: counts enter the ledger once."""
+def retained(
+    connection: Connection,
+    *,
+    task_id: str | None = None,
+    expired_at: datetime | None = None,
+    limit: int | None = None,
+) -> list[Record]:
+    """What waits in the trash, the first to be purged first: all, of one task, or due at ``expired_at``."""
+    c = deletions.c
+    statement = (
+        sa.select(deletions)
+        .where(c.state == State.COMMITTED, c.purge_after.is_not(None))
+        .order_by(c.purge_after, c.deletion_id)
+        .limit(limit)
+    )
+    if task_id is not None:
+        statement = statement.where(c.task_id == task_id)
+    if expired_at is not None:
+        statement = statement.where(c.purge_after <= expired_at)
+    return [_record(row) for row in connection.execute(statement)]
+
+
+def oldest_retained(connection: Connection, limit: int) -> list[Record]:
+    """What has waited in the trash longest, whenever it is due; only what has a directory there."""
+    c = deletions.c
+    statement = (
+        sa.select(deletions)
+        .where(c.state == State.COMMITTED, c.purge_after.is_not(None), c.directory_deleted)
+        .order_by(c.committed_at, c.deletion_id)
+        .limit(limit)
+    )
+    return [_record(row) for row in connection.execute(statement)]
+
+
+def of_task(connection: Connection, task_id: str, limit: int) -> list[Record]:
+    """The deletions of a task, the latest first."""
+    c = deletions.c
+    statement = sa.select(deletions).where(c.task_id == task_id).order_by(c.deletion_id.desc()).limit(limit)
+    return [_record(row) for row in connection.execute(statement)]
+
+
+def unfinished(connection: Connection) -> list[Record]:
+    """Committed, to be purged at once, and not recorded as purged."""
+    c = deletions.c
+    statement = sa.select(deletions).where(c.state == State.COMMITTED, c.purge_after.is_(None))
+    return [_record(row) for row in connection.execute(statement.order_by(c.deletion_id))]
+
+
+def retained_totals(connection: Connection) -> tuple[int, int]:
+    """How many deletions wait in the trash, and the bytes of those that have been counted."""
+    c = deletions.c
+    statement = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(c.freed_bytes), 0)).where(
+        c.state == State.COMMITTED, c.purge_after.is_not(None)
+    )
+    count, size = connection.execute(statement).one()
+    return int(count), int(size)
+
+
+def count(connection: Connection, counts: Mapping[str, Counts]) -> None:
+    """Remember the counts of directories that wait in the trash."""
+    for deletion_id, known in counts.items():
+        connection.execute(
+            deletions.update()
+            .where(deletions.c.deletion_id == deletion_id, deletions.c.state == State.COMMITTED)
+            .values(**_counts(known))
+        )
+
+
+def finish(connection: Connection, counts: Mapping[str, Counts]) -> set[str]:
+    """Record that committed deletions are purged, and forget their snapshots.
+
+    The ids for which it was so: a deletion is in the answer for exactly one caller, so its counts enter the
+    ledger once.
+    """
+    now = clock.now()
+    c = deletions.c
     statement = (
         deletions.update()
-        .where(deletions.c.deletion_id == deletion_id, deletions.c.state == State.COMMITTED)
-        .values(
-            state=State.PURGED,
-            finished_at=clock.now(),
-            files=counts.files,
-            directories=counts.directories,
-            size_bytes=counts.size_bytes,
-            freed_bytes=counts.freed_bytes,
-            error=None,
-        )
+        .where(c.deletion_id.in_(sorted(counts)), c.state == State.COMMITTED)
+        .values(state=State.PURGED, finished_at=now, error=None)
+        .returning(c.deletion_id, *(c[name] for name in Counts.__slots__))
     )
-    return connection.execute(statement).rowcount == 1
+    rows = connection.execute(statement).all()
+    for deletion_id, *stored in rows:
+        known = _counts(counts[deletion_id])
+        if stored != list(known.values()):  # else they were known when it was committed
+            connection.execute(deletions.update().where(c.deletion_id == deletion_id).values(**known))
+    first = {str(row.deletion_id) for row in rows}
+    _forget(connection, first)
+    return first
+
+
+def restored(connection: Connection, deletion_id: str, by: str) -> None:
+    """Record that a deletion was undone by a person; in the transaction that puts its rows back."""
+    connection.execute(
+        deletions.update()
+        .where(deletions.c.deletion_id == deletion_id)
+        .values(state=State.RESTORED, finished_at=clock.now(), restored_by=by, error=None)
+    )
+    _forget(connection, {deletion_id})
 
 
 def note_error(connection: Connection, deletion_id: str, error: str) -> None:
     """Remember why a committed deletion is not purged yet."""
     connection.execute(deletions.update().where(deletions.c.deletion_id == deletion_id).values(error=error))
+
+
+def _forget(connection: Connection, deletion_ids: Collection[str]) -> None:
+    if deletion_ids:
+        connection.execute(snapshots.delete().where(snapshots.c.deletion_id.in_(sorted(deletion_ids))))
+
+
+def _values(entry: Entry) -> dict[str, Any]:
+    return {name: getattr(entry, name) for name in Entry.__slots__}
+
+
+def _counts(counts: Counts | None) -> dict[str, int | None]:
+    return {name: None if counts is None else getattr(counts, name) for name in Counts.__slots__}
+
+
+def _record(row: sa.Row[Any]) -> Record:
+    values = row._mapping
+    counted = values["files"] is not None
+    return Record(
+        entry=Entry(**{name: values[name] for name in Entry.__slots__}),
+        state=State(values["state"]),
+        committed_at=values["committed_at"],
+        finished_at=values["finished_at"],
+        counts=Counts(**{name: int(values[name]) for name in Counts.__slots__}) if counted else None,
+        error=values["error"],
+    )

@@ -5,7 +5,7 @@ Precedence: running, protect, keep, match. Only what passes all of them is SELEC
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -85,16 +85,15 @@ class Selection:
         for row in result:
             yield self._judged(row)
 
-    def judge_one(self, connection: Connection, task_id: str) -> Judged | None:
-        """The same for one task; None if the policy does not look at it (any more)."""
-        base = self._base(self._tables.tasks, self._rank_by_count(), self._tables.tasks.c.task_id == task_id)
-        row = connection.execute(self._verdicts(base)).one_or_none()
-        return None if row is None else self._judged(row)
+    def judge_some(self, connection: Connection, task_ids: Sequence[str]) -> dict[str, Judged]:
+        """The same for these tasks, by id; those the policy does not look at (any more) are absent."""
+        base = self._base(self._tables.tasks, self._rank_by_count(), self._tables.tasks.c.task_id.in_(task_ids))
+        return {row.task_id: self._judged(row) for row in connection.execute(self._verdicts(base))}
 
     def _population(self, tasks: sa.FromClause) -> Expression:
         # Records alone may go only after their directory has gone: they are all that says whose it was.
         has_directory = sa.func.coalesce(tasks.c.directory_exists, sa.true())
-        return sa.not_(has_directory) if self.policy.action.delete == "records" else has_directory
+        return sa.not_(has_directory) if self.policy.action.what == "records" else has_directory
 
     def _base(self, tasks: sa.FromClause, rank: sa.ColumnElement[Any], *only: Expression) -> sa.Subquery:
         c = tasks.c
@@ -130,7 +129,7 @@ class Selection:
         return sa.func.row_number().over(partition_by=self._groups(tasks) or None, order_by=newest_first)
 
     def _rank_by_count(self) -> sa.ColumnElement[Any]:
-        """The same rank for one row, counted only as far as it matters: a claim holds a lock meanwhile."""
+        """The same rank for single rows, counted only as far as it matters: a claim holds a lock meanwhile."""
         if self.policy.keep is None or self.policy.keep.last is None:
             return sa.cast(sa.null(), sa.Integer)
         tasks, other = self._tables.tasks, self._tables.tasks.alias("other")

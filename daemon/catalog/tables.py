@@ -31,6 +31,10 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+def _where(condition: str) -> dict[str, Any]:
+    return {f"{dialect}_where": sa.text(condition) for dialect in ("postgresql", "sqlite")}
+
+
 metadata = sa.MetaData()
 
 roots = sa.Table(
@@ -62,9 +66,20 @@ deletions = sa.Table(
     sa.Column("size_bytes", sa.BigInteger),
     sa.Column("freed_bytes", sa.BigInteger),
     sa.Column("error", sa.Text),
-    sa.CheckConstraint("state IN ('committed', 'purged', 'aborted')", name="sweepd_deletions_state"),
+    sa.Column("purge_after", UtcDateTime),
+    sa.Column("restored_by", sa.Text),
+    sa.CheckConstraint("state IN ('committed', 'purged', 'aborted', 'restored')", name="sweepd_deletions_state"),
     sa.Index("sweepd_deletions_task_id", "task_id"),
     sa.Index("sweepd_deletions_committed_at", "committed_at"),
+    sa.Index("sweepd_deletions_open", "purge_after", "deletion_id", **_where("state = 'committed'")),
+)
+
+snapshots = sa.Table(
+    "sweepd_snapshots",
+    metadata,
+    sa.Column("deletion_id", sa.String(28), primary_key=True),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("steps", sa.Text),
 )
 
 policies = sa.Table(

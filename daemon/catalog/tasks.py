@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import exc
 from sqlalchemy.engine import Connection
 
 from daemon.catalog import rows
 from daemon.catalog.instants import Instant
 from daemon.catalog.pipeline import PipelineTables
 from daemon.catalog.rows import TaskRow
+from daemon.errors import ErrorCode, TaskRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,37 +27,61 @@ class LockedTask:
 
 
 def lock(
-    connection: Connection, tables: PipelineTables, task_id: str, running_statuses: tuple[str, ...]
-) -> LockedTask | None:
-    """Lock the task's row until the transaction ends, and read it; None if there is none.
+    connection: Connection,
+    tables: PipelineTables,
+    task_ids: Sequence[str],
+    running_statuses: tuple[str, ...],
+    *,
+    wait: bool = True,
+) -> dict[str, LockedTask]:
+    """Lock these tasks' rows and their steps' until the transaction ends, and read them; absent ids have no row.
 
-    Raises through the connection: TaskRefused (TASK_BUSY) when the lock is not to be had in time.
+    Without ``wait`` a row that somebody else has locked is left out as if it were absent: ``known_ids`` tells.
+    Raises through the connection: TaskRefused (TASK_BUSY) when a lock is not to be had in time.
     """
     c = tables.tasks.c
-    # Two statements: FOR UPDATE first, so that what the second reads cannot change any more.
-    locked = connection.execute(sa.select(c.task_id).where(c.task_id == task_id).with_for_update()).one_or_none()
-    if locked is None:
-        return None
+    chosen = c.task_id.in_(sorted(task_ids))
+    # First the locks, in one order for everybody, so that what is read afterwards cannot change any more.
+    claim = sa.select(c.task_id).where(chosen).order_by(c.task_id).with_for_update(skip_locked=not wait)
+    locked = list(connection.execute(claim).scalars())
+    if not locked:
+        return {}
+    if tables.steps is not None:  # a step that is set to running changes its own row only
+        steps = tables.steps.c
+        connection.execute(sa.select(steps.task_id).where(steps.task_id.in_(locked)).with_for_update()).all()
     statement = sa.select(*rows.columns(tables), tables.running(running_statuses).label("is_running"))
-    row = connection.execute(statement.where(c.task_id == task_id)).one()
-    return LockedTask(rows.from_row(row), bool(row._mapping["is_running"]))
+    found = connection.execute(statement.where(c.task_id.in_(locked)))
+    return {row.task_id: LockedTask(rows.from_row(row), bool(row._mapping["is_running"])) for row in found}
 
 
-def mark_directory_gone(connection: Connection, tables: PipelineTables, task_id: str, now: Instant) -> datetime:
+def mark_directory_gone(
+    connection: Connection, tables: PipelineTables, task_ids: Sequence[str], now: Instant
+) -> datetime:
     """Set ``directory_exists`` false and ``updated_at`` to now, in whole seconds; returns that wall time."""
     stamp = now.local.replace(microsecond=0)
     tasks = tables.tasks
-    connection.execute(
-        tasks.update().where(tasks.c.task_id == task_id).values(directory_exists=False, updated_at=stamp)
-    )
+    if task_ids:
+        chosen = tasks.c.task_id.in_(sorted(task_ids))
+        connection.execute(tasks.update().where(chosen).values(directory_exists=False, updated_at=stamp))
     return stamp
 
 
-def delete_records(connection: Connection, tables: PipelineTables, task_id: str) -> None:
-    """Delete the task's steps, then the task."""
-    if tables.steps is not None:
-        connection.execute(tables.steps.delete().where(tables.steps.c.task_id == task_id))
-    connection.execute(tables.tasks.delete().where(tables.tasks.c.task_id == task_id))
+def delete_records(connection: Connection, tables: PipelineTables, task_ids: Sequence[str]) -> None:
+    """Delete the tasks' steps, then the tasks. Raises TaskRefused (RECORDS_IN_USE) if another table needs them."""
+    if not task_ids:
+        return
+    chosen = sorted(task_ids)
+    try:
+        if tables.steps is not None:
+            connection.execute(tables.steps.delete().where(tables.steps.c.task_id.in_(chosen)))
+        connection.execute(tables.tasks.delete().where(tables.tasks.c.task_id.in_(chosen)))
+    except exc.IntegrityError as error:
+        first_line = str(error.orig).strip().splitlines()[0]
+        raise TaskRefused(
+            f"the records of {', '.join(chosen[:3])} are referenced by another table ({first_line}); delete those "
+            "first, or delete the directory alone",
+            code=ErrorCode.RECORDS_IN_USE,
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +107,7 @@ def page(connection: Connection, tables: PipelineTables, *, limit: int, offset: 
     return TaskPage(tuple(rows.from_row(row) for row in connection.execute(statement)), int(total))
 
 
-def known_ids(connection: Connection, tables: PipelineTables, names: list[str]) -> set[str]:
+def known_ids(connection: Connection, tables: PipelineTables, names: Sequence[str]) -> set[str]:
     """Which of ``names`` have a row."""
     found: set[str] = set()
     for start in range(0, len(names), 500):

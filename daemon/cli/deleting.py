@@ -41,7 +41,7 @@ def delete(services: Services, task_ids: Iterable[str], *, records: bool, force:
 
 
 def _in_words(outcome: Outcome) -> str:
-    census = outcome.census
+    census = outcome.counts
     records = ", records deleted" if outcome.records_deleted else ""
     if not outcome.directory_deleted:
         return f"had no directory{records}"
@@ -55,5 +55,5 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
         "directory_deleted": outcome.directory_deleted,
         "records_deleted": outcome.records_deleted,
         "deleted_at": outcome.deleted_at.isoformat(),
-        **outcome.census.to_json(),
+        **outcome.counts.to_json(),
     }

@@ -10,6 +10,7 @@ from daemon.app.services import Services
 from daemon.cli.render import dump, say, table
 from daemon.errors import TaskRefused
 from daemon.policy.models import Mode, Policy
+from daemon.policy.values import format_duration
 from daemon.sizes import format_size
 from daemon.storage.census import Census
 from daemon.storage.root import StorageRoot
@@ -43,7 +44,7 @@ def show_plans(services: Services, name: str | None, *, everything: bool, sizes:
 
 def measure(root: StorageRoot, plan: Plan) -> dict[str, Census | None]:
     """Count the directories that would go; None for one that is not there. Raises RootUnavailable or TaskRefused."""
-    if plan.policy.action.delete == "records":
+    if plan.policy.action.what == "records":
         return {}
     found: dict[str, Census | None] = {}
     with root.open() as opened:
@@ -86,7 +87,12 @@ def show_orphans(orphans: Sequence[str]) -> None:
 
 def what(policy: Policy) -> str:
     """What the policy deletes, in words."""
-    match policy.action.delete:
+    retain = policy.action.retain
+    return _goes(policy) + ("" if retain is None else f", after {format_duration(retain)} in the trash")
+
+
+def _goes(policy: Policy) -> str:
+    match policy.action.what:
         case "directory":
             return "deletes directories, keeps their records"
         case "directory_and_records":
@@ -97,10 +103,12 @@ def what(policy: Policy) -> str:
 
 def plan_json(plan: Plan, censuses: dict[str, Census | None]) -> dict[str, Any]:
     """One plan as ``--json`` prints it. Timestamps are wall time of the pipeline's zone, sizes in bytes."""
+    retain = plan.policy.action.retain
     return {
         "policy": plan.policy.name,
         "mode": plan.policy.mode,
-        "action": plan.policy.action.delete,
+        "action": plan.policy.action.what,
+        "retain": None if retain is None else format_duration(retain),
         "now": plan.now.utc.isoformat(),
         "digest": plan.digest,
         "considered": plan.considered,

@@ -1,92 +1,117 @@
-"""What a trash entry says of itself: enough to finish or undo the deletion without asking anybody.
+"""What a trash entry says of itself: enough to finish or undo the work without asking anybody.
 
-The task's row is not copied into it: ``parameters`` holds a password, and never leaves the database.
+No task's row is copied into it: ``parameters`` holds a password, and never leaves the database.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
 
 from daemon import clock
 from daemon.catalog.ledger import Entry
-from daemon.deletion.models import Request, What
+from daemon.deletion.models import What
 from daemon.storage.names import is_task_id
+from daemon.storage.root import TaskDirectory
+
+_VERSION: Final = 2
+
+
+class Kind(StrEnum):
+    """What an entry is for."""
+
+    DELETE = "delete"  # directories on their way out
+    PURGE = "purge"  # directories that have waited long enough
+    RESTORE = "restore"  # one directory on its way back
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One deletion of an entry. ``directory`` is the one that a restore brings back."""
+
+    entry: Entry
+    directory: TaskDirectory | None = None
+
+    @property
+    def deletion_id(self) -> str:
+        return self.entry.deletion_id
+
+    @property
+    def task_id(self) -> str:
+        return self.entry.task_id
+
+    @classmethod
+    def from_json(cls, data: Any) -> Item:
+        """Raises KeyError, TypeError or ValueError if ``data`` is not one."""
+        directory = data["directory"]
+        fields = {**data["deletion"]}
+        purge_after = fields["purge_after"]
+        fields["purge_after"] = None if purge_after is None else datetime.fromisoformat(purge_after)
+        entry = Entry(**fields)
+        texts = (entry.deletion_id, entry.task_id, entry.trigger, entry.initiator)
+        if not all(isinstance(text, str) for text in texts) or not is_task_id(entry.task_id):
+            raise ValueError("not a deletion")
+        What(entry.what)
+        if len(entry.deletion_id) != 28 or not entry.deletion_id.isalnum():  # it becomes the name of a directory
+            raise ValueError("not a deletion id")
+        return cls(entry, None if directory is None else TaskDirectory(entry.task_id, *map(int, directory)))
+
+    def to_json(self) -> dict[str, object]:
+        fields = asdict(self.entry)
+        if self.entry.purge_after is not None:
+            fields["purge_after"] = self.entry.purge_after.isoformat()
+        found = self.directory
+        return {"deletion": fields, "directory": None if found is None else [found.device, found.inode]}
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One deletion as its manifest describes it."""
+    """One entry as its manifest describes it."""
 
-    deletion_id: str
-    task_id: str
+    kind: Kind
+    entry_id: str
     root_id: str
-    what: str
-    trigger: str
-    initiator: str
-    policy: str | None
-    sweep_id: str | None
-    forced: bool
-    has_row: bool
-    has_directory: bool
-    written_at: str
+    items: tuple[Item, ...]
 
     @classmethod
-    def of(
-        cls, request: Request, deletion_id: str, root_id: str, *, has_row: bool, has_directory: bool = True
-    ) -> Manifest:
-        return cls(
-            deletion_id=deletion_id,
-            task_id=request.task_id,
-            root_id=root_id,
-            what=request.what,
-            trigger=request.trigger,
-            initiator=request.initiator,
-            policy=request.policy,
-            sweep_id=request.sweep_id,
-            forced=request.force,
-            has_row=has_row,
-            has_directory=has_directory,
-            written_at=clock.now().isoformat(),
-        )
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, object], deletion_id: str, root_id: str) -> Manifest | None:
-        """The manifest, or None if ``data`` is not one for this deletion in this root."""
-        if data.get("version") != 1 or {*data} != {*cls.__slots__, "version"}:
+    def from_json(cls, data: Mapping[str, object], entry_id: str, root_id: str) -> Manifest | None:
+        """The manifest, or None if ``data`` is not one for this entry in this root."""
+        if (data.get("version"), data.get("entry_id"), data.get("root_id")) != (_VERSION, entry_id, root_id):
             return None
-        if not all(isinstance(data[name], kind) for kind, names in _KINDS for name in names):
+        try:
+            kind = Kind(str(data["kind"]))
+            items = data["deletions"]
+            if not isinstance(items, list) or not items:
+                return None
+            return cls(kind, entry_id, root_id, tuple(Item.from_json(item) for item in items))
+        except (KeyError, TypeError, ValueError):
             return None
-        values = {name: data[name] for name in cls.__slots__}
-        manifest = cls(**values)  # type: ignore[arg-type]  # checked above
-        if (manifest.deletion_id, manifest.root_id) != (deletion_id, root_id) or manifest.what not in list(What):
-            return None
-        return manifest if is_task_id(manifest.task_id) else None
 
     def to_json(self) -> dict[str, object]:
-        return {**asdict(self), "version": 1}
+        return {
+            "version": _VERSION,
+            "kind": self.kind,
+            "entry_id": self.entry_id,
+            "root_id": self.root_id,
+            "written_at": clock.now().isoformat(),
+            "deletions": [item.to_json() for item in self.items],
+        }
 
-    @property
-    def records_deleted(self) -> bool:
-        return self.has_row and What(self.what).records
-
-    def ledger_entry(self) -> Entry:
-        return Entry(
-            deletion_id=self.deletion_id,
-            task_id=self.task_id,
-            what=self.what,
-            trigger=self.trigger,
-            initiator=self.initiator,
-            policy=self.policy,
-            sweep_id=self.sweep_id,
-            forced=self.forced,
-            directory_deleted=self.has_directory,
-            records_deleted=self.records_deleted,
-        )
+    def entries(self) -> Sequence[Entry]:
+        """The deletions as the journal keeps them."""
+        return [item.entry for item in self.items]
 
 
-_KINDS = (
-    (str, ("deletion_id", "task_id", "root_id", "what", "trigger", "initiator", "written_at")),
-    (str | None, ("policy", "sweep_id")),
-    (bool, ("forced", "has_row", "has_directory")),
-)
+def names(manifest: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Deletion and task ids in what may be a manifest of any entry; empty if it is none."""
+    found = []
+    items = manifest.get("deletions")
+    for item in items if isinstance(items, list) else ():
+        try:
+            found.append((str(item["deletion"]["deletion_id"]), str(item["deletion"]["task_id"])))
+        except (KeyError, TypeError):
+            continue
+    return found

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from daemon.catalog.catalog import Session
 from daemon.catalog.rows import TaskRow
-from daemon.storage.census import Census
+from daemon.storage.census import NOTHING, Census
 
 
 class What(StrEnum):
@@ -36,15 +36,16 @@ class Trigger(StrEnum):
     CLI = "cli"
 
 
-Guard = Callable[[Session, TaskRow], None]
-"""Asked again under the row's lock; raises TaskRefused (TASK_CHANGED) if the task may not go any more."""
+Guard = Callable[[Session, Sequence[TaskRow]], Mapping[str, str]]
+"""Asked again under the rows' locks: by task id, why a task may not go any more; what it leaves out may."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """One deletion. ``force`` skips the running check, and nothing else; without a row it is required.
 
-    ``initiator`` is for the log and the journal, such as ``api:127.0.0.1`` or ``policy:NAME``.
+    ``initiator`` is for the log and the journal, such as ``api:127.0.0.1`` or ``policy:NAME``. With ``retain`` the
+    directory waits that long in the trash, and can be restored with its records.
     """
 
     task_id: str
@@ -55,6 +56,7 @@ class Request:
     policy: str | None = None
     sweep_id: str | None = None
     guard: Guard | None = None
+    retain: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,19 @@ class Outcome:
     """A deletion that succeeded. ``deletion_id`` is None if there was nothing left to do.
 
     ``deleted_at`` is wall time of the pipeline's zone in whole seconds, and equals the row's ``updated_at``.
+    ``retained_until`` is aware; None if it is gone for good. ``census`` is None for a directory that waits in the
+    trash and was too large to be counted at once.
     """
 
     task_id: str
     deletion_id: str | None
     directory_deleted: bool
     records_deleted: bool
-    census: Census
+    census: Census | None
     deleted_at: datetime
+    retained_until: datetime | None = None
+
+    @property
+    def counts(self) -> Census:
+        """The counts; of what is not counted yet, none."""
+        return self.census or NOTHING

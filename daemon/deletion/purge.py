@@ -1,51 +1,135 @@
-"""The end of a committed deletion: count, remove, record once, drop the entry. The engine and recovery share it."""
+"""The end of committed deletions: count, remove, record once, drop the entry. Engine, trash and recovery share it."""
 
 from __future__ import annotations
+
+import errno
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from daemon import log
 from daemon.catalog import ledger
 from daemon.catalog.catalog import Catalog
-from daemon.deletion.manifest import Manifest
+from daemon.deletion.claim import journal_counts
+from daemon.deletion.manifest import Item
+from daemon.deletion.progress import Purges
 from daemon.errors import SweepdError
 from daemon.metrics import Metrics
+from daemon.storage import faults
 from daemon.storage.census import Census
 from daemon.storage.trash import TrashEntry
+from daemon.storage.workers import Workers
 
 _log = log.get(__name__)
 
 
-def purge(entry: TrashEntry, manifest: Manifest, catalog: Catalog, metrics: Metrics) -> Census:
-    """Remove the entry's data for good and return its exact counts, taken before the first unlink.
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a purge works with, made once for an installation."""
 
-    Raises OSError if something cannot be removed: the entry stays, and the call can be repeated. If only the
-    journal cannot be written, the files are gone and the counts true all the same; recovery writes it later.
+    catalog: Catalog
+    metrics: Metrics
+    workers: Workers
+    purges: Purges
+
+
+@dataclass(slots=True)
+class Purged:
+    """By deletion id: the exact counts of all, and why a directory is not gone completely.
+
+    ``recorded`` are those that this purge was the first to record; ``deferred`` says that the files are gone and the
+    journal does not say so yet.
     """
+
+    counts: dict[str, Census]
+    errors: dict[str, OSError] = field(default_factory=dict)
+    recorded: set[str] = field(default_factory=set)
+    deferred: bool = False
+
+
+def purge(entry: TrashEntry, items: Sequence[Item], tools: Tools, known: Mapping[str, Census] | None = None) -> Purged:
+    """Remove these directories of the entry for good. Their exact counts were taken before the first unlink.
+
+    ``known`` are the counts the journal has already. What cannot be removed stays in the entry, and the call can be
+    repeated. If only the journal cannot be written, the files are gone and the counts true all the same; recovery
+    writes it later. Raises OSError if they could not be counted.
+    """
+    ids = [item.deletion_id for item in items]
+    counts = dict(known or {})
+    unknown = [deletion_id for deletion_id in ids if deletion_id not in counts]
+    if unknown or not entry.has_census():  # it also says that the purge has begun, and can only go on
+        try:
+            counts.update(entry.count(unknown, tools.workers, counts))
+        except OSError as error:
+            _note(tools.catalog, dict.fromkeys(ids, error))
+            raise
+    result = Purged(counts)
+    with tools.purges.watch([item.task_id for item in items], counts.values()) as progress:
+        try:
+            entry.purge(ids, tools.workers, progress)
+        except OSError as error:
+            result.errors = _left(entry, ids, tools, error)
+            _note(tools.catalog, result.errors)
+    gone = {deletion_id: counts[deletion_id] for deletion_id in ids if deletion_id not in result.errors}
+    recorded = _record(tools, gone, items)
+    if recorded is None:
+        result.deferred = True
+        return result
+    result.recorded = recorded
+    if not result.errors:
+        _discard(entry)
+    return result
+
+
+def _left(entry: TrashEntry, ids: Sequence[str], tools: Tools, error: OSError) -> dict[str, OSError]:
+    """Which directories are still there, and why: the first error is one of theirs."""
+    left: dict[str, OSError] = {}
+    held = entry.held()
+    remaining = [deletion_id for deletion_id in ids if deletion_id in held]
+    if len(remaining) == 1:
+        return {remaining[0]: error}
+    for deletion_id in remaining:
+        try:
+            entry.purge([deletion_id], tools.workers)
+        except OSError as again:
+            left[deletion_id] = again
+    return left
+
+
+def _record(tools: Tools, gone: Mapping[str, Census], items: Sequence[Item]) -> set[str] | None:
+    """The deletions that are recorded by this; None if the journal cannot be written now."""
+    if not gone:
+        return set()
     try:
-        counts = entry.count()
-        entry.purge()
+        with tools.catalog.write() as session:
+            numbers = {deletion_id: journal_counts(census) for deletion_id, census in gone.items()}
+            first = ledger.finish(session.connection, numbers)
+    except SweepdError as error:
+        for deletion_id in gone:
+            _log.warning("journal_write_deferred", deletion_id=deletion_id, reason=str(error))
+        return None
+    for item in items:
+        if item.deletion_id in first:
+            census = gone[item.deletion_id]
+            tools.metrics.purged(item.entry.trigger, census.files, census.freed_bytes)
+    return first
+
+
+def _discard(entry: TrashEntry) -> None:
+    try:
+        entry.discard()
     except OSError as error:
-        _note(catalog, manifest, str(error))
-        raise
-    try:
-        with catalog.write() as session:
-            numbers = ledger.Counts(counts.files, counts.directories, counts.size_bytes, counts.freed_bytes)
-            first = ledger.finish(session.connection, manifest.deletion_id, numbers)
-    except SweepdError as error:
-        _log.warning(
-            "journal_write_deferred", deletion_id=manifest.deletion_id, task_id=manifest.task_id, reason=str(error)
-        )
-        return counts
-    if first:
-        metrics.purged(manifest.trigger, counts.files, counts.freed_bytes)
-    entry.discard()
-    return counts
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        _log.error("undo_deferred", entry_id=entry.entry_id, reason="it holds more than its deletions")
 
 
-def _note(catalog: Catalog, manifest: Manifest, reason: str) -> None:
+def _note(catalog: Catalog, errors: Mapping[str, OSError]) -> None:
     try:
         with catalog.write() as session:
-            ledger.note_error(session.connection, manifest.deletion_id, reason)
+            for deletion_id, error in errors.items():
+                # a path may hold what the database's encoding lacks
+                reason = faults.printable(str(error)).encode("ascii", "backslashreplace").decode()
+                ledger.note_error(session.connection, deletion_id, reason)
     except SweepdError as error:
-        _log.warning(
-            "journal_write_deferred", deletion_id=manifest.deletion_id, task_id=manifest.task_id, reason=str(error)
-        )
+        for deletion_id in errors:
+            _log.warning("journal_write_deferred", deletion_id=deletion_id, reason=str(error))

@@ -7,39 +7,45 @@ locked, and passed over.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 
 from daemon import clock, log
 from daemon.catalog import ledger, tasks
-from daemon.catalog.catalog import Catalog
-from daemon.catalog.ledger import State
-from daemon.deletion.manifest import Manifest
+from daemon.catalog.ledger import Record, State
+from daemon.deletion import manifest as manifests
+from daemon.deletion.manifest import Item, Kind, Manifest
 from daemon.deletion.models import What
-from daemon.deletion.purge import purge
-from daemon.errors import TaskRefused
-from daemon.metrics import Metrics
-from daemon.storage import faults, trash
+from daemon.deletion.purge import Tools, purge
+from daemon.errors import RootUnavailable, TaskRefused
+from daemon.storage import faults, reserve, retained, trash
+from daemon.storage.census import Census
 from daemon.storage.root import OpenRoot, StorageRoot
 from daemon.storage.trash import TrashEntry
 
 _log = log.get(__name__)
 _FIRST_PAUSE_S = 30.0
 _LONGEST_PAUSE_S = 3600.0
+# A deletion that was committed so long ago, and of which nothing is left on disk, is not on its way any more.
+_SETTLED_AFTER = timedelta(minutes=1)
 
 
 class Result(StrEnum):
-    """What became of an entry."""
+    """What became of an entry; the later ones outweigh the earlier ones."""
 
+    LEFTOVER = "leftover"  # nothing but an empty claim
+    RETAINED = "retained"  # it waits in the trash, as it should
     FINISHED = "finished"  # the deletion was committed, and is carried out now
     UNDONE = "undone"  # it was not, and the directory is back in its place
-    LEFTOVER = "leftover"  # nothing but an empty claim
     QUARANTINED = "quarantined"  # unreadable: put aside for a person
     CONFLICT = "conflict"  # to be undone, but its name is taken: both stay
     BLOCKED = "blocked"  # something cannot be removed or moved yet
     BUSY = "busy"  # somebody works on it, or it waits for its next try
 
 
+_ORDER = list(Result)
 _UNSETTLED = {Result.CONFLICT, Result.BLOCKED}
 
 
@@ -54,8 +60,7 @@ class Recovery:
     """Recovers one storage root. Not meant to run twice at once in one process."""
 
     root: StorageRoot
-    catalog: Catalog
-    metrics: Metrics
+    tools: Tools
     _pauses: dict[str, _Pause] = field(default_factory=dict)
 
     def run(self) -> Counter[Result]:
@@ -65,102 +70,211 @@ class Recovery:
         """
         results: Counter[Result] = Counter()
         with self.root.open() as root:
-            for deletion_id in trash.entry_ids(root):
-                result = self._attempt(root, deletion_id)
-                results[result] += 1
+            for entry_id in trash.entry_ids(root):
+                results[self._attempt(root, entry_id)] += 1
+            self._record_finished(root)
+            try:
+                reserve.keep(root)
+            except OSError as error:
+                _log.warning("reserve_failed", reason=str(error))
         for result, count in results.items():
             if result is not Result.BUSY:
-                self.metrics.recovered(result, count)
-        self.metrics.trash_blocked(len(self._pauses))
+                self.tools.metrics.recovered(result, count)
+        self.tools.metrics.trash_blocked(len(self._pauses))
         return results
 
-    def _attempt(self, root: OpenRoot, deletion_id: str) -> Result:
-        pause = self._pauses.get(deletion_id)
+    def _attempt(self, root: OpenRoot, entry_id: str) -> Result:
+        pause = self._pauses.get(entry_id)
         if pause is not None and clock.monotonic() < pause.until:
             return Result.BUSY
-        with trash.existing_entry(root, deletion_id) as entry:
+        with trash.existing_entry(root, entry_id) as entry:
             if entry is None:
                 return Result.BUSY
             try:
                 result = self._settle(entry)
             except OSError as error:
-                fault = faults.explain(error, deletion_id, "settling an entry of the trash")
-                _log.error("recovery_blocked", deletion_id=deletion_id, error=fault.code, reason=str(fault))
+                fault = faults.explain(error, entry_id, "settling an entry of the trash")
+                _log.error("recovery_blocked", entry_id=entry_id, error=fault.code, reason=str(fault))
+                if isinstance(fault, RootUnavailable):
+                    raise fault from error
                 result = Result.BLOCKED
             except TaskRefused as error:  # its row is locked: another transaction has not ended yet
-                _log.warning("recovery_blocked", deletion_id=deletion_id, error=error.code, reason=str(error))
+                _log.warning("recovery_blocked", entry_id=entry_id, error=error.code, reason=str(error))
                 result = Result.BLOCKED
         if result in _UNSETTLED:
             length = min(pause.length * 2, _LONGEST_PAUSE_S) if pause else _FIRST_PAUSE_S
-            self._pauses[deletion_id] = _Pause(clock.monotonic() + length, length)
+            self._pauses[entry_id] = _Pause(clock.monotonic() + length, length)
         else:
-            self._pauses.pop(deletion_id, None)
+            self._pauses.pop(entry_id, None)
         return result
 
     def _settle(self, entry: TrashEntry) -> Result:
         raw = entry.read_manifest()
-        manifest = None if raw is None else Manifest.from_json(raw, entry.deletion_id, entry.root_id)
+        manifest = None if raw is None else Manifest.from_json(raw, entry.entry_id, entry.root_id)
         if manifest is None:
-            return self._without_manifest(entry, empty=raw is None and not entry.has_data())
-        with self.catalog.read() as session:
-            state = ledger.find(session.connection, manifest.deletion_id)
-        if state is None and entry.has_census():
-            self._commit_again(manifest)
-            state = State.COMMITTED
-        if state is None:
-            if not entry.has_data():
-                entry.discard()
-                return Result.LEFTOVER
-            with self.catalog.write() as session:
-                state = ledger.abort(session.connection, manifest.ledger_entry())
-        if state is State.ABORTED:
-            return self._undo(entry, manifest)
-        counts = purge(entry, manifest, self.catalog, self.metrics)
-        _log.info(
-            "deletion_recovered",
-            deletion_id=manifest.deletion_id,
-            task_ids=[manifest.task_id],
-            trigger=manifest.trigger,
-            initiator=manifest.initiator,
-            outcome="finished",
-            files=counts.files,
-            bytes=counts.size_bytes,
-        )
-        return Result.FINISHED
+            return self._without_manifest(entry)
+        if manifest.kind is Kind.RESTORE:
+            return self._undo_restore(entry, manifest.items[0])
+        return self._settle_directories(entry, manifest)
 
-    def _without_manifest(self, entry: TrashEntry, *, empty: bool) -> Result:
-        if empty:
-            try:
-                entry.discard()
-                return Result.LEFTOVER
-            except OSError:
-                pass  # it holds something unknown
+    def _without_manifest(self, entry: TrashEntry) -> Result:
+        if not entry.held() and not entry.has_census():
+            entry.discard()  # cut off while it was written: nothing had been moved
+            return Result.LEFTOVER
         entry.quarantine()
-        _log.error("trash_entry_quarantined", deletion_id=entry.deletion_id, reason="it has no readable manifest")
+        _log.error("trash_entry_quarantined", entry_id=entry.entry_id, reason="it has no readable manifest")
         return Result.QUARANTINED
 
-    def _undo(self, entry: TrashEntry, manifest: Manifest) -> Result:
-        if entry.has_data():
+    def _settle_directories(self, entry: TrashEntry, manifest: Manifest) -> Result:
+        items = {item.deletion_id: item for item in manifest.items}
+        held = entry.held() & {*items}
+        with self.tools.catalog.read() as session:
+            records = ledger.find(session.connection, items)
+        try:
+            counted = entry.has_census()
+        except OSError:
+            # One that was written for completeness, and not synced, can be torn: the journal has the counts then.
+            if not all(deletion_id in records and records[deletion_id].counts for deletion_id in items):
+                raise
+            counted = True
+        results = [Result.LEFTOVER]
+        goes, waits, comes = [], [], []
+        for deletion_id, item in items.items():
+            record = records.get(deletion_id)
+            if record is None and counted:
+                self._commit_again(item)
+                goes.append(item)
+            elif record is None or record.state in (State.ABORTED, State.RESTORED):
+                if deletion_id in held:
+                    comes.append(item)
+            elif record.state is State.PURGED:
+                if deletion_id in held:
+                    goes.append(item)
+            elif record.retained and not counted:
+                if deletion_id in held:
+                    waits.append(item)
+            else:
+                goes.append(item)
+        if comes:
+            results.append(self._undo(entry, comes))
+        if waits:
+            entry.retain([item.deletion_id for item in waits])
+            results.append(Result.RETAINED)
+        if goes:
+            results.append(self._finish(entry, goes, records))
+        worst = max(results, key=_ORDER.index)
+        if worst in (Result.LEFTOVER, Result.RETAINED, Result.UNDONE) and not goes:
+            entry.discard()
+        return worst
+
+    def _finish(self, entry: TrashEntry, items: Sequence[Item], records: dict[str, Record]) -> Result:
+        known = {}
+        for item in items:
+            record = records.get(item.deletion_id)
+            if record is not None and record.counts is not None and not record.retained:
+                known[item.deletion_id] = Census(*(getattr(record.counts, name) for name in _COUNTS))
+        purged = purge(entry, items, self.tools, known)
+        for item in items:
+            error = purged.errors.get(item.deletion_id)
+            if error is not None:
+                fault = faults.explain(error, item.task_id, "removing what is left of it in the trash")
+                _log.error("recovery_blocked", entry_id=entry.entry_id, error=fault.code, reason=str(fault))
+                if isinstance(fault, RootUnavailable):
+                    raise fault from error
+                continue
+            counts = purged.counts[item.deletion_id]
+            _log.info(
+                "deletion_recovered",
+                deletion_id=item.deletion_id,
+                task_ids=[item.task_id],
+                trigger=item.entry.trigger,
+                initiator=item.entry.initiator,
+                outcome="removed" if purged.deferred else "finished",
+                files=counts.files,
+                bytes=counts.size_bytes,
+            )
+        return Result.BLOCKED if purged.errors or purged.deferred else Result.FINISHED
+
+    def _undo(self, entry: TrashEntry, items: Sequence[Item]) -> Result:
+        """Put back what was not committed, once a COMMIT still under way can only fail."""
+        with self.tools.catalog.write() as session:
+            states = ledger.abort(session.connection, [item.entry for item in items])
+        result = Result.UNDONE
+        for item in items:
+            if states[item.deletion_id] not in (State.ABORTED, State.RESTORED):
+                result = Result.BUSY  # the COMMIT came after all: the next run carries it on
+                continue
             try:
-                entry.put_back(manifest.task_id)
+                entry.put_back(item.deletion_id, item.task_id)
             except FileExistsError:
                 _log.error(
                     "recovery_conflict",
-                    deletion_id=manifest.deletion_id,
-                    task_ids=[manifest.task_id],
+                    deletion_id=item.deletion_id,
+                    task_ids=[item.task_id],
                     reason="the deletion was undone, but its name in the storage root is taken: both are kept",
+                )
+                result = Result.CONFLICT
+                continue
+            self._undone(item)
+        return result
+
+    def _undo_restore(self, entry: TrashEntry, item: Item) -> Result:
+        """A restore was cut off: it had committed, or what it brought back goes to wait again."""
+        with self.tools.catalog.write() as session:
+            # The lock waits for a COMMIT under way.
+            record = ledger.find(session.connection, [item.deletion_id], lock=True).get(item.deletion_id)
+            committed = record is not None and record.state is State.RESTORED
+        if not committed and item.directory is not None:
+            waiting = retained.find(entry.root, item.deletion_id, item.task_id)
+            if waiting is None and not retained.send_back(entry.root, item.directory, item.deletion_id):
+                _log.error(
+                    "recovery_conflict",
+                    deletion_id=item.deletion_id,
+                    task_ids=[item.task_id],
+                    reason="a restore was cut off, and its directory is neither in the trash nor in its place any more",
                 )
                 return Result.CONFLICT
         entry.discard()
-        _log.info("deletion_recovered", deletion_id=manifest.deletion_id, task_ids=[manifest.task_id], outcome="undone")
+        if committed:
+            return Result.FINISHED
+        self._undone(item)
         return Result.UNDONE
 
-    def _commit_again(self, manifest: Manifest) -> None:
+    def _undone(self, item: Item) -> None:
+        _log.info("deletion_recovered", deletion_id=item.deletion_id, task_ids=[item.task_id], outcome="undone")
+
+    def _commit_again(self, item: Item) -> None:
         """A census proves that the deletion was committed once: a database put back from a backup has forgotten it."""
-        _log.error("journal_lost_a_deletion", deletion_id=manifest.deletion_id, task_ids=[manifest.task_id])
-        with self.catalog.write() as session:
-            ledger.insert(session.connection, manifest.ledger_entry(), State.COMMITTED)
-            if What(manifest.what).records:
-                tasks.delete_records(session.connection, session.tables, manifest.task_id)
+        _log.error("journal_lost_a_deletion", deletion_id=item.deletion_id, task_ids=[item.task_id])
+        with self.tools.catalog.write() as session:
+            ledger.insert(session.connection, [item.entry], State.COMMITTED)
+            if What(item.entry.what).records:
+                tasks.delete_records(session.connection, session.tables, [item.task_id])
             else:
-                tasks.mark_directory_gone(session.connection, session.tables, manifest.task_id, session.now)
+                tasks.mark_directory_gone(session.connection, session.tables, [item.task_id], session.now)
+
+    def _record_finished(self, root: OpenRoot) -> None:
+        """Directories are gone, and their counts known, but the journal's last line of them was lost."""
+        with self.tools.catalog.read() as session:
+            open_ = ledger.unfinished(session.connection)
+            old = session.now.utc - _SETTLED_AFTER
+        # In this order: what is under way has an entry until the journal says that it is finished.
+        lost = {record.entry.deletion_id: record for record in open_ if record.counts and record.committed_at < old}
+        if not lost:
+            return
+        for content, _held in trash.look(root):
+            for deletion_id, _task_id in manifests.names(content):
+                lost.pop(deletion_id, None)
+        for deletion_id in trash.quarantined_ids(root):
+            lost.pop(deletion_id, None)
+        if not lost:
+            return
+        with self.tools.catalog.write() as session:
+            counts = {deletion_id: record.counts for deletion_id, record in lost.items() if record.counts}
+            first = ledger.finish(session.connection, counts)
+        for deletion_id in first:
+            entry, known = lost[deletion_id].entry, counts[deletion_id]
+            self.tools.metrics.purged(entry.trigger, known.files, known.freed_bytes)
+
+
+_COUNTS = ("files", "directories", "size_bytes", "freed_bytes")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -31,6 +32,7 @@ __all__ = [
     "PolicySet",
     "Protect",
     "Schedule",
+    "Trash",
 ]
 
 
@@ -114,10 +116,37 @@ class Schedule(Strict):
         return None if self.cron is None else parse_cron(self.cron)
 
 
-class Action(Strict):
-    """What happens to a task that goes."""
+class Trash(Strict):
+    """Waiting in the trash for ``retain``, with a way back, before it is gone for good."""
 
-    delete: Literal["directory", "directory_and_records", "records"]
+    retain: Duration
+    delete: Literal["directory", "directory_and_records"] = "directory"
+
+
+class Action(Strict):
+    """What happens to a task that goes: gone at once, or into the trash first."""
+
+    delete: Literal["directory", "directory_and_records", "records"] | None = None
+    trash: Trash | None = None
+
+    @validates_model(mode="after")
+    def _one_of_two(self) -> Action:
+        if (self.delete is None) == (self.trash is None):
+            raise ValueError("write exactly one of `delete` and `trash`")
+        return self
+
+    @property
+    def what(self) -> Literal["directory", "directory_and_records", "records"]:
+        """What goes, whichever way."""
+        if self.trash is not None:
+            return self.trash.delete
+        assert self.delete is not None  # checked above
+        return self.delete
+
+    @property
+    def retain(self) -> timedelta | None:
+        """How long it waits in the trash; None if it does not."""
+        return None if self.trash is None else self.trash.retain
 
 
 class Protect(Strict):

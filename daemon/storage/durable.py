@@ -1,4 +1,4 @@
-"""Small files that survive a power cut: written, synced, renamed into place, their directory synced."""
+"""Small files that survive a power cut: written, synced, their directory synced."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from daemon.storage.moves import replace
 
 
-def write_json(directory_fd: int, name: str, data: Mapping[str, object]) -> None:
-    """Write ``name`` in one step: a reader sees the old content or the new one. Raises OSError."""
+def write_json(directory_fd: int, name: str, data: Mapping[str, object], *, sync: bool = True) -> None:
+    """Write ``name`` in one step: a reader sees the old content or the new one. Raises OSError.
+
+    Without ``sync`` it survives the end of the process, and a power cut may tear it.
+    """
     temporary = f"{name}.tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(temporary, flags, 0o600, dir_fd=directory_fd)
@@ -18,10 +21,25 @@ def write_json(directory_fd: int, name: str, data: Mapping[str, object]) -> None
         with os.fdopen(fd, "w", encoding="utf-8", closefd=False) as file:
             json.dump(data, file, sort_keys=True)
             file.write("\n")
-        os.fsync(fd)
+        if sync:
+            os.fsync(fd)
     finally:
         os.close(fd)
     replace(directory_fd, temporary, name)
+    if sync:
+        os.fsync(directory_fd)
+
+
+def create_json(directory_fd: int, name: str, data: Mapping[str, object]) -> None:
+    """Write a new file ``name``. Cut off in between, there is none, or one that is not JSON. Raises OSError."""
+    fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory_fd)
+    try:
+        with os.fdopen(fd, "w", encoding="utf-8", closefd=False) as file:
+            json.dump(data, file, sort_keys=True)
+            file.write("\n")
+        os.fsync(fd)
+    finally:
+        os.close(fd)
     os.fsync(directory_fd)
 
 

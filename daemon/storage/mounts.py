@@ -8,15 +8,16 @@ import re
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
-def mounts_below(directory_fd: int) -> list[str]:
-    """The mount points strictly inside the directory, sorted; empty where the system has no mount table."""
+def mounts_below(directory_fd: int) -> dict[str, str]:
+    """A mount point inside each entry of the directory that has one; empty where the system has no mount table."""
     try:
-        top = os.readlink(f"/proc/self/fd/{directory_fd}").encode("utf-8", "surrogateescape")
+        top = os.readlink(f"/proc/self/fd/{directory_fd}").encode("utf-8", "surrogateescape").rstrip(b"/") + b"/"
         with open("/proc/self/mountinfo", "rb") as table:
             points = [_unescape(line.split()[4]) for line in table]
     except FileNotFoundError:
-        return []
-    return sorted(os.fsdecode(point) for point in points if point.startswith(top + b"/"))
+        return {}
+    below = sorted((point for point in points if point.startswith(top)), reverse=True)
+    return {os.fsdecode(point[len(top) :].partition(b"/")[0]): os.fsdecode(point) for point in below}
 
 
 def _unescape(path: bytes) -> bytes:

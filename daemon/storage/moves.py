@@ -1,4 +1,4 @@
-"""The one place where anything is renamed; every move is synced on both sides before it returns."""
+"""The one place where anything is renamed. A move is durable once both its directories are synced."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import os
 from daemon.storage.syscalls import rename_noreplace
 
 
-def move(from_fd: int, from_name: str, to_fd: int, to_name: str) -> None:
+def move(from_fd: int, from_name: str, to_fd: int, to_name: str, *, sync: bool = True) -> None:
     """Move an entry between two directories of one file system, durably, never onto something that exists.
 
-    Raises OSError: EEXIST if the target name is taken, EXDEV across file systems.
+    With ``sync`` off the caller syncs both directories, once for several moves. Raises OSError: EEXIST if the
+    target name is taken, EXDEV across file systems.
     """
     rename_noreplace(from_fd, from_name, to_fd, to_name)
-    os.fsync(to_fd)
-    os.fsync(from_fd)
+    if sync:
+        os.fsync(to_fd)
+        os.fsync(from_fd)
 
 
 def replace(directory_fd: int, from_name: str, to_name: str) -> None:

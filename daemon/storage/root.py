@@ -37,6 +37,15 @@ class TaskDirectory:
     inode: int
 
 
+def is_directory(fd: int, name: str, directory: TaskDirectory) -> bool:
+    """Whether ``name`` inside ``fd`` is that very directory. Raises OSError."""
+    try:
+        status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return (status.st_dev, status.st_ino) == (directory.device, directory.inode)
+
+
 class OpenRoot:
     """A storage root whose identity has just been proven. ``fd`` and ``state_fd`` live as long as the ``with``."""
 
@@ -44,6 +53,7 @@ class OpenRoot:
         self.fd = fd
         self.state_fd = state_fd
         self.root_id = root_id
+        self._mounts: dict[str, str] | None = None
 
     def find(self, task_id: str) -> TaskDirectory | None:
         """The task directory, or None if there is none.
@@ -70,11 +80,14 @@ class OpenRoot:
             raise
         try:
             opened = os.fstat(fd)
-            inside = mounts_below(fd)
         finally:
             os.close(fd)
-        if inside:
-            raise _unsafe(task_id, f"something is mounted inside {task_id} (at {inside[0]}); unmount it first")
+        if self._mounts is None:  # one look for all tasks of one operation; the walk itself never crosses a mount
+            self._mounts = mounts_below(self.fd)
+        if task_id in self._mounts:
+            raise _unsafe(
+                task_id, f"something is mounted inside {task_id} (at {self._mounts[task_id]}); unmount it first"
+            )
         return TaskDirectory(task_id, opened.st_dev, opened.st_ino)
 
     def measure(self, task_id: str) -> Census | None:

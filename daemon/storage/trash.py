@@ -1,8 +1,8 @@
-"""The trash: where a task directory waits between leaving its place and its real end.
+"""Where task directories are between leaving their place and their real end.
 
-One entry per deletion, ``{root}/.sweepd/trash/{deletion_id}/`` with ``manifest.json`` (what it is and who asked),
-``data`` (the task directory) and ``census.json`` (its exact counts). Whoever works on an entry holds a lock on its
-directory, which the kernel releases when the process dies: recovery takes only what nobody works on.
+``{root}/.sweepd/trash/{entry_id}/`` is work in progress: ``manifest.json`` (what it is and who asked), the task
+directories, each named after its deletion, and ``census.json`` (their exact counts). Whoever works on an entry holds
+a lock on its directory, which the kernel releases when the process dies: recovery takes only what nobody works on.
 """
 
 from __future__ import annotations
@@ -11,22 +11,31 @@ import errno
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Final
 
 from daemon import clock
-from daemon.storage import census, durable, removal
-from daemon.storage.census import Census
+from daemon.storage import durable, removal
+from daemon.storage.census import NOTHING, Census
+from daemon.storage.folders import folder
+from daemon.storage.glance import count_small
 from daemon.storage.moves import move
-from daemon.storage.root import OpenRoot, TaskDirectory
+from daemon.storage.progress import Progress
+from daemon.storage.reserve import with_reserve
+from daemon.storage.retained import RETAINED
+from daemon.storage.root import OpenRoot, TaskDirectory, is_directory
 from daemon.storage.syscalls import open_directory
+from daemon.storage.workers import Workers
 
 _TRASH: Final = "trash"
 _QUARANTINE: Final = "quarantine"
 _MANIFEST: Final = "manifest.json"
-_DATA: Final = "data"
 _CENSUS: Final = "census.json"
+# Entries of a directory that are counted while its row is locked: some milliseconds.
+_SMALL: Final = 256
+_OWN: Final = frozenset({_MANIFEST, _CENSUS, f"{_CENSUS}.tmp"})
 
 
 def new_deletion_id() -> str:
@@ -41,16 +50,21 @@ class MovedSomethingElse(Exception):
 class TrashEntry:
     """One locked entry of the trash. All methods raise OSError."""
 
-    def __init__(self, root: OpenRoot, trash_fd: int, fd: int, deletion_id: str) -> None:
-        self.deletion_id = deletion_id
+    def __init__(self, root: OpenRoot, trash_fd: int, fd: int, entry_id: str) -> None:
+        self.entry_id = entry_id
         self.root_id = root.root_id
-        self._root = root
+        self.root = root
         self._trash_fd = trash_fd
         self._fd = fd
 
     def write_manifest(self, manifest: Mapping[str, object]) -> None:
         """Make the entry durable with what it is for; the first thing that happens in it."""
-        durable.write_json(self._fd, _MANIFEST, manifest)
+
+        def write() -> None:
+            removal.remove_file(self._fd, _MANIFEST)  # what a full file system left of it
+            durable.create_json(self._fd, _MANIFEST, manifest)
+
+        with_reserve(self.root, write)
         os.fsync(self._trash_fd)
 
     def read_manifest(self) -> dict[str, object] | None:
@@ -60,141 +74,189 @@ class TrashEntry:
         except ValueError:
             return None
 
-    def take_in(self, directory: TaskDirectory) -> None:
-        """Move the task directory in, durably. Raises MovedSomethingElse if it was swapped since it was looked at."""
-        move(self._root.fd, directory.task_id, self._fd, _DATA)
-        status = os.stat(_DATA, dir_fd=self._fd, follow_symlinks=False)
-        if (status.st_dev, status.st_ino) != (directory.device, directory.inode):
-            self.put_back(directory.task_id)
+    def take_in(self, directory: TaskDirectory, deletion_id: str) -> None:
+        """Move a task directory in; durable after ``sync``.
+
+        Raises MovedSomethingElse if it was swapped since it was looked at.
+        """
+        move(self.root.fd, directory.task_id, self._fd, deletion_id, sync=False)
+        if not is_directory(self._fd, deletion_id, directory):
+            self.put_back(deletion_id, directory.task_id)
             raise MovedSomethingElse(directory.task_id)
 
-    def put_back(self, task_id: str) -> None:
-        """Move the data back to its name in the root, durably; FileExistsError if the name is taken by now."""
-        move(self._fd, _DATA, self._root.fd, task_id)
+    def sync(self) -> None:
+        """Make what was taken in durable, here and where it came from."""
+        os.fsync(self._fd)
+        os.fsync(self.root.fd)
 
-    def has_data(self) -> bool:
-        try:
-            os.stat(_DATA, dir_fd=self._fd, follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return True
+    def put_back(self, deletion_id: str, task_id: str) -> None:
+        """Move a directory back to its name in the root, durably; FileExistsError if the name is taken by now."""
+        move(self._fd, deletion_id, self.root.fd, task_id)
 
-    def count(self) -> Census:
-        """The exact counts of the data: read if they were taken before, else taken and made durable first."""
-        stored = self._stored_census()
-        if stored is not None:
-            return stored
-        taken = census.take(self._fd, _DATA) if self.has_data() else census.NOTHING
-        durable.write_json(self._fd, _CENSUS, taken.to_json())
+    def retain(self, deletion_ids: Iterable[str]) -> None:
+        """Move directories to where they wait, durably."""
+        with folder(self.root, RETAINED) as retained_fd:
+            for deletion_id in deletion_ids:
+                move(self._fd, deletion_id, retained_fd, deletion_id, sync=False)
+            os.fsync(retained_fd)
+            os.fsync(self._fd)
+
+    def take_retained(self, deletion_ids: Iterable[str]) -> list[str]:
+        """Move directories that wait in here, durably; those that were still there."""
+        taken = []
+        with folder(self.root, RETAINED) as retained_fd:
+            for deletion_id in deletion_ids:
+                with suppress(FileNotFoundError):
+                    move(retained_fd, deletion_id, self._fd, deletion_id, sync=False)
+                    taken.append(deletion_id)
+            os.fsync(self._fd)
+            os.fsync(retained_fd)
         return taken
+
+    def held(self) -> set[str]:
+        """What lies in the entry beside its own files: the ids of the deletions whose directory it holds."""
+        return set(os.listdir(self._fd)) - _OWN
+
+    def glance(self, deletion_id: str) -> Census | None:
+        """The exact counts of a directory that was taken in, if it is small; None if it is not."""
+        return count_small(self._fd, deletion_id, _SMALL)
 
     def has_census(self) -> bool:
         return self._stored_census() is not None
 
-    def purge(self) -> None:
-        """Remove the data for good."""
-        removal.remove_tree(self._fd, _DATA)
+    def count(
+        self, deletion_ids: Iterable[str], workers: Workers, known: Mapping[str, Census] | None = None
+    ) -> dict[str, Census]:
+        """The exact counts of these directories: read if they were taken before, else taken and made durable first.
+
+        ``known`` are counts that are durable elsewhere; if there are no others, nothing is synced.
+        """
+        ids = sorted(deletion_ids)
+        stored = self._stored_census()
+        if stored is not None:
+            return {deletion_id: stored.get(deletion_id, NOTHING) for deletion_id in ids}
+        there = self.held()
+        present = [deletion_id for deletion_id in ids if deletion_id in there]
+        taken = dict(zip(present, workers.count(self._fd, present), strict=True))
+        counts = {deletion_id: taken.get(deletion_id, NOTHING) for deletion_id in ids}
+        data = {deletion_id: census.to_json() for deletion_id, census in {**(known or {}), **counts}.items()}
+        with_reserve(self.root, lambda: durable.write_json(self._fd, _CENSUS, data, sync=bool(ids)))
+        return counts
+
+    def purge(self, deletion_ids: Iterable[str], workers: Workers, progress: Progress | None = None) -> None:
+        """Remove these directories for good, all that can be; raises the first error in the end."""
+        try:
+            workers.remove(self._fd, sorted(deletion_ids), progress)
+        except OSError as error:
+            if isinstance(error.filename, str):
+                error.filename = f".sweepd/{_TRASH}/{self.entry_id}/{error.filename}"
+            raise
 
     def discard(self) -> None:
-        """Remove the entry itself, which holds no data any more."""
-        for name in (f"{_CENSUS}.tmp", _CENSUS, f"{_MANIFEST}.tmp", _MANIFEST):
+        """Remove the entry itself, which holds no directory any more; ENOTEMPTY if it does."""
+        for name in (f"{_CENSUS}.tmp", _CENSUS, _MANIFEST):
             removal.remove_file(self._fd, name)
-        removal.remove_empty_directory(self._trash_fd, self.deletion_id)
-
-    def _stored_census(self) -> Census | None:
-        try:
-            stored = durable.read_json(self._fd, _CENSUS)
-            return None if stored is None else Census.from_json({key: int(str(stored[key])) for key in stored})
-        except (ValueError, KeyError):  # not to be taken again: the purge may have begun
-            raise OSError(errno.EBADMSG, "not readable as a census; look at it by hand", _CENSUS) from None
+        removal.remove_empty_directory(self._trash_fd, self.entry_id)
 
     def quarantine(self) -> None:
-        """Put the entry aside, whole, for a person to look at: ``{root}/.sweepd/quarantine/{deletion_id}``."""
-        with _subdirectory(self._root.state_fd, _QUARANTINE) as quarantine_fd:
-            move(self._trash_fd, self.deletion_id, quarantine_fd, self.deletion_id)
+        """Put the entry aside, whole, for a person to look at: ``{root}/.sweepd/quarantine/{entry_id}``."""
+        with folder(self.root, _QUARANTINE) as quarantine_fd:
+            move(self._trash_fd, self.entry_id, quarantine_fd, self.entry_id)
+
+    def _stored_census(self) -> dict[str, Census] | None:
+        try:
+            stored = durable.read_json(self._fd, _CENSUS)
+            if stored is None:
+                return None
+            return {deletion_id: _census(counts) for deletion_id, counts in stored.items()}
+        except (ValueError, KeyError):  # not to be taken again: the purge may have begun
+            raise OSError(errno.EBADMSG, "not readable as a census; look at it by hand", _CENSUS) from None
 
 
 @contextmanager
 def new_entry(root: OpenRoot) -> Iterator[TrashEntry]:
     """A new, locked, still empty entry. Raises OSError."""
-    with _subdirectory(root.state_fd, _TRASH) as trash_fd:
+    with folder(root, _TRASH) as trash_fd:
         while True:
-            deletion_id = new_deletion_id()
-            os.mkdir(deletion_id, 0o700, dir_fd=trash_fd)
-            fd = _lock(trash_fd, deletion_id)
+            entry_id = new_deletion_id()
+            with_reserve(root, partial(os.mkdir, entry_id, 0o700, dir_fd=trash_fd))
+            fd = _lock(trash_fd, entry_id)
             if fd is not None:
                 break  # else: a recovery took the empty entry for a leftover before it was locked
         try:
-            yield TrashEntry(root, trash_fd, fd, deletion_id)
+            yield TrashEntry(root, trash_fd, fd, entry_id)
         finally:
             os.close(fd)
 
 
 @contextmanager
-def existing_entry(root: OpenRoot, deletion_id: str) -> Iterator[TrashEntry | None]:
+def existing_entry(root: OpenRoot, entry_id: str) -> Iterator[TrashEntry | None]:
     """The entry, locked; None if it is gone or somebody works on it. Raises OSError."""
-    with _subdirectory(root.state_fd, _TRASH) as trash_fd:
-        fd = _lock(trash_fd, deletion_id)
+    with folder(root, _TRASH) as trash_fd:
+        fd = _lock(trash_fd, entry_id)
         if fd is None:
             yield None
             return
         try:
-            yield TrashEntry(root, trash_fd, fd, deletion_id)
+            yield TrashEntry(root, trash_fd, fd, entry_id)
         finally:
             os.close(fd)
 
 
 def entry_ids(root: OpenRoot) -> list[str]:
     """The ids of all entries, oldest first. Raises OSError."""
-    with _subdirectory(root.state_fd, _TRASH) as trash_fd:
+    with folder(root, _TRASH) as trash_fd:
         return sorted(os.listdir(trash_fd))
 
 
-def holding(root: OpenRoot, task_id: str) -> list[str]:
-    """The ids of the entries that hold a directory of this task, whoever works on them. Raises OSError."""
-    found = []
-    with _subdirectory(root.state_fd, _TRASH) as trash_fd:
-        for deletion_id in sorted(os.listdir(trash_fd)):
+def look(root: OpenRoot) -> Iterator[tuple[dict[str, object], set[str]]]:
+    """Every entry that has a readable manifest, whoever works on it: manifest, and the directories it holds."""
+    with folder(root, _TRASH) as trash_fd:
+        for entry_id in sorted(os.listdir(trash_fd)):
             try:
-                fd = open_directory(trash_fd, deletion_id)
+                fd = open_directory(trash_fd, entry_id)
             except OSError:
                 continue  # gone meanwhile, or nothing of ours
             try:
-                entry = TrashEntry(root, trash_fd, fd, deletion_id)
+                entry = TrashEntry(root, trash_fd, fd, entry_id)
                 manifest = entry.read_manifest()
-                if manifest is not None and manifest.get("task_id") == task_id and entry.has_data():
-                    found.append(deletion_id)
+                if manifest is not None:
+                    yield manifest, entry.held()
             finally:
                 os.close(fd)
+
+
+def quarantined_ids(root: OpenRoot) -> set[str]:
+    """The ids of the deletions whose directory lies in a quarantined entry. Raises OSError."""
+    found: set[str] = set()
+    with folder(root, _QUARANTINE) as quarantine_fd:
+        for entry_id in os.listdir(quarantine_fd):
+            with suppress(OSError):
+                fd = open_directory(quarantine_fd, entry_id)
+                try:
+                    found.update(os.listdir(fd))
+                finally:
+                    os.close(fd)
     return found
 
 
-@contextmanager
-def _subdirectory(state_fd: int, name: str) -> Iterator[int]:
-    try:
-        fd = open_directory(state_fd, name)
-    except FileNotFoundError:
-        with suppress(FileExistsError):  # another process was first
-            os.mkdir(name, 0o700, dir_fd=state_fd)
-        os.fsync(state_fd)
-        fd = open_directory(state_fd, name)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
+def _census(counts: object) -> Census:
+    if not isinstance(counts, dict):
+        raise ValueError("not a census")
+    return Census.from_json({key: int(str(value)) for key, value in counts.items()})
 
 
-def _lock(trash_fd: int, deletion_id: str) -> int | None:
+def _lock(trash_fd: int, entry_id: str) -> int | None:
     """Open and lock an entry; None if it is gone, not a directory, or locked by somebody alive."""
     try:
-        fd = open_directory(trash_fd, deletion_id)
+        fd = open_directory(trash_fd, entry_id)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             return None
         raise
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.stat(deletion_id, dir_fd=trash_fd, follow_symlinks=False)  # removed between opening and locking?
+        os.stat(entry_id, dir_fd=trash_fd, follow_symlinks=False)  # removed between opening and locking?
     except (BlockingIOError, FileNotFoundError):
         os.close(fd)
         return None

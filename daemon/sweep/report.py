@@ -62,17 +62,17 @@ class SweepReport:
 
     @property
     def files(self) -> int:
-        return sum(outcome.census.files for outcome in self.deleted)
+        return sum(outcome.counts.files for outcome in self.deleted)
 
     @property
     def size_bytes(self) -> int:
         """Apparent bytes of what was deleted."""
-        return sum(outcome.census.size_bytes for outcome in self.deleted)
+        return sum(outcome.counts.size_bytes for outcome in self.deleted)
 
     @property
     def freed_bytes(self) -> int:
-        """Allocated bytes given back."""
-        return sum(outcome.census.freed_bytes for outcome in self.deleted)
+        """Allocated bytes given back; what waits in the trash frees nothing yet."""
+        return sum(outcome.counts.freed_bytes for outcome in self.deleted if outcome.retained_until is None)
 
     def record(self, finished_at: datetime) -> SweepRecord:
         """As the catalog keeps it."""

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 
 from daemon import clock, log
 from daemon.catalog import sweeps
 from daemon.catalog.catalog import Catalog, Session
+from daemon.catalog.clock_guard import ClockGuard
 from daemon.catalog.rows import TaskRow
 from daemon.catalog.selection import Verdict
-from daemon.deletion.engine import Engine
+from daemon.deletion.engine import GROUP, Engine
 from daemon.deletion.models import Guard, Outcome, Request, Trigger, What
-from daemon.errors import CatalogUnavailable, ErrorCode, RootUnavailable, SweepdError, SweepRefused, TaskRefused
+from daemon.errors import CatalogUnavailable, ErrorCode, RootUnavailable, SweepdError, SweepRefused
 from daemon.metrics import Metrics
 from daemon.policy.models import Mode, Policy, PolicySet
 from daemon.storage.locks import exclusive
@@ -32,7 +33,17 @@ Progress = Callable[[SweepReport], None]
 class Sweeper:
     """Sweeps one storage root and catalog. Blocking; one sweep of a policy at a time, over all processes."""
 
-    def __init__(self, root: StorageRoot, catalog: Catalog, engine: Engine, metrics: Metrics, *, workers: int) -> None:
+    def __init__(
+        self,
+        root: StorageRoot,
+        catalog: Catalog,
+        engine: Engine,
+        metrics: Metrics,
+        clock_guard: ClockGuard,
+        *,
+        workers: int,
+    ) -> None:
+        self._clock_guard = clock_guard
         self._root = root
         self._catalog = catalog
         self._engine = engine
@@ -56,7 +67,8 @@ class Sweeper:
     ) -> SweepReport:
         """Run the policy once. Task failures are in the report; raises SweepdError if it could not run at all.
 
-        SweepRefused: the policy is disabled (STARTUP_REFUSED) or being swept already (SWEEP_RUNNING).
+        SweepRefused: the policy is disabled (STARTUP_REFUSED) or being swept already (SWEEP_RUNNING), or the clocks
+        cannot be believed (CLOCK_UNRELIABLE; only where something would be deleted).
         ``progress`` is called after the plan and after every deletion, from this thread.
         """
         if policy.mode is Mode.DISABLED:
@@ -68,6 +80,9 @@ class Sweeper:
                 if not free:
                     message = f"policy {policy.name} is being swept by another process; wait for it"
                     raise SweepRefused(message, code=ErrorCode.SWEEP_RUNNING)
+                problem = self._clock_guard.problem() if policy.mode is Mode.ENFORCE else None
+                if problem is not None:
+                    raise SweepRefused(problem, code=ErrorCode.CLOCK_UNRELIABLE)
                 with self._catalog.write() as session:
                     sweeps.began(session.connection, policy.name)
                 plan = make_plan(self._catalog, policies, policy, max_stays=max_stays)
@@ -124,54 +139,48 @@ class Sweeper:
     def _delete_all(
         self, chosen: tuple[Decision, ...], report: SweepReport, policies: PolicySet, initiator: str
     ) -> Iterator[tuple[Decision, Outcome | SweepdError]]:
-        """Delete with a few threads, in the plan's order, at most that many ahead of the answers."""
-        queue = iter(chosen)
-        pending: dict[Future[Outcome], Decision] = {}
+        """Delete in groups with a few threads, in the plan's order, at most that many groups ahead of the answers."""
+        guard = self._guard(policies, report.plan.policy, chosen)
+        # Small sweeps are spread over the threads too.
+        size = max(1, min(GROUP, len(chosen) // self._workers))
+        queue = iter([chosen[start : start + size] for start in range(0, len(chosen), size)])
+        pending: dict[Future[list[Outcome | SweepdError]], tuple[Decision, ...]] = {}
         with ThreadPoolExecutor(self._workers, thread_name_prefix="sweep") as pool:
             while True:
                 if not self._stop.is_set() and report.error is None:
-                    for decision in islice(queue, self._workers - len(pending)):
-                        pending[pool.submit(self._delete, decision, report, policies, initiator)] = decision
+                    for group in islice(queue, self._workers - len(pending)):
+                        requests = [self._request(decision, report, initiator, guard) for decision in group]
+                        pending[pool.submit(self._engine.delete_group, requests)] = group
                 if not pending:
                     return
                 for done in wait(pending, return_when=FIRST_COMPLETED).done:
-                    decision, error = pending.pop(done), done.exception()
-                    if error is None:
-                        yield decision, done.result()
-                    elif isinstance(error, SweepdError):
-                        yield decision, error
-                    else:
-                        raise error
+                    yield from zip(pending.pop(done), done.result(), strict=True)
 
-    def _delete(self, decision: Decision, report: SweepReport, policies: PolicySet, initiator: str) -> Outcome:
+    def _request(self, decision: Decision, report: SweepReport, initiator: str, guard: Guard) -> Request:
         policy = report.plan.policy
-        return self._engine.delete(
-            Request(
-                task_id=decision.task.task_id,
-                what=What(policy.action.delete),
-                trigger=Trigger.SWEEP,
-                initiator=initiator,
-                policy=policy.name,
-                sweep_id=report.sweep_id,
-                guard=self._guard(policies, policy, decision.task),
-            )
+        return Request(
+            task_id=decision.task.task_id,
+            what=What(policy.action.what),
+            trigger=Trigger.SWEEP,
+            initiator=initiator,
+            policy=policy.name,
+            sweep_id=report.sweep_id,
+            guard=guard,
+            retain=policy.action.retain,
         )
 
-    def _guard(self, policies: PolicySet, policy: Policy, planned: TaskRow) -> Guard:
-        """Under the row's lock: unchanged since the plan, and still selected by the policy."""
+    def _guard(self, policies: PolicySet, policy: Policy, chosen: tuple[Decision, ...]) -> Guard:
+        """Under the rows' locks: unchanged since the plan, and still selected by the policy."""
+        planned = {decision.task.task_id: decision.task for decision in chosen}
 
-        def check(session: Session, row: TaskRow) -> None:
-            why = None
-            if row != planned:
-                why = "it has changed since the plan"
-            else:
-                judged = self._catalog.select(session, policy, policies).judge_one(session.connection, row.task_id)
-                if judged is None or judged.verdict is not Verdict.SELECTED:
-                    why = f"policy {policy.name} does not select it any more"
-            if why is not None:
-                raise TaskRefused(
-                    f"{row.task_id} is left alone: {why}", code=ErrorCode.TASK_CHANGED, details={"task_id": row.task_id}
-                )
+        def check(session: Session, rows: Sequence[TaskRow]) -> dict[str, str]:
+            refused = {row.task_id: "it has changed since the plan" for row in rows if row != planned[row.task_id]}
+            asked = [row.task_id for row in rows if row.task_id not in refused]
+            judged = self._catalog.select(session, policy, policies).judge_some(session.connection, asked)
+            for task_id in asked:
+                if task_id not in judged or judged[task_id].verdict is not Verdict.SELECTED:
+                    refused[task_id] = f"policy {policy.name} does not select it any more"
+            return refused
 
         return check
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import timedelta
 from typing import Annotated, Any, Final, NoReturn, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from daemon.policy.values import parse_duration
 from daemon.web.errors import ApiCode, ApiError
 
 _SHOWN: Final = 80  # characters of a name the client made up
@@ -21,6 +23,16 @@ def _is_true(value: bool) -> bool:
 
 
 # Not Literal[True], which takes 1 and 1.0 as well.
+def _retain(value: object) -> timedelta | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ValueError("must be text")
+    return parse_duration(value)
+
+
+# JSON has no durations: text with a unit, as in a policy.
+Retain: TypeAlias = Annotated[timedelta | None, BeforeValidator(_retain)]
 Confirmation: TypeAlias = Annotated[bool, AfterValidator(_is_true)]
 
 
@@ -36,6 +48,7 @@ class SingleBody(Body):
     confirm: Confirmation
     delete_database_records: bool = False
     force: bool = False
+    retain: Retain = None
 
 
 class BatchBody(Body):
@@ -46,6 +59,7 @@ class BatchBody(Body):
     delete_database_records: bool = False
     force: bool = False
     continue_on_error: bool = True
+    retain: Retain = None
 
     @property
     def distinct_ids(self) -> list[str]:
@@ -53,7 +67,7 @@ class BatchBody(Body):
         return list(dict.fromkeys(self.task_ids))
 
 
-_RULES: Final = {"confirm": "MUST_BE_TRUE", "task_ids": "MUST_BE_IDS"}
+_RULES: Final = {"confirm": "MUST_BE_TRUE", "task_ids": "MUST_BE_IDS", "retain": "MUST_BE_DURATION"}
 
 _Model = TypeVar("_Model", bound=Body)
 

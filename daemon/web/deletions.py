@@ -89,20 +89,24 @@ def _wanted(request: web.Request, body: SingleBody | BatchBody, task_id: str) ->
         trigger=Trigger.API,
         initiator=f"api:{request.remote or 'unknown'}",
         force=body.force,
+        retain=body.retain,
     )
 
 
 def _deleted(outcome: Outcome) -> dict[str, object]:
+    census, until = outcome.census, outcome.retained_until
+    retained = {} if until is None else {"retained_until": until.isoformat(timespec="seconds")}
     return {
         "task_id": outcome.task_id,
         "directory_deleted": outcome.directory_deleted,
         "database_records_deleted": outcome.records_deleted,
-        "deleted_files_count": outcome.census.files,
-        "deleted_size": format_size(outcome.census.size_bytes),
+        "deleted_files_count": census.files if census else None,
+        "deleted_size": format_size(census.size_bytes) if census else None,
         "deleted_at": outcome.deleted_at.isoformat(timespec="seconds"),
-        "deleted_bytes": outcome.census.size_bytes,
-        "freed_bytes": outcome.census.freed_bytes,
+        "deleted_bytes": census.size_bytes if census else None,
+        "freed_bytes": census.freed_bytes if census and outcome.retained_until is None else 0,
         "deletion_id": outcome.deletion_id,
+        **retained,
     }
 
 
@@ -120,7 +124,7 @@ def _failed(task_id: str, problem: ApiError, language: Language) -> dict[str, ob
 
 
 def _summary(report: BatchReport, language: Language) -> dict[str, object]:
-    size_bytes = sum(outcome.census.size_bytes for outcome in report.deleted)
+    size_bytes = sum(outcome.counts.size_bytes for outcome in report.deleted)
     return {
         "deleted_tasks": [_deleted(outcome) for outcome in report.deleted],
         "failed_tasks": [_failed(task_id, problem, language) for task_id, problem in report.failed],
@@ -132,7 +136,7 @@ def _summary(report: BatchReport, language: Language) -> dict[str, object]:
             "not_attempted": len(report.not_attempted),
             "total_size_freed": format_size(size_bytes),
             "deleted_bytes": size_bytes,
-            "freed_bytes": sum(outcome.census.freed_bytes for outcome in report.deleted),
+            "freed_bytes": sum(o.counts.freed_bytes for o in report.deleted if o.retained_until is None),
         },
         "deleted_at": report.deleted_at and report.deleted_at.isoformat(timespec="seconds"),
     }

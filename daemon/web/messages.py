@@ -45,6 +45,15 @@ MESSAGES: Final[Mapping[str, Message]] = {
     "TASK_RUNNING": Message("任务正在运行中,无法删除", "The task is running and cannot be deleted"),
     "TASK_CHANGED": Message("任务状态已改变,未删除", "The task has changed in the meantime and was not deleted"),
     "TASK_BUSY": Message("任务正被占用,请稍后重试", "The task is in use, try again in a moment"),
+    "RECORDS_IN_USE": Message("任务记录被其他数据引用,未删除", "Other tables refer to the task's records"),
+    "DELETION_NOT_FOUND": Message("删除记录不存在", "There is no such deletion"),
+    "NOT_RESTORABLE": Message("任务不在回收站中,无法恢复", "It does not wait in the trash and cannot be restored"),
+    "RESTORE_CONFLICT": Message(
+        "无法恢复: 名称已被占用或数据已改变",
+        "It cannot be restored: its name is taken or its rows do not fit",
+    ),
+    "TASK_RESTORED": Message("任务恢复成功", "Task restored"),
+    "PURGES_LISTED": Message("获取删除进度成功", "Purges under way listed"),
     "UNSAFE_DIRECTORY": Message(
         "任务目录不安全,拒绝删除", "The task directory is not safe to delete: a link, a mount or not a directory"
     ),
@@ -72,6 +81,9 @@ MESSAGES: Final[Mapping[str, Message]] = {
     "INVALID_PARAMETER": Message("参数错误: {parameter} {rule}", "Invalid parameter: {parameter} {rule}"),
     "MUST_BE_TRUE": Message("必须为 true", "must be true"),
     "MUST_BE_BOOLEAN": Message("必须为布尔值 true 或 false", "must be one of the booleans true and false"),
+    "MUST_BE_DURATION": Message(
+        "必须为带单位的时长,例如 7d、12h 或 1d12h", "must be a duration with a unit, such as 7d, 12h or 1d12h"
+    ),
     "MUST_BE_IDS": Message("必须为非空的字符串数组", "must be a non-empty list of strings"),
     "MUST_BE_FEWER": Message("最多包含 {limit} 个任务", "must name at most {limit} tasks"),
     "MUST_BE_BETWEEN": Message("必须为 {least} 到 {most} 之间的整数", "must be a whole number from {least} to {most}"),

@@ -36,8 +36,7 @@ def judge_in(session: Session, catalog: Catalog, policies: PolicySet) -> dict[st
     judged = {one.task.task_id: one for one in selection.judge_all(session.connection)}
     last = policy.keep.last if policy.keep else None
     for task_id, one in judged.items():
-        again = selection.judge_one(session.connection, task_id)
-        assert again is not None
+        again = selection.judge_some(session.connection, [task_id])[task_id]
         # One row's rank is counted only as far as it matters, and an undated row has none worth counting.
         assert (one.rank is None) == (again.rank is None) == (last is None)
         if last is not None and one.rank is not None and _date(one) is not None:

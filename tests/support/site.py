@@ -11,9 +11,14 @@ from daemon.catalog import setup
 from daemon.catalog.catalog import Catalog
 from daemon.deletion.engine import Engine
 from daemon.deletion.models import Request, Trigger, What
+from daemon.deletion.progress import Purges
+from daemon.deletion.purge import Tools
 from daemon.deletion.recovery import Recovery
+from daemon.deletion.restore import Restorer
+from daemon.deletion.retention import Retention
 from daemon.metrics import Metrics
 from daemon.storage.root import StorageRoot, mark
+from daemon.storage.workers import Workers
 from support.auditor import Before, remember
 from support.stores import Store
 from support.trees import fill
@@ -28,13 +33,17 @@ def make_catalog(store: Store, *, timezone: str | None = None) -> Catalog:
 class Site:
     """``path`` is the storage root. Every process makes its own Site over the same root and database."""
 
-    def __init__(self, store: Store, path: Path, *, url: str | None = None) -> None:
+    def __init__(self, store: Store, path: Path, *, url: str | None = None, processes: int = 0) -> None:
         self.store = store
         self.path = path
         self.catalog = Catalog(url or store.url, timezone=None, running_statuses=RUNNING)
         self.root = StorageRoot(path, self.catalog.root_id)
         self.metrics = Metrics()
-        self.engine = Engine(self.root, self.catalog, self.metrics)
+        self.workers = Workers(processes)
+        self.tools = Tools(self.catalog, self.metrics, self.workers, Purges())
+        self.engine = Engine(self.root, self.tools)
+        self.restorer = Restorer(self.root, self.tools)
+        self.retention = Retention(self.root, self.tools)
 
     def init(self) -> None:
         """Mark the root and tie the database to it."""
@@ -43,9 +52,10 @@ class Site:
     @property
     def recovery(self) -> Recovery:
         """As a daemon that has just started has it."""
-        return Recovery(self.root, self.catalog, self.metrics)
+        return Recovery(self.root, self.tools)
 
     def close(self) -> None:
+        self.workers.close()
         self.catalog.close()
 
     def task(self, task_id: str, *, files: int = 3, steps: int = 2, **columns: object) -> Before:
@@ -67,8 +77,16 @@ class Site:
     def trash(self) -> Path:
         return self.path / ".sweepd" / "trash"
 
+    @property
+    def retained(self) -> Path:
+        return self.path / ".sweepd" / "retained"
+
     def entries(self) -> list[Path]:
         return sorted(self.trash.iterdir()) if self.trash.exists() else []
+
+    def held(self, entry: Path) -> list[Path]:
+        """The task directories in an entry of the trash."""
+        return sorted(path for path in entry.iterdir() if path.name not in ("manifest.json", "census.json"))
 
     def metric(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(name, labels) or 0.0

@@ -1,0 +1,84 @@
+"""Keeps the trash in order beside everything else: settles what was cut off, purges what has waited long enough.
+
+When the file system runs full, what has waited longest goes first.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+
+from daemon import clock, log
+from daemon.app.services import Services
+from daemon.deletion.recovery import Result
+from daemon.errors import SweepdError
+
+_log = log.get(__name__)
+_RECOVER_S = 60.0
+# How full the file system is costs one call.
+_WATCH_SPACE_S = 5.0
+_EXPIRE_S = 10.0
+
+
+class Janitor:
+    """One thread. ``may_work`` says whether catalog and root are there; ``may_expire``, whether the clocks agree."""
+
+    def __init__(self, services: Services, may_work: Callable[[], bool], may_expire: Callable[[], bool]) -> None:
+        self._services = services
+        self._may_work = may_work
+        self._may_expire = may_expire
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="janitor", daemon=True)
+
+    def start(self) -> None:
+        """Begin, without waiting for anything."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the purge in hand, and end."""
+        self._stopping.set()
+        self._services.retention.stop()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _work(self) -> None:
+        due = {self._recover: _RECOVER_S, self._expire: 0.0, self._make_room: 0.0}
+        every = {self._recover: _RECOVER_S, self._expire: _EXPIRE_S, self._make_room: _WATCH_SPACE_S}
+        at = {job: clock.monotonic() + first for job, first in due.items()}
+        while not self._stopping.wait(1.0):
+            for job, when in at.items():
+                if clock.monotonic() >= when and not self._stopping.is_set() and self._may_work():
+                    self._try(job)
+                    at[job] = clock.monotonic() + every[job]
+
+    def _try(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except (SweepdError, OSError) as error:  # its cause is watched, and told, elsewhere
+            _log.error("janitor_failed", job=job.__name__.strip("_"), reason=str(error))
+        except Exception:
+            _log.exception("janitor_crashed", job=job.__name__.strip("_"))
+
+    def _recover(self) -> None:
+        results = self._services.recovery.run()
+        unsettled = results[Result.BLOCKED] + results[Result.CONFLICT]
+        if unsettled:
+            _log.warning("trash_unsettled", entries=unsettled)
+
+    def _expire(self) -> None:
+        if self._may_expire():
+            self._services.retention.purge_expired()
+        self._services.retention.count_waiting()
+        self._services.retention.report()
+
+    def _make_room(self) -> None:
+        while not self._stopping.is_set() and self._is_full():
+            if not self._services.retention.purge_oldest():
+                return
+            self._services.retention.report()
+
+    def _is_full(self) -> bool:
+        space = os.statvfs(self._services.root.path)
+        wanted = self._services.config.trash.min_free.of(space.f_blocks * space.f_frsize)
+        return space.f_bavail * space.f_frsize < wanted

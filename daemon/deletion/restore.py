@@ -1,0 +1,247 @@
+"""The undo: the protocol of a deletion the other way round.
+
+An entry of the trash says what is on its way back; under the rows' locks they are put back and the directory moves
+to its name, which has to be free; the commit is the end of it. Cut off before, recovery sends the directory back to
+wait.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from daemon import log
+from daemon.catalog import ledger, snapshots, tasks
+from daemon.catalog.catalog import Session
+from daemon.catalog.database import CommitUncertain
+from daemon.catalog.ledger import Record, State
+from daemon.deletion import manifest
+from daemon.deletion.manifest import Item, Kind, Manifest
+from daemon.deletion.purge import Tools
+from daemon.deletion.retention import check_waits
+from daemon.errors import CatalogUnavailable, ErrorCode, SweepdError, TaskRefused
+from daemon.storage import faults, retained, trash
+from daemon.storage.names import check_task_id
+from daemon.storage.root import OpenRoot, StorageRoot, TaskDirectory
+from daemon.storage.trash import TrashEntry
+
+_log = log.get(__name__)
+_DOING = "bringing the task directory back from the trash"
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What came back."""
+
+    task_id: str
+    deletion_id: str
+    directory: bool
+    records: bool
+
+
+class Restorer:
+    """Restores deletions of one storage root. Blocking, and safe beside everything else."""
+
+    def __init__(self, root: StorageRoot, tools: Tools) -> None:
+        self._root = root
+        self._tools = tools
+
+    def restore_task(self, task_id: str, initiator: str) -> list[Restored]:
+        """Undo the latest deletion of a task, and with one of its records alone also that of its directory before.
+
+        Raises SweepdError: NOT_RESTORABLE if none of its deletions waits, and as ``restore`` does.
+        """
+        check_task_id(task_id)
+        with self._tools.catalog.read() as session:
+            latest = ledger.of_task(session.connection, task_id, limit=10)
+        waiting = [record for record in latest if record.retained]
+        if not waiting:
+            past = next((r for r in latest if r.state in (State.PURGED, State.RESTORED)), None)
+            what = "nothing of it was ever deleted" if past is None else f"its last deletion is {past.state}"
+            raise TaskRefused(
+                f"no deletion of {task_id} waits in the trash: {what}",
+                code=ErrorCode.NOT_RESTORABLE,
+                details={"task_id": task_id},
+            )
+        done = []
+        for record in waiting:
+            done.append(self.restore(record.entry.deletion_id, initiator))
+            if record.entry.directory_deleted:
+                break
+        return done
+
+    def restore(self, deletion_id: str, initiator: str) -> Restored:
+        """Undo one deletion: directory and rows are what they were.
+
+        Raises SweepdError, and then nothing has changed: DELETION_NOT_FOUND, NOT_RESTORABLE (purged, restored, never
+        retained), RESTORE_CONFLICT (the name is taken, or the rows do not fit any more), TASK_BUSY.
+        """
+        try:
+            result = self._restore(deletion_id, initiator)
+        except SweepdError as error:
+            self._tools.metrics.restore("refused" if isinstance(error, TaskRefused) else "failed")
+            _log.warning(
+                "restore_finished",
+                outcome="refused" if isinstance(error, TaskRefused) else "failed",
+                deletion_id=faults.printable(deletion_id[:64]),
+                initiator=initiator,
+                error=error.code,
+                reason=str(error),
+            )
+            raise
+        self._tools.metrics.restore("success")
+        _log.info(
+            "restore_finished",
+            outcome="success",
+            deletion_id=deletion_id,
+            task_ids=[result.task_id],
+            initiator=initiator,
+            directory=result.directory,
+            records=result.records,
+        )
+        return result
+
+    def _restore(self, deletion_id: str, initiator: str) -> Restored:
+        with self._tools.catalog.read() as session:
+            found = ledger.find(session.connection, [deletion_id]).get(deletion_id)
+        record = check_waits(found, deletion_id)
+        with ExitStack() as stack:
+            try:
+                root = stack.enter_context(self._root.open())
+                directory = self._waiting(root, record)
+                entry = stack.enter_context(trash.new_entry(root))
+                return _Return(self._tools, root, entry, record, directory, initiator).run()
+            except OSError as error:
+                raise faults.explain(error, record.entry.task_id, _DOING) from error
+
+    def _waiting(self, root: OpenRoot, record: Record) -> TaskDirectory | None:
+        entry = record.entry
+        if not entry.directory_deleted:
+            return None
+        directory = retained.find(root, entry.deletion_id, entry.task_id)
+        if directory is None:
+            raise TaskRefused(
+                f"the directory of {entry.task_id} is not in the trash: it is being purged, or still on its way there; "
+                "try again in a minute",
+                code=ErrorCode.TASK_BUSY,
+                details={"task_id": entry.task_id},
+            )
+        return directory
+
+
+class _Return:
+    """One restore, from its entry to its commit."""
+
+    def __init__(
+        self,
+        tools: Tools,
+        root: OpenRoot,
+        entry: TrashEntry,
+        record: Record,
+        directory: TaskDirectory | None,
+        initiator: str,
+    ) -> None:
+        self._tools = tools
+        self._root = root
+        self._entry = entry
+        self._record = record
+        self._directory = directory
+        self._initiator = initiator
+        self._task_id = record.entry.task_id
+        self._moving = False
+        self._commit_is_next = False
+
+    def run(self) -> Restored:
+        entry = self._record.entry
+        try:
+            held = Manifest(Kind.RESTORE, self._entry.entry_id, self._root.root_id, (Item(entry, self._directory),))
+            self._entry.write_manifest(held.to_json())
+            with self._tools.catalog.write() as session:
+                self._transaction(session)
+                self._commit_is_next = True
+        except Exception as error:
+            if self._commit_is_next:
+                self._settle(error)
+            else:
+                self._undo()
+                raise
+        except BaseException:  # Ctrl-C, which can come right after COMMIT: then recovery asks the journal
+            if not self._commit_is_next:
+                self._undo()
+            raise
+        try:
+            self._entry.discard()
+        except OSError as error:  # it is committed, and the entry empty
+            _log.error("undo_deferred", entry_id=self._entry.entry_id, reason=str(error))
+        return Restored(self._task_id, entry.deletion_id, self._directory is not None, entry.records_deleted)
+
+    def _transaction(self, session: Session) -> None:
+        connection, entry = session.connection, self._record.entry
+        # First the task's row, as a deletion does, then the journal's: two at once take turns.
+        has_row = bool(tasks.lock(connection, session.tables, [self._task_id], ()))
+        record = check_waits(
+            ledger.find(connection, [entry.deletion_id], lock=True).get(entry.deletion_id), entry.deletion_id
+        )
+        self._check_name()
+        if record.entry.records_deleted:
+            snapshots.put_back_rows(connection, entry.deletion_id, self._task_id)
+        elif snapshots.has_one(connection, entry.deletion_id):
+            snapshots.put_back_mark(connection, session.tables, entry.deletion_id, self._task_id, session.now.local)
+        elif has_row:
+            raise _conflict(self._task_id, "it had no row, and a task of that name has one now")
+        ledger.restored(connection, entry.deletion_id, self._initiator)
+        if self._directory is not None:
+            self._moving = True
+            try:
+                retained.bring_back(self._root, entry.deletion_id, self._task_id)
+            except FileExistsError:
+                raise _conflict(self._task_id, "its name in the storage root is taken") from None
+
+    def _check_name(self) -> None:
+        """Neither a directory nor an unsettled deletion of that name."""
+        for content, held in trash.look(self._root):
+            if content.get("entry_id") == self._entry.entry_id:
+                continue
+            for deletion_id, task_id in manifest.names(content):
+                back = content.get("kind") == Kind.RESTORE
+                if back and deletion_id == self._record.entry.deletion_id:
+                    continue  # the same restore twice: the journal's lock decides
+                if task_id == self._task_id and (back or deletion_id in held):
+                    raise TaskRefused(
+                        f"another deletion of {task_id} is under way; try again in a minute",
+                        code=ErrorCode.TASK_BUSY,
+                        details={"task_id": task_id},
+                    )
+
+    def _settle(self, error: Exception) -> None:
+        """Find out what became of a COMMIT that failed, or whose answer was lost; raises if it did not happen."""
+        deletion_id = self._record.entry.deletion_id
+        try:
+            with self._tools.catalog.write() as session:  # the lock waits for a COMMIT under way
+                record = ledger.find(session.connection, [deletion_id], lock=True).get(deletion_id)
+        except SweepdError:
+            raise CatalogUnavailable(
+                f"the database went away while {self._task_id} was being restored; recovery settles it when it is back"
+            ) from error
+        if record is None or record.state is not State.RESTORED:
+            self._undo()
+            if isinstance(error, CommitUncertain):
+                raise CatalogUnavailable(f"{error}; nothing was restored, try again") from error
+            raise error
+
+    def _undo(self) -> None:
+        try:
+            deletion_id = self._record.entry.deletion_id
+            if self._moving and self._directory and retained.find(self._root, deletion_id, self._task_id) is None:
+                retained.send_back(self._root, self._directory, deletion_id)
+            self._entry.discard()
+        except OSError as error:  # recovery goes on with it
+            _log.error("undo_deferred", entry_id=self._entry.entry_id, reason=str(error))
+
+
+def _conflict(task_id: str, why: str) -> TaskRefused:
+    return TaskRefused(
+        f"{task_id} cannot be restored: {why}; nothing was changed",
+        code=ErrorCode.RESTORE_CONFLICT,
+        details={"task_id": task_id},
+    )

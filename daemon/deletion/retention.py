@@ -1,0 +1,197 @@
+"""The trash as people know it: what waits, until when, and its real end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+from daemon import log
+from daemon.catalog import ledger
+from daemon.catalog.ledger import Counts, Record
+from daemon.deletion import manifest
+from daemon.deletion.claim import journal_counts
+from daemon.deletion.manifest import Item, Kind, Manifest
+from daemon.deletion.purge import Tools, purge
+from daemon.errors import ErrorCode, TaskRefused
+from daemon.storage import faults, retained, trash
+from daemon.storage.root import OpenRoot, StorageRoot
+from daemon.storage.trash import TrashEntry
+
+_log = log.get(__name__)
+_AT_ONCE: Final = 64
+_COUNTED_AT_ONCE: Final = 16
+_DOING = "purging it from the trash"
+
+
+class Retention:
+    """The trash of one storage root. Blocking, and safe beside everything else."""
+
+    def __init__(self, root: StorageRoot, tools: Tools) -> None:
+        self._root = root
+        self._tools = tools
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """Begin no further purge."""
+        self._stop.set()
+
+    def waiting(self, task_id: str | None = None) -> list[Record]:
+        """What waits, the first to be purged first."""
+        with self._tools.catalog.read() as session:
+            return ledger.retained(session.connection, task_id=task_id)
+
+    def purge_expired(self) -> int:
+        """Purge what has waited long enough by the catalog's clock; how many deletions that was.
+
+        Raises RootUnavailable, CatalogUnavailable or CatalogNotReady. What cannot be removed is logged, and
+        recovery goes on with it.
+        """
+        purged = 0
+        while not self._stop.is_set():
+            with self._tools.catalog.read() as session:
+                due = ledger.retained(session.connection, expired_at=session.now.utc, limit=_AT_ONCE)
+            done = self._purge(due) if due else 0
+            purged += done
+            if done < len(due) or not due:
+                break
+        return purged
+
+    def purge_oldest(self) -> int:
+        """Purge what has waited longest, for a full disk; the bytes it freed. 0 if nothing waits."""
+        with self._tools.catalog.read() as session:
+            oldest = ledger.oldest_retained(session.connection, 1)
+        if not oldest:
+            return 0
+        record = oldest[0]
+        _log.warning("trash_purged_early", deletion_id=record.entry.deletion_id, task_ids=[record.entry.task_id])
+        if not self._purge(oldest):
+            return 0
+        with self._tools.catalog.read() as session:
+            counts = ledger.find(session.connection, [record.entry.deletion_id])[record.entry.deletion_id].counts
+        return counts.freed_bytes if counts else 0
+
+    def purge(self, deletion_ids: Sequence[str]) -> list[Record]:
+        """Purge these before their time; as they are now.
+
+        Raises TaskRefused (DELETION_NOT_FOUND, NOT_RESTORABLE) before anything is removed if one does not wait, and
+        DELETION_FAILED if one could not be removed.
+        """
+        with self._tools.catalog.read() as session:
+            records = ledger.find(session.connection, deletion_ids)
+        for deletion_id in deletion_ids:
+            check_waits(records.get(deletion_id), deletion_id)
+        self._purge(list(records.values()))
+        with self._tools.catalog.read() as session:
+            after = ledger.find(session.connection, deletion_ids)
+        for record in after.values():
+            if record.retained:
+                raise TaskRefused(
+                    f"{record.entry.task_id} could not be purged: {record.error or 'it is in use'}",
+                    code=ErrorCode.DELETION_FAILED,
+                )
+        return [after[deletion_id] for deletion_id in deletion_ids]
+
+    def count_waiting(self) -> int:
+        """Count a few directories that wait and were too large to be counted at once; how many."""
+        with self._tools.catalog.read() as session:
+            waiting = ledger.retained(session.connection)
+        todo = [r for r in waiting if r.counts is None and r.entry.directory_deleted][:_COUNTED_AT_ONCE]
+        counts: dict[str, Counts] = {}
+        with self._root.open() as root:
+            for record in todo:
+                if self._stop.is_set():
+                    break
+                try:
+                    census = retained.count(root, record.entry.deletion_id, self._tools.workers)
+                except OSError as error:
+                    _log.warning("trash_not_counted", deletion_id=record.entry.deletion_id, reason=str(error))
+                    continue
+                if census is not None:
+                    counts[record.entry.deletion_id] = journal_counts(census)
+        if counts:
+            with self._tools.catalog.write() as session:
+                ledger.count(session.connection, counts)
+        return len(counts)
+
+    def report(self) -> None:
+        """Tell the metrics how much waits."""
+        with self._tools.catalog.read() as session:
+            number, size = ledger.retained_totals(session.connection)
+        self._tools.metrics.trash(number, size)
+
+    def _purge(self, records: Sequence[Record]) -> int:
+        with self._root.open() as root:
+            done = 0
+            for start in range(0, len(records), _AT_ONCE):
+                done += self._purge_group(root, records[start : start + _AT_ONCE])
+            return done
+
+    def _purge_group(self, root: OpenRoot, records: Sequence[Record]) -> int:
+        items = [Item(record.entry) for record in records]
+        try:
+            with trash.new_entry(root) as entry:
+                held = Manifest(Kind.PURGE, entry.entry_id, root.root_id, tuple(items))
+                entry.write_manifest(held.to_json())
+                taken = set(entry.take_retained(r.entry.deletion_id for r in records if r.entry.directory_deleted))
+                # Not there, though the journal says so: being restored, or removed by hand. Only the former goes on.
+                missing = [r for r in records if r.entry.directory_deleted and r.entry.deletion_id not in taken]
+                gone = self._gone(entry, missing)
+                items = [item for item in items if item.deletion_id in taken | gone or not item.entry.directory_deleted]
+                if not items:
+                    entry.discard()
+                    return 0
+                # counted anew: what has waited in the trash may have had a writer when it was counted
+                purged = purge(entry, items, self._tools)
+        except OSError as error:
+            fault = faults.explain(error, records[0].entry.task_id, _DOING)
+            _log.error("purge_failed", error=fault.code, reason=str(fault))
+            if fault.code is ErrorCode.ROOT_UNAVAILABLE:
+                raise fault from error
+            return 0
+        for item in items:
+            error_left = purged.errors.get(item.deletion_id)
+            if error_left is None and item.deletion_id not in purged.recorded:
+                continue  # restored, or purged by somebody else, in the meantime
+            counts = purged.counts[item.deletion_id]
+            (_log.info if error_left is None else _log.error)(
+                "trash_purged",
+                outcome="success" if error_left is None else "failed",
+                deletion_id=item.deletion_id,
+                task_ids=[item.task_id],
+                files=counts.files,
+                bytes=counts.size_bytes,
+                freed_bytes=counts.freed_bytes,
+                reason=None if error_left is None else str(faults.explain(error_left, item.task_id, _DOING)),
+            )
+        return len(purged.recorded)
+
+    def _gone(self, entry: TrashEntry, missing: Sequence[Record]) -> set[str]:
+        """Of directories that do not wait where they should, those that nobody is working on either."""
+        ids = {record.entry.deletion_id for record in missing}
+        if ids:
+            for content, held in trash.look(entry.root):
+                if content.get("entry_id") != entry.entry_id:
+                    back = content.get("kind") == Kind.RESTORE
+                    ids -= {deletion_id for deletion_id, _ in manifest.names(content) if back or deletion_id in held}
+        for deletion_id in sorted(ids):
+            _log.error("retained_directory_missing", deletion_id=deletion_id)
+        return ids
+
+
+def check_waits(record: Record | None, deletion_id: str) -> Record:
+    """The record, if its deletion can still be undone. Raises TaskRefused (DELETION_NOT_FOUND, NOT_RESTORABLE)."""
+    if record is None:
+        raise TaskRefused(
+            f"there is no deletion {deletion_id} in the journal; sweepd trash lists those that can be restored",
+            code=ErrorCode.DELETION_NOT_FOUND,
+        )
+    if record.retained:
+        return record
+    ended = f" since {record.finished_at:%Y-%m-%d %H:%M:%S} UTC" if record.finished_at else ""
+    state = record.state if record.entry.purge_after is None or record.state != "committed" else "being purged"
+    raise TaskRefused(
+        f"the deletion {deletion_id} of {record.entry.task_id} does not wait in the trash: it is {state}{ended}",
+        code=ErrorCode.NOT_RESTORABLE,
+        details={"task_id": record.entry.task_id, "deletion_id": deletion_id, "state": str(record.state)},
+    )

@@ -1,0 +1,88 @@
+"""Space set aside in the storage root, given up when the file system is full: so that deleting needs no free byte.
+
+A deletion writes a manifest before it moves anything. On a full file system that fails, unless something is given
+up first; afterwards the purge frees space, and the reserve is made again.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, TypeVar
+
+from daemon.storage import removal
+from daemon.storage.root import OpenRoot
+from daemon.storage.syscalls import open_directory
+
+_NAME: Final = "reserve"
+_FILES: Final = 16  # file systems run out of inodes too
+_FILE_BYTES: Final = 64 * 1024
+# Made only where at least this much is free beside it.
+_SPARE_BYTES: Final = 8 * _FILES * _FILE_BYTES
+_FULL: Final = {errno.ENOSPC, errno.EDQUOT}
+
+_T = TypeVar("_T")
+
+
+def is_full(error: OSError) -> bool:
+    """Whether there is no space, inode or quota left."""
+    return error.errno in _FULL
+
+
+def keep(root: OpenRoot) -> None:
+    """Set space aside, as far as there is plenty. Raises OSError other than for a full file system."""
+    free = os.fstatvfs(root.state_fd)
+    if free.f_bavail * free.f_frsize < _SPARE_BYTES:
+        return
+    try:
+        with suppress(FileExistsError):
+            os.mkdir(_NAME, 0o700, dir_fd=root.state_fd)
+        fd = open_directory(root.state_fd, _NAME)
+        try:
+            for number in range(_FILES - len(os.listdir(fd))):
+                _allocate(fd, number)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        if not is_full(error):
+            raise
+
+
+def give_up(root: OpenRoot) -> bool:
+    """Free the reserve; False if there was none. Raises OSError."""
+    try:
+        fd = open_directory(root.state_fd, _NAME)
+    except FileNotFoundError:
+        return False
+    try:
+        names = os.listdir(fd)
+        for name in names:
+            removal.remove_file(fd, name)
+    finally:
+        os.close(fd)
+    return bool(names)
+
+
+def with_reserve(root: OpenRoot, write: Callable[[], _T]) -> _T:
+    """Call ``write``; on a full file system once more, with the reserve given up. Raises what it raises."""
+    try:
+        return write()
+    except OSError as error:
+        if not is_full(error) or not give_up(root):
+            raise
+    return write()
+
+
+def _allocate(fd: int, number: int) -> None:
+    for candidate in range(number, number + _FILES):
+        try:
+            file = os.open(f"{candidate}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=fd)
+        except FileExistsError:
+            continue
+        try:
+            os.posix_fallocate(file, 0, _FILE_BYTES)
+        finally:
+            os.close(file)
+        return
