@@ -83,6 +83,9 @@ async def _listening(services: Services, readiness: Readiness) -> AsyncIterator[
     reads = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="read")
     context = ApiContext(
         engine=services.engine,
+        restorer=services.restorer,
+        retention=services.retention,
+        purges=services.purges,
         catalog=services.catalog,
         metrics=services.metrics,
         server=config.server,

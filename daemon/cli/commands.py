@@ -115,17 +115,65 @@ def delete(
     task_ids: Annotated[list[str], typer.Argument(metavar="TASK...", help="The tasks to delete.")],
     records: Annotated[bool, typer.Option("--records", help="Delete their database rows too.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Also if running, or without a row.")] = False,
+    retain: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="Keep them in the trash that long, such as 7d.")
+    ] = None,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Delete task directories by hand."""
     from daemon.cli import deleting
 
+    duration = deleting.parse_retain(retain)
     if not yes:
         what = "directories and database records" if records else "directories"
         typer.confirm(f"Delete the {what} of {len(task_ids)} task(s)?", abort=True, err=True)
     with _services(context) as services:
-        raise typer.Exit(deleting.delete(services, task_ids, records=records, force=force, as_json=as_json))
+        raise typer.Exit(
+            deleting.delete(services, task_ids, records=records, force=force, retain=duration, as_json=as_json)
+        )
+
+
+@app.command()
+def trash(
+    context: typer.Context,
+    task_id: Annotated[str | None, typer.Argument(metavar="[TASK]", help="One task; all if left out.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the deletions that wait in the trash and can be restored."""
+    from daemon.cli import trashing
+
+    with _services(context) as services:
+        trashing.show_trash(services, task_id, as_json=as_json)
+
+
+@app.command()
+def restore(
+    context: typer.Context,
+    names: Annotated[list[str], typer.Argument(metavar="TASK|DELETION...", help="What to bring back.")],
+    as_json: Json = False,
+) -> None:
+    """Bring deleted tasks back from the trash, with their records."""
+    from daemon.cli import trashing
+
+    with _services(context) as services:
+        raise typer.Exit(trashing.restore(services, names, as_json=as_json))
+
+
+@app.command()
+def purge(
+    context: typer.Context,
+    deletion_ids: Annotated[list[str], typer.Argument(metavar="DELETION...", help="As `sweepd trash` lists them.")],
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Remove deletions from the trash for good, before their time."""
+    from daemon.cli import trashing
+
+    if not yes:
+        typer.confirm(f"Remove {len(deletion_ids)} deletion(s) for good?", abort=True, err=True)
+    with _services(context) as services:
+        trashing.purge(services, deletion_ids, as_json=as_json)
 
 
 @app.command()

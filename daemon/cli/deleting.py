@@ -4,37 +4,61 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
+
+import typer
 
 from daemon.app.services import Services
 from daemon.cli.exits import Exit, status_of
+from daemon.cli.progress import purge_bar
 from daemon.cli.render import dump, say
 from daemon.deletion.models import Outcome, Request, Trigger, What
 from daemon.errors import CatalogNotReady, CatalogUnavailable, RootUnavailable, SweepdError
+from daemon.policy.values import parse_duration
 from daemon.sizes import format_size
 
 
-def delete(services: Services, task_ids: Iterable[str], *, records: bool, force: bool, as_json: bool) -> Exit:
+def parse_retain(text: str | None) -> timedelta | None:
+    """A duration such as ``7d``. Raises typer.BadParameter that says what to write instead."""
+    if text is None:
+        return None
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--retain") from None
+
+
+def delete(
+    services: Services,
+    task_ids: Iterable[str],
+    *,
+    records: bool,
+    force: bool,
+    retain: timedelta | None = None,
+    as_json: bool,
+) -> Exit:
     """Delete each task and print what became of it. Raises SweepdError if root or catalog are not there."""
     what = What.DIRECTORY_AND_RECORDS if records else What.DIRECTORY
     deleted: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
     ending = Exit.OK
-    for task_id in dict.fromkeys(task_ids):
-        request = Request(task_id, what, Trigger.CLI, f"cli:{getpass.getuser()}", force=force)
-        try:
-            outcome = services.engine.delete(request)
-        except SweepdError as error:
-            failed.append({"task_id": task_id, "code": error.code, "reason": str(error)})
-            ending = status_of(error)
+    with purge_bar(services.purges, shown=not as_json):
+        for task_id in dict.fromkeys(task_ids):
+            request = Request(task_id, what, Trigger.CLI, f"cli:{getpass.getuser()}", force=force, retain=retain)
+            try:
+                outcome = services.engine.delete(request)
+            except SweepdError as error:
+                failed.append({"task_id": task_id, "code": error.code, "reason": str(error)})
+                ending = status_of(error)
+                if not as_json:
+                    say(f"{task_id}: {error}", style="red")
+                if isinstance(error, RootUnavailable | CatalogUnavailable | CatalogNotReady):
+                    break
+                continue
+            deleted.append(_outcome_json(outcome))
             if not as_json:
-                say(f"{task_id}: {error}", style="red")
-            if isinstance(error, RootUnavailable | CatalogUnavailable | CatalogNotReady):
-                break
-            continue
-        deleted.append(_outcome_json(outcome))
-        if not as_json:
-            say(f"{task_id}: {_in_words(outcome)}")
+                say(f"{task_id}: {_in_words(outcome)}")
     if as_json:
         dump({"deleted": deleted, "failed": failed})
     return ending
@@ -45,6 +69,9 @@ def _in_words(outcome: Outcome) -> str:
     records = ", records deleted" if outcome.records_deleted else ""
     if not outcome.directory_deleted:
         return f"had no directory{records}"
+    if outcome.retained_until is not None:
+        size = f" ({census.files} files, {format_size(census.size_bytes)})" if outcome.census else ""
+        return f"moved to the trash{size}{records}; can be restored until {outcome.retained_until:%Y-%m-%d %H:%M} UTC"
     return f"deleted {census.files} files, {format_size(census.size_bytes)}{records}"
 
 
@@ -55,5 +82,6 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
         "directory_deleted": outcome.directory_deleted,
         "records_deleted": outcome.records_deleted,
         "deleted_at": outcome.deleted_at.isoformat(),
+        "retained_until": outcome.retained_until.isoformat() if outcome.retained_until else None,
         **outcome.counts.to_json(),
     }

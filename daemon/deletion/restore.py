@@ -70,14 +70,14 @@ class Restorer:
                 break
         return done
 
-    def restore(self, deletion_id: str, initiator: str) -> Restored:
-        """Undo one deletion: directory and rows are what they were.
+    def restore(self, deletion_id: str, initiator: str, *, task_id: str | None = None) -> Restored:
+        """Undo one deletion, of ``task_id`` if that is given: directory and rows are what they were.
 
         Raises SweepdError, and then nothing has changed: DELETION_NOT_FOUND, NOT_RESTORABLE (purged, restored, never
         retained), RESTORE_CONFLICT (the name is taken, or the rows do not fit any more), TASK_BUSY.
         """
         try:
-            result = self._restore(deletion_id, initiator)
+            result = self._restore(deletion_id, initiator, task_id)
         except SweepdError as error:
             self._tools.metrics.restore("refused" if isinstance(error, TaskRefused) else "failed")
             _log.warning(
@@ -101,9 +101,11 @@ class Restorer:
         )
         return result
 
-    def _restore(self, deletion_id: str, initiator: str) -> Restored:
+    def _restore(self, deletion_id: str, initiator: str, task_id: str | None) -> Restored:
         with self._tools.catalog.read() as session:
             found = ledger.find(session.connection, [deletion_id]).get(deletion_id)
+        if found is not None and task_id not in (None, found.entry.task_id):
+            found = None
         record = check_waits(found, deletion_id)
         with ExitStack() as stack:
             try:

@@ -7,15 +7,19 @@ from typing import Final
 from aiohttp import web
 
 from daemon.web import answers
+from daemon.web.body import MAX_BODY
 from daemon.web.context import ApiContext
-from daemon.web.deletions import MAX_BODY, Deletions
+from daemon.web.deletions import Deletions
 from daemon.web.envelope import envelope
 from daemon.web.guard import make_guard
 from daemon.web.health import Health
 from daemon.web.listing import Listing
+from daemon.web.trash import Trash
 from daemon.web.work import Workers
 
 TASKS: Final = "/api/v0/data_pipeline/tasks"
+TRASH: Final = "/api/v0/data_pipeline/trash"
+PURGES: Final = "/api/v0/data_pipeline/purges"
 
 _CONNECTION: Final = {
     "auto_decompress": False,  # nothing is taken compressed, so nothing can be a bomb
@@ -33,13 +37,16 @@ def make_application(context: ApiContext) -> web.Application:
         handler_args=_CONNECTION,
     )
     workers = Workers(context.deletions, context.reads)
-    deletions, health = Deletions(context, workers), Health(context)
+    deletions, health, trash = Deletions(context, workers), Health(context), Trash(context, workers)
     application.add_routes(
         [
             web.delete(TASKS, deletions.many),
             web.get(TASKS, Listing(context, workers).tasks),
             # Everything below, slashes and decoded newlines included: the engine's check refuses it by name.
             web.delete(TASKS + r"/{task_id:[\s\S]*}", deletions.one),
+            web.post(TASKS + r"/{task_id:[\s\S]*}/restore", trash.restore),
+            web.get(TRASH, trash.waiting),
+            web.get(PURGES, trash.purges),
             web.get("/livez", health.live),
             web.get("/readyz", health.ready),
             web.get("/metrics", health.metrics),

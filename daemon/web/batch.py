@@ -1,4 +1,4 @@
-"""A batch of deletions, one after the other, on one thread."""
+"""A batch of deletions, group by group, on one thread."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from datetime import datetime
 
 from daemon import log
 from daemon.catalog.catalog import Catalog
-from daemon.deletion.engine import Engine
+from daemon.deletion.engine import GROUP, Engine
 from daemon.deletion.models import Outcome, Request
 from daemon.errors import SweepdError
-from daemon.web.errors import NOBODY_FARES_BETTER, ApiCode, ApiError, explain
+from daemon.web.errors import NOBODY_FARES_BETTER, ApiError, explain
 
 _log = log.get(__name__)
 
@@ -43,20 +43,14 @@ def run_batch(
     Raises nothing: once the first task is gone, the answer has to say so.
     """
     report = BatchReport()
-    for position, request in enumerate(requests):
-        if stopping():
-            report.not_attempted = [left.task_id for left in requests[position:]]
+    # Together they share a transaction and its syncs; one by one, nothing follows a failure.
+    size = GROUP if continue_on_error else 1
+    for start in range(0, len(requests), size):
+        if stopping() or not _delete(engine, requests[start : start + size], report, go_on=continue_on_error):
+            attempted = len(report.deleted) + len(report.failed)
+            begun = attempted + len(report.not_attempted)
+            report.not_attempted += [left.task_id for left in requests[begun:]]
             break
-        try:
-            report.deleted.append(engine.delete(request))
-        except Exception as error:
-            problem = explain(error, request.task_id)
-            if problem.code is ApiCode.INTERNAL_ERROR:
-                _log.error("batch_deletion_crashed", task_id=ascii(request.task_id)[:80], exc_info=error)
-            report.failed.append((request.task_id, problem))
-            if problem.code in NOBODY_FARES_BETTER or not continue_on_error:
-                report.not_attempted = [left.task_id for left in requests[position + 1 :]]
-                break
     report.deleted_at = report.deleted[-1].deleted_at if report.deleted else _now(catalog)
     _log.info(
         "batch_finished",
@@ -66,6 +60,28 @@ def run_batch(
         not_attempted=len(report.not_attempted),
     )
     return report
+
+
+def _delete(engine: Engine, requests: Sequence[Request], report: BatchReport, *, go_on: bool) -> bool:
+    """Delete some of them; whether it makes sense to go on."""
+    results: Sequence[Outcome | Exception]
+    try:
+        results = engine.delete_group(requests)
+    except Exception as error:
+        _log.error("batch_deletion_crashed", task_ids=[ascii(r.task_id)[:80] for r in requests], exc_info=error)
+        results = [error] * len(requests)
+    hopeless: Exception | None = None
+    for request, result in zip(requests, results, strict=True):
+        if isinstance(result, Outcome):
+            report.deleted.append(result)
+        elif hopeless is not None and result is hopeless:
+            report.not_attempted.append(request.task_id)  # nothing was done for it, for the same reason
+        else:
+            problem = explain(result, request.task_id)
+            report.failed.append((request.task_id, problem))
+            if problem.code in NOBODY_FARES_BETTER:
+                hopeless = result
+    return hopeless is None and (go_on or not report.failed)
 
 
 def _now(catalog: Catalog) -> datetime | None:

@@ -67,7 +67,18 @@ class BatchBody(Body):
         return list(dict.fromkeys(self.task_ids))
 
 
-_RULES: Final = {"confirm": "MUST_BE_TRUE", "task_ids": "MUST_BE_IDS", "retain": "MUST_BE_DURATION"}
+class RestoreBody(Body):
+    """What ``POST …/tasks/{task_id}/restore`` takes; the latest deletion if it names none."""
+
+    deletion_id: str | None = None
+
+
+_RULES: Final = {
+    "confirm": "MUST_BE_TRUE",
+    "task_ids": "MUST_BE_IDS",
+    "retain": "MUST_BE_DURATION",
+    "deletion_id": "MUST_BE_TEXT",
+}
 
 _Model = TypeVar("_Model", bound=Body)
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from daemon.catalog.catalog import Catalog
 from daemon.config import ServerConfig
 from daemon.deletion.engine import Engine
+from daemon.deletion.progress import Purges
+from daemon.deletion.restore import Restorer
+from daemon.deletion.retention import Retention
 from daemon.metrics import Metrics
 
 
@@ -22,6 +25,9 @@ class ApiContext:
     """
 
     engine: Engine
+    restorer: Restorer
+    retention: Retention
+    purges: Purges
     catalog: Catalog
     metrics: Metrics
     server: ServerConfig

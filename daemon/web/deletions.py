@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
-
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from daemon.deletion.models import Outcome, Request, Trigger, What
 from daemon.sizes import format_size
 from daemon.web import answers, bodies
 from daemon.web.batch import BatchReport, run_batch
 from daemon.web.bodies import BatchBody, SingleBody
+from daemon.web.body import read_json
 from daemon.web.context import ApiContext
-from daemon.web.errors import ApiCode, ApiError
+from daemon.web.errors import ApiError
 from daemon.web.health import require_recovered
 from daemon.web.messages import Language
 from daemon.web.work import Workers
-
-MAX_BODY = 1024 * 1024  # bytes
-BODY_TIMEOUT_S = 10.0
 
 
 class Deletions:
@@ -33,7 +27,7 @@ class Deletions:
     async def one(self, request: web.Request) -> web.Response:
         """Delete the task of the URL. Whatever the URL holds goes to the engine, which knows what an id is."""
         require_recovered(self._context)
-        body = bodies.check(SingleBody, await _json(request))
+        body = bodies.check(SingleBody, await read_json(request))
         wanted = _wanted(request, body, request.match_info["task_id"])
         outcome = await self._workers.delete(lambda: self._context.engine.delete(wanted))
         return answers.success(request, "TASK_DELETED", data=_deleted(outcome))
@@ -41,7 +35,7 @@ class Deletions:
     async def many(self, request: web.Request) -> web.Response:
         """Delete several tasks. 200 whatever became of them: the answer says it for each."""
         require_recovered(self._context)
-        body = bodies.check(BatchBody, await _json(request))
+        body = bodies.check(BatchBody, await read_json(request))
         task_ids = body.distinct_ids
         if len(task_ids) > self._context.server.max_batch:
             raise bodies.invalid("task_ids", "MUST_BE_FEWER", limit=self._context.server.max_batch)
@@ -57,29 +51,6 @@ class Deletions:
         )
         message = "BATCH_COMPLETE" if report.complete else "BATCH_PARTIAL"
         return answers.success(request, message, data=_summary(report, answers.language(request)))
-
-
-async def _json(request: web.Request) -> dict[str, Any]:
-    """The body. Raises ApiError: a query, another media type, too large, too slow, not a JSON object."""
-    if request.query_string:  # `?dry_run=true` must not delete either
-        names = [bodies.shown(name) for name in request.query] or [bodies.shown(request.query_string)]
-        raise ApiError(
-            ApiCode.UNKNOWN_PARAMETER, values={"parameters": ", ".join(names)}, fields={"unknown_params": names}
-        )
-    types = request.headers.getall("Content-Type", ())
-    media_types = [value.partition(";")[0].strip().lower() for value in types]
-    bodiless = not types and not request.body_exists
-    if (media_types != ["application/json"] and not bodiless) or "Content-Encoding" in request.headers:
-        raise ApiError(ApiCode.UNSUPPORTED_MEDIA_TYPE)
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            return bodies.decode(await request.read())
-    except web.HTTPRequestEntityTooLarge:
-        raise ApiError(ApiCode.BODY_TOO_LARGE, values={"limit": MAX_BODY}) from None
-    except TimeoutError:
-        raise ApiError(ApiCode.BODY_TIMEOUT, headers={"Connection": "close"}) from None
-    except (web.RequestPayloadError, HttpProcessingError, ConnectionError):
-        raise ApiError(ApiCode.BAD_REQUEST) from None  # cut off, or broken chunks
 
 
 def _wanted(request: web.Request, body: SingleBody | BatchBody, task_id: str) -> Request:

@@ -53,6 +53,7 @@ MESSAGES: Final[Mapping[str, Message]] = {
         "It cannot be restored: its name is taken or its rows do not fit",
     ),
     "TASK_RESTORED": Message("任务恢复成功", "Task restored"),
+    "TRASH_LISTED": Message("获取回收站列表成功", "Trash listed"),
     "PURGES_LISTED": Message("获取删除进度成功", "Purges under way listed"),
     "UNSAFE_DIRECTORY": Message(
         "任务目录不安全,拒绝删除", "The task directory is not safe to delete: a link, a mount or not a directory"
@@ -84,6 +85,7 @@ MESSAGES: Final[Mapping[str, Message]] = {
     "MUST_BE_DURATION": Message(
         "必须为带单位的时长,例如 7d、12h 或 1d12h", "must be a duration with a unit, such as 7d, 12h or 1d12h"
     ),
+    "MUST_BE_TEXT": Message("必须为字符串", "must be text"),
     "MUST_BE_IDS": Message("必须为非空的字符串数组", "must be a non-empty list of strings"),
     "MUST_BE_FEWER": Message("最多包含 {limit} 个任务", "must name at most {limit} tasks"),
     "MUST_BE_BETWEEN": Message("必须为 {least} 到 {most} 之间的整数", "must be a whole number from {least} to {most}"),

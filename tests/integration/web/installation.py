@@ -17,14 +17,20 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict, MultiMapping
+from yarl import URL
 
 from daemon.catalog import setup
 from daemon.catalog.catalog import Catalog
 from daemon.catalog.database import Database
 from daemon.config import ServerConfig
 from daemon.deletion.engine import Engine
+from daemon.deletion.progress import Purges
+from daemon.deletion.purge import Tools
+from daemon.deletion.restore import Restorer
+from daemon.deletion.retention import Retention
 from daemon.metrics import Metrics
 from daemon.storage.root import StorageRoot, mark
+from daemon.storage.workers import Workers
 from daemon.web.application import TASKS, make_application
 from daemon.web.context import ApiContext
 from daemon.web.server import ApiRunner
@@ -149,9 +155,10 @@ class Api:
     def base(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    async def ask(self, method: str, path: str, **options: Any) -> Answer:
+    async def ask(self, method: str, path: str | URL, **options: Any) -> Answer:
         """A request; its answer must have the envelope and the headers that all answers have."""
-        async with self.session.request(method, self.base + path, **options) as response:
+        url = path if isinstance(path, URL) else self.base + path
+        async with self.session.request(method, url, **options) as response:
             answer = Answer(response.status, response.headers, await response.read())
         check_headers(answer)
         if method != "HEAD" and path != "/metrics":
@@ -213,10 +220,22 @@ async def serving(
     """Serve the installation, or its storage root with the catalog at ``url``."""
     metrics = Metrics()
     catalog = Catalog(url or installation.url, timezone=None, running_statuses=("running", "in_progress"))
-    engine = Engine(StorageRoot(installation.root, catalog.root_id), catalog, metrics)
+    root = StorageRoot(installation.root, catalog.root_id)
+    tools = Tools(catalog, metrics, Workers(0), Purges())
     deletions, reads = ThreadPoolExecutor(threads), ThreadPoolExecutor(2)
     problems: dict[str, str | None] = dict.fromkeys(COMPONENTS)
-    context = ApiContext(engine, catalog, metrics, server or ServerConfig(), deletions, reads, lambda: problems)
+    context = ApiContext(
+        engine=Engine(root, tools),
+        restorer=Restorer(root, tools),
+        retention=Retention(root, tools),
+        purges=tools.purges,
+        catalog=catalog,
+        metrics=metrics,
+        server=server or ServerConfig(),
+        deletions=deletions,
+        reads=reads,
+        readiness=lambda: problems,
+    )
     runner = ApiRunner(
         make_application(context),
         access_log=None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -159,16 +160,19 @@ async def test_nothing_deleted_still_has_a_time(api: Api) -> None:
 async def test_trouble_for_all_ends_the_batch(
     api: Api, installation: Installation, monkeypatch: pytest.MonkeyPatch, error: Exception, code: str
 ) -> None:
-    engine, delete = api.context.engine, api.context.engine.delete
+    engine, delete = api.context.engine, api.context.engine.delete_group
 
-    def failing(request: Request) -> Outcome:
-        if request.task_id == SECOND:
-            raise error
-        return delete(request)
+    def failing(requests: Sequence[Request]) -> list[Outcome | SweepdError]:
+        if requests[0].task_id == SECOND:
+            if not isinstance(error, SweepdError):
+                raise error
+            return [error] * len(requests)
+        return delete(requests)
 
     for task_id in (FIRST, SECOND, THIRD):
         installation.task(task_id, 10)
-    monkeypatch.setattr(engine, "delete", failing)
+    monkeypatch.setattr("daemon.web.batch.GROUP", 1)
+    monkeypatch.setattr(engine, "delete_group", failing)
     answer = await api.batch(FIRST, SECOND, THIRD, continue_on_error=True)
     data = answer.body["data"]
     assert (answer.status, answer.body["message"]) == (200, "批量删除部分完成")
@@ -232,18 +236,19 @@ async def test_every_deletion_of_a_batch_has_its_request_id(
 async def test_a_shutdown_leaves_the_rest_of_a_batch(
     api: Api, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The task at hand is finished, and the client is told which ones were not begun."""
-    engine, delete = api.context.engine, api.context.engine.delete
+    """The group at hand is finished, and the client is told which ones were not begun."""
+    engine, delete = api.context.engine, api.context.engine.delete_group
     loop, begun, stop = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
 
-    def slow(request: Request) -> Outcome:
+    def slow(requests: Sequence[Request]) -> list[Outcome | SweepdError]:
         loop.call_soon_threadsafe(begun.set)
         asyncio.run_coroutine_threadsafe(stop.wait(), loop).result(5)
-        return delete(request)
+        return delete(requests)
 
     for task_id in (FIRST, SECOND):
         installation.task(task_id, 10)
-    monkeypatch.setattr(engine, "delete", slow)
+    monkeypatch.setattr("daemon.web.batch.GROUP", 1)
+    monkeypatch.setattr(engine, "delete_group", slow)
     asking = asyncio.create_task(api.batch(FIRST, SECOND))
     await begun.wait()
     closing = asyncio.create_task(api.runner.cleanup())
@@ -271,10 +276,10 @@ async def test_missing_parameters_are_all_named(api: Api) -> None:
 async def test_busy_rows_fail_alone(api: Api, installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     lock = tasks.lock
 
-    def busy(connection: Any, tables: Any, task_id: str, statuses: Any) -> Any:
-        if task_id == FIRST:
+    def busy(connection: Any, tables: Any, task_ids: Any, statuses: Any, *, wait: bool) -> Any:
+        if wait and FIRST in task_ids:
             raise SweepdError("locked", code=ErrorCode.TASK_BUSY)
-        return lock(connection, tables, task_id, statuses)
+        return lock(connection, tables, [one for one in task_ids if one != FIRST], statuses, wait=wait)
 
     installation.task(FIRST, 10)
     installation.task(SECOND, 10)

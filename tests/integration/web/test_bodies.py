@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from daemon.web import deletions
+from daemon.web import body as body_reader
 from daemon.web.application import TASKS
 from integration.web.installation import Api, Installation
 
@@ -175,7 +175,7 @@ async def test_a_compressed_body(api: Api, installation: Installation) -> None:
 
 
 async def test_a_body_over_the_limit(api: Api, installation: Installation) -> None:
-    filler = b" " * (deletions.MAX_BODY - len(b'{"confirm": true}') + 1)
+    filler = b" " * (body_reader.MAX_BODY - len(b'{"confirm": true}') + 1)
     assert await refuse(api, installation, data=io.BytesIO(filler + b'{"confirm": true}'), headers=JSON) == (
         413,
         {
@@ -189,14 +189,14 @@ async def test_a_body_over_the_limit(api: Api, installation: Installation) -> No
 
 async def test_a_body_at_the_limit(api: Api, installation: Installation) -> None:
     installation.task(TASK, 10)
-    body = b'{"confirm": true}'.rjust(deletions.MAX_BODY)
+    body = b'{"confirm": true}'.rjust(body_reader.MAX_BODY)
     assert (await api.ask("DELETE", f"{TASKS}/{TASK}", data=body, headers=JSON)).status == 200
 
 
 async def test_a_body_that_does_not_arrive(
     api: Api, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deletions, "BODY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(body_reader, "BODY_TIMEOUT_S", 0.05)
     installation.task(TASK, 10)
     before = installation.everything()
     head = f"DELETE {TASKS}/{TASK} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

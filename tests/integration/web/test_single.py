@@ -172,7 +172,7 @@ async def test_a_failing_file_system_says_what_and_where(
     code: str,
     message: str,
 ) -> None:
-    def fail(*_arguments: object) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
         raise OSError(number, os.strerror(number), TASK)
 
     installation.task(TASK, 10)
@@ -189,7 +189,7 @@ async def test_a_failing_file_system_says_what_and_where(
 async def test_a_task_that_changed_meanwhile(
     api: Api, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def gone(*_arguments: object) -> None:
+    def gone(*_arguments: object, **_options: object) -> None:
         raise FileNotFoundError(errno.ENOENT, "gone", TASK)
 
     installation.task(TASK, 10)
@@ -202,7 +202,7 @@ async def test_a_task_that_changed_meanwhile(
 
 
 async def test_a_locked_task(api: Api, installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
-    def locked(*_arguments: object) -> None:
+    def locked(*_arguments: object, **_options: object) -> None:
         raise TaskRefused("the task's row is locked", code=ErrorCode.TASK_BUSY)
 
     installation.task(TASK, 10)
@@ -269,7 +269,7 @@ async def test_a_catalog_that_is_empty(installation: Installation, tmp_path: Pat
 async def test_a_defect_tells_nothing_and_is_logged(
     api: Api, installation: Installation, monkeypatch: pytest.MonkeyPatch, events: list[Any]
 ) -> None:
-    def defect(*_arguments: object) -> None:
+    def defect(*_arguments: object, **_options: object) -> None:
         raise RuntimeError("secret of the inside")
 
     installation.task(TASK, 10)

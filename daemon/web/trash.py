@@ -1,0 +1,88 @@
+"""``POST …/tasks/{task_id}/restore``, the trash, and what is being purged now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from daemon.catalog.ledger import Record
+from daemon.deletion.progress import Watched
+from daemon.deletion.restore import Restored
+from daemon.web import answers, bodies
+from daemon.web.bodies import RestoreBody
+from daemon.web.body import read_json
+from daemon.web.context import ApiContext
+from daemon.web.health import require_recovered
+from daemon.web.work import Workers
+
+
+class Trash:
+    """The three handlers."""
+
+    def __init__(self, context: ApiContext, workers: Workers) -> None:
+        self._context = context
+        self._workers = workers
+
+    async def restore(self, request: web.Request) -> web.Response:
+        """Undo the latest deletion of the task, or the one the body names."""
+        require_recovered(self._context)
+        body = bodies.check(RestoreBody, await read_json(request, optional=True))
+        task_id, initiator = request.match_info["task_id"], f"api:{request.remote or 'unknown'}"
+        restorer, chosen = self._context.restorer, body.deletion_id
+        work: Callable[[], list[Restored]]
+        if chosen is None:
+            work = lambda: restorer.restore_task(task_id, initiator)  # noqa: E731
+        else:
+            work = lambda: [restorer.restore(chosen, initiator, task_id=task_id)]  # noqa: E731
+        restored = await self._workers.delete(work)
+        return answers.success(
+            request, "TASK_RESTORED", data={"task_id": task_id, "restored": [_restored(one) for one in restored]}
+        )
+
+    async def waiting(self, request: web.Request) -> web.Response:
+        """What waits in the trash, the first to be purged first."""
+        records = await self._workers.read(self._context.retention.waiting)
+        data = {"deletions": [_waiting(record) for record in records], "total": len(records)}
+        return answers.success(request, "TRASH_LISTED", data=data)
+
+    async def purges(self, request: web.Request) -> web.Response:
+        """How far the purges under way are."""
+        data = {"purges": [_progress(watched) for watched in self._context.purges.running()]}
+        return answers.success(request, "PURGES_LISTED", data=data)
+
+
+def _restored(restored: Restored) -> dict[str, object]:
+    return {
+        "deletion_id": restored.deletion_id,
+        "directory_restored": restored.directory,
+        "database_records_restored": restored.records,
+    }
+
+
+def _waiting(record: Record) -> dict[str, object]:
+    entry, counts = record.entry, record.counts
+    assert entry.purge_after is not None  # or it would not wait
+    return {
+        "deletion_id": entry.deletion_id,
+        "task_id": entry.task_id,
+        "what": entry.what,
+        "initiator": entry.initiator,
+        "deleted_at": record.committed_at.isoformat(timespec="seconds"),
+        "retained_until": entry.purge_after.isoformat(timespec="seconds"),
+        "files": counts.files if counts else None,
+        "size_bytes": counts.size_bytes if counts else None,
+    }
+
+
+def _progress(watched: Watched) -> dict[str, object]:
+    progress = watched.progress
+    return {
+        "task_ids": list(watched.task_ids),
+        "files_total": progress.files_total,
+        "files_done": progress.files_done,
+        "bytes_total": progress.bytes_total,
+        "bytes_done": progress.bytes_done,
+        "files_per_second": round(progress.files_per_second, 1),
+        "remaining_seconds": None if progress.remaining_s is None else round(progress.remaining_s, 1),
+    }
