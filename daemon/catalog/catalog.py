@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import cached_property
 
 from sqlalchemy.engine import Connection
 
@@ -18,13 +18,18 @@ from daemon.errors import CatalogNotReady
 from daemon.policy.models import Policy, PolicySet
 
 
-@dataclass(frozen=True, slots=True)
 class Session:
     """One transaction. ``connection`` is for the functions of this package only."""
 
-    connection: Connection
-    tables: PipelineTables
-    now: Instant
+    def __init__(self, connection: Connection, tables: PipelineTables, timeline: Timeline) -> None:
+        self.connection = connection
+        self.tables = tables
+        self._timeline = timeline
+
+    @cached_property
+    def now(self) -> Instant:
+        """The database's present when it was first asked for: one and the same for the whole transaction."""
+        return self._timeline.now(self.connection)
 
 
 class Catalog:
@@ -89,4 +94,4 @@ class Catalog:
                 setup.check_schema(connection)
                 self._tables = inspect_tables(connection)
             tables = self._tables
-        return Session(connection, tables, self.timeline.now(connection))
+        return Session(connection, tables, self.timeline)

@@ -7,18 +7,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
+import psycopg2
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
+from daemon import clock
 from daemon.errors import CatalogNotReady, CatalogUnavailable, ErrorCode, TaskRefused
 
 _BUSY_TIMEOUT_MS = 10_000
 _CONNECT_TIMEOUT_S = 5
 _LOCK_TIMEOUT = "5s"
 _READ_ONLY = "sweepd_read_only"
+_USED_AT = "sweepd_used_at"
+# A connection that was used so shortly ago is not asked whether it lives: that would be a tenth of a deletion's time.
+_TRUSTED_IDLE_S = 1.0
 # PostgreSQL's class 42P01/42703: undefined table or column; 55P03: lock not available; 40P01: deadlock
 _UNDEFINED = {"42P01", "42703"}
 _LOCKED = {"55P03", "40P01"}
@@ -55,11 +60,12 @@ class Database:
                 connect_args={"connect_timeout": _CONNECT_TIMEOUT_S, "application_name": "sweepd"},
                 isolation_level="READ COMMITTED",
                 pool_size=pool_size,
-                pool_pre_ping=True,
                 pool_timeout=_CONNECT_TIMEOUT_S,
                 hide_parameters=True,
             )
-            event.listen(self._engine, "begin", _begin_postgresql)
+            event.listen(self._engine, "connect", _prepare_postgresql)
+            event.listen(self._engine, "checkin", _note_use)
+            event.listen(self._engine, "checkout", _see_alive)
 
     @property
     def name(self) -> str:
@@ -162,5 +168,25 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
-def _begin_postgresql(connection: Connection) -> None:
-    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
+def _prepare_postgresql(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"SET SESSION lock_timeout = '{_LOCK_TIMEOUT}'")
+    cursor.close()
+    connection.commit()
+
+
+def _note_use(_connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
+    record.info[_USED_AT] = clock.monotonic()
+
+
+def _see_alive(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
+    """A pooled connection that was idle for a while may be gone: then the pool makes another one."""
+    if clock.monotonic() - record.info.get(_USED_AT, clock.monotonic()) < _TRUSTED_IDLE_S:
+        return
+    try:
+        cursor = connection.cursor()
+        cursor.execute("SELECT 1")
+        cursor.close()
+        connection.rollback()
+    except psycopg2.Error as error:
+        raise exc.DisconnectionError(str(error)) from error

@@ -179,13 +179,6 @@ def of_task(connection: Connection, task_id: str, limit: int) -> list[Record]:
     return [_record(row) for row in connection.execute(statement)]
 
 
-def unfinished(connection: Connection) -> list[Record]:
-    """Committed, to be purged at once, and not recorded as purged."""
-    c = deletions.c
-    statement = sa.select(deletions).where(c.state == State.COMMITTED, c.purge_after.is_(None))
-    return [_record(row) for row in connection.execute(statement.order_by(c.deletion_id))]
-
-
 def retained_totals(connection: Connection) -> tuple[int, int]:
     """How many deletions wait in the trash, and the bytes of those that have been counted."""
     c = deletions.c
@@ -218,16 +211,15 @@ def finish(connection: Connection, counts: Mapping[str, Counts]) -> set[str]:
         deletions.update()
         .where(c.deletion_id.in_(sorted(counts)), c.state == State.COMMITTED)
         .values(state=State.PURGED, finished_at=now, error=None)
-        .returning(c.deletion_id, *(c[name] for name in Counts.__slots__))
+        .returning(c.deletion_id, c.purge_after, *(c[name] for name in Counts.__slots__))
     )
     rows = connection.execute(statement).all()
-    for deletion_id, *stored in rows:
+    for deletion_id, _, *stored in rows:
         known = _counts(counts[deletion_id])
         if stored != list(known.values()):  # else they were known when it was committed
             connection.execute(deletions.update().where(c.deletion_id == deletion_id).values(**known))
-    first = {str(row.deletion_id) for row in rows}
-    _forget(connection, first)
-    return first
+    _forget(connection, {str(row.deletion_id) for row in rows if row.purge_after is not None})
+    return {str(row.deletion_id) for row in rows}
 
 
 def restored(connection: Connection, deletion_id: str, by: str) -> None:

@@ -28,6 +28,8 @@ def take_marks(connection: Connection, tables: PipelineTables, deletions: Mappin
     ``stamp`` is the ``updated_at`` that the deletion sets.
     """
     c = tables.tasks.c
+    if not deletions:
+        return
     # As text: SQLite keeps what the pipeline wrote, which need not be how a datetime is written here.
     updated_at = _as_text(connection, c.updated_at).label("updated_at")
     statement = sa.select(c.task_id, c.directory_exists, updated_at).where(c.task_id.in_(sorted(deletions.values())))
@@ -41,8 +43,7 @@ def take_marks(connection: Connection, tables: PipelineTables, deletions: Mappin
             "stamp": stamp.isoformat(),
         }
         rows.append({"deletion_id": deletion_id, "task": json.dumps(mark), "steps": None})
-    if rows:
-        connection.execute(snapshots.insert(), rows)
+    connection.execute(snapshots.insert(), rows)
 
 
 def has_one(connection: Connection, deletion_id: str) -> bool:

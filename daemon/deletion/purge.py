@@ -56,9 +56,9 @@ def purge(entry: TrashEntry, items: Sequence[Item], tools: Tools, known: Mapping
     ids = [item.deletion_id for item in items]
     counts = dict(known or {})
     unknown = [deletion_id for deletion_id in ids if deletion_id not in counts]
-    if unknown or not entry.has_census():  # it also says that the purge has begun, and can only go on
+    if unknown:
         try:
-            counts.update(entry.count(unknown, tools.workers, counts))
+            counts.update(entry.count(unknown, tools.workers))
         except OSError as error:
             _note(tools.catalog, dict.fromkeys(ids, error))
             raise

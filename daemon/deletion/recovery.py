@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from enum import StrEnum
 
 from daemon import clock, log
 from daemon.catalog import ledger, tasks
 from daemon.catalog.ledger import Record, State
-from daemon.deletion import manifest as manifests
 from daemon.deletion.manifest import Item, Kind, Manifest
 from daemon.deletion.models import What
 from daemon.deletion.purge import Tools, purge
@@ -28,8 +26,6 @@ from daemon.storage.trash import TrashEntry
 _log = log.get(__name__)
 _FIRST_PAUSE_S = 30.0
 _LONGEST_PAUSE_S = 3600.0
-# A deletion that was committed so long ago, and of which nothing is left on disk, is not on its way any more.
-_SETTLED_AFTER = timedelta(minutes=1)
 
 
 class Result(StrEnum):
@@ -72,7 +68,6 @@ class Recovery:
         with self.root.open() as root:
             for entry_id in trash.entry_ids(root):
                 results[self._attempt(root, entry_id)] += 1
-            self._record_finished(root)
             try:
                 reserve.keep(root)
             except OSError as error:
@@ -118,7 +113,7 @@ class Recovery:
         return self._settle_directories(entry, manifest)
 
     def _without_manifest(self, entry: TrashEntry) -> Result:
-        if not entry.held() and not entry.has_census():
+        if not entry.held():
             entry.discard()  # cut off while it was written: nothing had been moved
             return Result.LEFTOVER
         entry.quarantine()
@@ -128,20 +123,14 @@ class Recovery:
     def _settle_directories(self, entry: TrashEntry, manifest: Manifest) -> Result:
         items = {item.deletion_id: item for item in manifest.items}
         held = entry.held() & {*items}
+        begun = entry.has_begun()
         with self.tools.catalog.read() as session:
             records = ledger.find(session.connection, items)
-        try:
-            counted = entry.has_census()
-        except OSError:
-            # One that was written for completeness, and not synced, can be torn: the journal has the counts then.
-            if not all(deletion_id in records and records[deletion_id].counts for deletion_id in items):
-                raise
-            counted = True
         results = [Result.LEFTOVER]
         goes, waits, comes = [], [], []
         for deletion_id, item in items.items():
             record = records.get(deletion_id)
-            if record is None and counted:
+            if record is None and begun:
                 self._commit_again(item)
                 goes.append(item)
             elif record is None or record.state in (State.ABORTED, State.RESTORED):
@@ -150,7 +139,7 @@ class Recovery:
             elif record.state is State.PURGED:
                 if deletion_id in held:
                     goes.append(item)
-            elif record.retained and not counted:
+            elif record.retained and not begun:
                 if deletion_id in held:
                     waits.append(item)
             else:
@@ -244,7 +233,7 @@ class Recovery:
         _log.info("deletion_recovered", deletion_id=item.deletion_id, task_ids=[item.task_id], outcome="undone")
 
     def _commit_again(self, item: Item) -> None:
-        """A census proves that the deletion was committed once: a database put back from a backup has forgotten it."""
+        """A purge that has begun proves that it was committed once: a database put back from a backup has forgotten."""
         _log.error("journal_lost_a_deletion", deletion_id=item.deletion_id, task_ids=[item.task_id])
         with self.tools.catalog.write() as session:
             ledger.insert(session.connection, [item.entry], State.COMMITTED)
@@ -252,29 +241,6 @@ class Recovery:
                 tasks.delete_records(session.connection, session.tables, [item.task_id])
             else:
                 tasks.mark_directory_gone(session.connection, session.tables, [item.task_id], session.now)
-
-    def _record_finished(self, root: OpenRoot) -> None:
-        """Directories are gone, and their counts known, but the journal's last line of them was lost."""
-        with self.tools.catalog.read() as session:
-            open_ = ledger.unfinished(session.connection)
-            old = session.now.utc - _SETTLED_AFTER
-        # In this order: what is under way has an entry until the journal says that it is finished.
-        lost = {record.entry.deletion_id: record for record in open_ if record.counts and record.committed_at < old}
-        if not lost:
-            return
-        for content, _held in trash.look(root):
-            for deletion_id, _task_id in manifests.names(content):
-                lost.pop(deletion_id, None)
-        for deletion_id in trash.quarantined_ids(root):
-            lost.pop(deletion_id, None)
-        if not lost:
-            return
-        with self.tools.catalog.write() as session:
-            counts = {deletion_id: record.counts for deletion_id, record in lost.items() if record.counts}
-            first = ledger.finish(session.connection, counts)
-        for deletion_id in first:
-            entry, known = lost[deletion_id].entry, counts[deletion_id]
-            self.tools.metrics.purged(entry.trigger, known.files, known.freed_bytes)
 
 
 _COUNTS = ("files", "directories", "size_bytes", "freed_bytes")

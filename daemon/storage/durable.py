@@ -9,11 +9,8 @@ from collections.abc import Mapping
 from daemon.storage.moves import replace
 
 
-def write_json(directory_fd: int, name: str, data: Mapping[str, object], *, sync: bool = True) -> None:
-    """Write ``name`` in one step: a reader sees the old content or the new one. Raises OSError.
-
-    Without ``sync`` it survives the end of the process, and a power cut may tear it.
-    """
+def write_json(directory_fd: int, name: str, data: Mapping[str, object]) -> None:
+    """Write ``name`` in one step: a reader sees the old content or the new one. Raises OSError."""
     temporary = f"{name}.tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(temporary, flags, 0o600, dir_fd=directory_fd)
@@ -21,13 +18,11 @@ def write_json(directory_fd: int, name: str, data: Mapping[str, object], *, sync
         with os.fdopen(fd, "w", encoding="utf-8", closefd=False) as file:
             json.dump(data, file, sort_keys=True)
             file.write("\n")
-        if sync:
-            os.fsync(fd)
+        os.fsync(fd)
     finally:
         os.close(fd)
     replace(directory_fd, temporary, name)
-    if sync:
-        os.fsync(directory_fd)
+    os.fsync(directory_fd)
 
 
 def create_json(directory_fd: int, name: str, data: Mapping[str, object]) -> None:

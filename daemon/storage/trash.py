@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -35,6 +36,8 @@ _MANIFEST: Final = "manifest.json"
 _CENSUS: Final = "census.json"
 # Entries of a directory that are counted while its row is locked: some milliseconds.
 _SMALL: Final = 256
+# Set on an entry before its first unlink: a mark that costs no file.
+_BEGUN: Final = stat.S_ISVTX
 _OWN: Final = frozenset({_MANIFEST, _CENSUS, f"{_CENSUS}.tmp"})
 
 
@@ -121,16 +124,12 @@ class TrashEntry:
         """The exact counts of a directory that was taken in, if it is small; None if it is not."""
         return count_small(self._fd, deletion_id, _SMALL)
 
-    def has_census(self) -> bool:
-        return self._stored_census() is not None
+    def has_begun(self) -> bool:
+        """Whether its purge has begun, and can only go on."""
+        return self._stored_census() is not None or bool(os.fstat(self._fd).st_mode & _BEGUN)
 
-    def count(
-        self, deletion_ids: Iterable[str], workers: Workers, known: Mapping[str, Census] | None = None
-    ) -> dict[str, Census]:
-        """The exact counts of these directories: read if they were taken before, else taken and made durable first.
-
-        ``known`` are counts that are durable elsewhere; if there are no others, nothing is synced.
-        """
+    def count(self, deletion_ids: Iterable[str], workers: Workers) -> dict[str, Census]:
+        """The exact counts of these directories: read if they were taken before, else taken and made durable first."""
         ids = sorted(deletion_ids)
         stored = self._stored_census()
         if stored is not None:
@@ -139,12 +138,13 @@ class TrashEntry:
         present = [deletion_id for deletion_id in ids if deletion_id in there]
         taken = dict(zip(present, workers.count(self._fd, present), strict=True))
         counts = {deletion_id: taken.get(deletion_id, NOTHING) for deletion_id in ids}
-        data = {deletion_id: census.to_json() for deletion_id, census in {**(known or {}), **counts}.items()}
-        with_reserve(self.root, lambda: durable.write_json(self._fd, _CENSUS, data, sync=bool(ids)))
+        data = {deletion_id: census.to_json() for deletion_id, census in counts.items()}
+        with_reserve(self.root, lambda: durable.write_json(self._fd, _CENSUS, data))
         return counts
 
     def purge(self, deletion_ids: Iterable[str], workers: Workers, progress: Progress | None = None) -> None:
         """Remove these directories for good, all that can be; raises the first error in the end."""
+        os.fchmod(self._fd, 0o700 | _BEGUN)
         try:
             workers.remove(self._fd, sorted(deletion_ids), progress)
         except OSError as error:

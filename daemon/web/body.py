@@ -16,7 +16,10 @@ BODY_TIMEOUT_S = 10.0
 
 
 async def read_json(request: web.Request, *, optional: bool = False) -> dict[str, Any]:
-    """The body; an empty one is an empty object, if ``optional`` whatever type it claims to have. Raises ApiError: a query, another media type, too large, too slow, not a JSON object."""
+    """The body; an empty one is an empty object, if ``optional`` whatever type it claims to have.
+
+    Raises ApiError: a query, another media type, too large, too slow, not a JSON object.
+    """
     if request.query_string:  # `?dry_run=true` must not delete either
         names = [bodies.shown(name) for name in request.query] or [bodies.shown(request.query_string)]
         raise ApiError(
