@@ -163,8 +163,7 @@ class Supervisor:
         return problem is None
 
     def _see_root(self) -> None:
-        with self._services.root.open():
-            pass
+        self._services.root.probe()
 
     def _see_clock(self) -> None:
         problem = self._services.clock_guard.problem()

@@ -92,8 +92,9 @@ class Engine:
                 root = stack.enter_context(self._root.open())
                 claimed = Claim(self._tools.catalog, root, requests, stack).run()
             except OSError as error:
-                return {task_id: faults.explain(error, task_id, _MOVING) for task_id in ids}, []
+                return {task_id: self._explain(error, task_id, _MOVING) for task_id in ids}, []
             except (RootUnavailable, CatalogUnavailable, CatalogNotReady) as error:
+                self._root.note(error)
                 return dict.fromkeys(ids, error), []
             except SweepdError as error:
                 if len(ids) > 1:  # one row spoils it for the others
@@ -128,13 +129,18 @@ class Engine:
         try:
             purged = purge(claimed.entry, [one.item for one in goes], self._tools, known)
         except OSError as error:
-            return {one.request.task_id: faults.explain(error, one.request.task_id, _REMOVING) for one in goes}
+            return {one.request.task_id: self._explain(error, one.request.task_id, _REMOVING) for one in goes}
         results: dict[str, _Result] = {}
         for one in goes:
             task_id, left = one.request.task_id, purged.errors.get(one.item.deletion_id)
             one.counts = purged.counts[one.item.deletion_id]
-            results[task_id] = _outcome(claimed, one) if left is None else faults.explain(left, task_id, _REMOVING)
+            results[task_id] = _outcome(claimed, one) if left is None else self._explain(left, task_id, _REMOVING)
         return results
+
+    def _explain(self, error: OSError, task_id: str, doing: str) -> SweepdError:
+        fault = faults.explain(error, task_id, doing)
+        self._root.note(fault)
+        return fault
 
     def _report(self, request: Request, started: float, result: _Result) -> None:
         seconds = clock.monotonic() - started

@@ -90,6 +90,7 @@ class Recovery:
             except OSError as error:
                 fault = faults.explain(error, entry_id, "settling an entry of the trash")
                 _log.error("recovery_blocked", entry_id=entry_id, error=fault.code, reason=str(fault))
+                self.root.note(fault)
                 if isinstance(fault, RootUnavailable):
                     raise fault from error
                 result = Result.BLOCKED
@@ -168,6 +169,7 @@ class Recovery:
             if error is not None:
                 fault = faults.explain(error, item.task_id, "removing what is left of it in the trash")
                 _log.error("recovery_blocked", entry_id=entry.entry_id, error=fault.code, reason=str(fault))
+                self.root.note(fault)
                 if isinstance(fault, RootUnavailable):
                     raise fault from error
                 continue

@@ -114,7 +114,9 @@ class Restorer:
                 entry = stack.enter_context(trash.new_entry(root))
                 return _Return(self._tools, root, entry, record, directory, initiator).run()
             except OSError as error:
-                raise faults.explain(error, record.entry.task_id, _DOING) from error
+                fault = faults.explain(error, record.entry.task_id, _DOING)
+                self._root.note(fault)
+                raise fault from error
 
     def _waiting(self, root: OpenRoot, record: Record) -> TaskDirectory | None:
         entry = record.entry

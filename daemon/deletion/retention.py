@@ -146,6 +146,7 @@ class Retention:
         except OSError as error:
             fault = faults.explain(error, records[0].entry.task_id, _DOING)
             _log.error("purge_failed", error=fault.code, reason=str(fault))
+            self._root.note(fault)
             if fault.code is ErrorCode.ROOT_UNAVAILABLE:
                 raise fault from error
             return 0

@@ -6,15 +6,15 @@ import errno
 
 from daemon.errors import ErrorCode, RootUnavailable, SweepdError, TaskRefused
 
-_ROOT_FAULTS = {errno.EROFS, errno.EIO, errno.EUCLEAN, errno.ENODEV, errno.ENXIO, errno.ESTALE}
+_ROOT_FAULTS = {errno.EROFS, errno.EIO, errno.EUCLEAN, errno.ENODEV, errno.ENXIO}
 _PERMISSION = {errno.EACCES, errno.EPERM}
 
 
 def explain(error: OSError, task_id: str, doing: str) -> SweepdError:
     """Translate ``error``, met while ``doing`` something to ``task_id``, into the error its caller reports.
 
-    A fault of the file system itself (read-only, I/O error, stale handle) becomes RootUnavailable, so that
-    the sweep stops; everything else stays that one task's.
+    A fault of the file system itself (read-only, I/O error, corruption) becomes RootUnavailable, so that
+    everything on that root stops; everything else, a stale handle of NFS as well, stays that one task's.
     """
     path = printable(error.filename) if isinstance(error.filename, str) else task_id
     reason = errno.errorcode.get(error.errno or 0, "unknown error")

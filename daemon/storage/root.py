@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from daemon import clock
-from daemon.errors import ErrorCode, RootUnavailable, TaskRefused
+from daemon.errors import ErrorCode, RootUnavailable, SweepdError, TaskRefused
 from daemon.storage import census, durable
 from daemon.storage.census import Census
 from daemon.storage.mounts import mounts_below
@@ -26,6 +26,9 @@ from daemon.storage.names import STATE_DIRECTORY, is_task_id
 from daemon.storage.syscalls import open_directory
 
 _MARKER: Final = "root.json"
+_PROBE: Final = "probe.json"
+# What failed once fails again a moment later, more often than not.
+_FAULT_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +114,34 @@ class StorageRoot:
     def __init__(self, path: Path, expected_id: Callable[[], str]) -> None:
         self.path = path
         self._expected_id = expected_id
+        self._fault: str | None = None
+        self._fault_until = 0.0
+
+    def note(self, error: SweepdError) -> None:
+        """If the file system itself failed, refuse everything until ``probe`` finds that it works again."""
+        if isinstance(error, RootUnavailable) and "errno" in error.details:  # as faults.explain has it
+            self._fault_until = clock.monotonic() + _FAULT_S
+            self._fault = str(error)
+
+    def probe(self) -> None:
+        """See that the root is there, and after a fault that it can be written to. Raises as ``open`` does."""
+        if self._fault is None or clock.monotonic() < self._fault_until:
+            with self.open():
+                return
+        reason, self._fault = self._fault, None
+        try:
+            with self.open() as root:
+                durable.write_json(root.state_fd, _PROBE, {"probed_at": clock.now().isoformat()})
+        except OSError as error:
+            self._fault_until = clock.monotonic() + _FAULT_S
+            self._fault = reason
+            raise RootUnavailable(reason) from error
 
     @contextmanager
     def open(self) -> Iterator[OpenRoot]:
         """Open the root and prove its identity. Raises RootUnavailable, and whatever ``expected_id`` raises."""
+        if self._fault is not None:
+            raise RootUnavailable(self._fault)
         expected = self._expected_id()
         fd = _open(self.path)
         try:
