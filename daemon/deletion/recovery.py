@@ -132,7 +132,7 @@ class Recovery:
         for deletion_id, item in items.items():
             record = records.get(deletion_id)
             if record is None and begun:
-                self._commit_again(item)
+                self._commit_again(entry.root, item)
                 goes.append(item)
             elif record is None or record.state in (State.ABORTED, State.RESTORED):
                 if deletion_id in held:
@@ -234,11 +234,13 @@ class Recovery:
     def _undone(self, item: Item) -> None:
         _log.info("deletion_recovered", deletion_id=item.deletion_id, task_ids=[item.task_id], outcome="undone")
 
-    def _commit_again(self, item: Item) -> None:
+    def _commit_again(self, root: OpenRoot, item: Item) -> None:
         """A purge that has begun proves that it was committed once: a database put back from a backup has forgotten."""
         _log.error("journal_lost_a_deletion", deletion_id=item.deletion_id, task_ids=[item.task_id])
         with self.tools.catalog.write() as session:
             ledger.insert(session.connection, [item.entry], State.COMMITTED)
+            if root.find(item.task_id) is not None:
+                return  # made again since: its row speaks of that one
             if What(item.entry.what).records:
                 tasks.delete_records(session.connection, session.tables, [item.task_id])
             else:
