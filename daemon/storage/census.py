@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from typing import Final
 
-from daemon.storage.walk import traverse
+from daemon.storage.walk import Helpers, Note, traverse
 
-_BLOCK = 512  # st_blocks counts units of 512 bytes, whatever the file system's block size: stat(2)
+_BLOCK: Final = 512  # st_blocks counts units of 512 bytes, whatever the file system's block size: stat(2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +36,42 @@ class Census:
         return cls(data["files"], data["directories"], data["size_bytes"], data["freed_bytes"])
 
 
-NOTHING = Census(0, 0, 0, 0)
+NOTHING: Final = Census(0, 0, 0, 0)
 
 
-def take(parent_fd: int, name: str) -> Census:
-    """Count the tree ``name`` inside the directory ``parent_fd``. Raises OSError (EXDEV: a mount lies inside)."""
-    files = directories = size = blocks = 0
-    links_seen: dict[tuple[int, int], int] = {}
+class TooMany(Exception):
+    """A tree has more entries than a counter may look at."""
 
-    def scan(fd: int) -> Generator[str, None, None]:
-        nonlocal files, directories, size, blocks
-        directories += 1
+
+class Counter:
+    """Counts trees, alone or as one of several that share them out. ``links`` are files not all of whose links
+    have been seen: by device and inode, how many were seen, how many there are, and their blocks.
+
+    With ``most``, raises TooMany after so many entries. Errors end the walk: a census is exact or it is none.
+    """
+
+    leaves = False
+    helpers: Helpers | None = None
+
+    def __init__(self, most: int | None = None) -> None:
+        self.files = 0
+        self.directories = 0
+        self.size_bytes = 0
+        self.blocks = 0
+        self.links: dict[tuple[int, int], tuple[int, int, int]] = {}
+        self._most = most
+
+    def scan(self, fd: int, note: Note) -> Generator[str, None, None]:
+        del note
+        self.directories += 1
         with os.scandir(fd) as entries:
+            yield from self.count(entries)
+
+    def count(self, entries: Iterator[os.DirEntry[str]]) -> Generator[str, None, None]:
+        """Count these entries of one directory, and yield its subdirectories."""
+        files = size = blocks = 0
+        most = self._most
+        try:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     yield entry.name
@@ -57,14 +82,46 @@ def take(parent_fd: int, name: str) -> Census:
                     continue
                 files += 1
                 size += status.st_size
-                if status.st_nlink > 1:
-                    key = (status.st_dev, status.st_ino)
-                    seen = links_seen.get(key, 0) + 1
-                    if seen < status.st_nlink:
-                        links_seen[key] = seen
-                        continue
-                    links_seen.pop(key, None)
-                blocks += status.st_blocks
+                if status.st_nlink == 1:
+                    blocks += status.st_blocks
+                else:
+                    self.add_link((status.st_dev, status.st_ino), 1, status.st_nlink, status.st_blocks)
+                if most is not None and self.files + files + self.directories > most:
+                    raise TooMany
+        finally:
+            self.files += files
+            self.size_bytes += size
+            self.blocks += blocks
 
-    traverse(parent_fd, name, scan)
-    return Census(files, directories, size, blocks * _BLOCK)
+    def add_link(self, key: tuple[int, int], seen: int, links: int, blocks: int) -> None:
+        """Some links of one file were seen; with the last of them its blocks count."""
+        seen += self.links.get(key, (0, 0, 0))[0]
+        if seen >= links:
+            self.links.pop(key, None)
+            self.blocks += blocks
+        else:
+            self.links[key] = (seen, links, blocks)
+
+    def leave(self, parent_fd: int, name: str) -> None:
+        raise NotImplementedError
+
+    def census(self) -> Census:
+        """What was counted."""
+        return Census(self.files, self.directories, self.size_bytes, self.blocks * _BLOCK)
+
+
+def take(parent_fd: int, name: str) -> Census:
+    """Count the tree ``name`` inside the directory ``parent_fd``. Raises OSError (EXDEV: a mount lies inside)."""
+    counter = Counter()
+    traverse(parent_fd, name, counter)
+    return counter.census()
+
+
+def take_small(parent_fd: int, name: str, most: int) -> Census | None:
+    """The same if the tree has at most ``most`` entries, else None."""
+    counter = Counter(most)
+    try:
+        traverse(parent_fd, name, counter)
+    except TooMany:
+        return None
+    return counter.census()

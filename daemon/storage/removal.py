@@ -8,20 +8,78 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
+from typing import TypeAlias
 
-from daemon.storage.walk import traverse
+from daemon.storage.pacing import STEP, UNLIMITED, Pace
+from daemon.storage.walk import Helpers, Note, traverse
+
+Removed: TypeAlias = Callable[[int, int], None]
+"""Told now and then how many files went, and their apparent bytes if that was asked for."""
 
 
-def remove_tree(parent_fd: int, name: str) -> None:
+class Remover:
+    """Removes trees, alone or as one of several that share them out.
+
+    Every entry is tried, whatever becomes of the others; the walk raises the first error in the end.
+    """
+
+    leaves = True
+    helpers: Helpers | None = None
+
+    def __init__(self, *, pace: Pace = UNLIMITED, measure: bool = False, removed: Removed | None = None) -> None:
+        self._pace = pace
+        self._measure = measure
+        self._removed = removed
+
+    def scan(self, fd: int, note: Note) -> Generator[str, None, None]:
+        with os.scandir(fd) as entries:
+            yield from self.remove(fd, entries, note)
+
+    def remove(self, fd: int, entries: Iterator[os.DirEntry[str]], note: Note) -> Generator[str, None, None]:
+        """Unlink these entries of the directory ``fd``, and yield its subdirectories."""
+        files = size = 0
+        unlink, measure = os.unlink, self._measure
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield entry.name
+                continue
+            try:
+                if measure:
+                    size += entry.stat(follow_symlinks=False).st_size
+                unlink(entry.name, dir_fd=fd)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                # EISDIR: replaced by a directory since it was listed; the re-scan takes it
+                if error.errno != errno.EISDIR:
+                    note(error)
+                continue
+            files += 1
+            if files == STEP:
+                self._tell(files, size)
+                files = size = 0
+        if files:
+            self._tell(files, size)
+
+    def leave(self, parent_fd: int, name: str) -> None:
+        remove_empty_directory(parent_fd, name)
+
+    def _tell(self, files: int, size: int) -> None:
+        if self._removed is not None:
+            self._removed(files, size)
+        self._pace.pause(files)
+
+
+def remove_tree(parent_fd: int, name: str, remover: Remover | None = None) -> None:
     """Remove the directory ``name`` inside ``parent_fd`` with all it holds; absent is fine.
 
     Symlinks go, their targets stay. Entries that appear meanwhile are removed too, within bounds.
-    Raises OSError naming the path that could not be removed (EXDEV: a mount); what was removed stays removed,
+    Raises OSError naming the first path that could not be removed (EXDEV: a mount); everything else is gone,
     and the call can be repeated.
     """
     try:
-        traverse(parent_fd, name, _remove_files, _remove_directory)
+        traverse(parent_fd, name, remover or Remover())
     except FileNotFoundError:
         return
 
@@ -36,26 +94,6 @@ def remove_file(parent_fd: int, name: str) -> None:
 
 def remove_empty_directory(parent_fd: int, name: str) -> None:
     """Remove one empty directory; absent is fine. Raises OSError (ENOTEMPTY if it holds anything)."""
-    _remove_directory(parent_fd, name)
-
-
-def _remove_files(fd: int) -> Generator[str, None, None]:
-    with os.scandir(fd) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield entry.name
-                continue
-            try:
-                os.unlink(entry.name, dir_fd=fd)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                # EISDIR: replaced by a directory since it was listed; the re-scan takes it
-                if error.errno != errno.EISDIR:
-                    raise
-
-
-def _remove_directory(parent_fd: int, name: str) -> None:
     try:
         os.rmdir(name, dir_fd=parent_fd)
     except FileNotFoundError:

@@ -19,9 +19,8 @@ from typing import Final
 
 from daemon import clock
 from daemon.storage import durable, removal
-from daemon.storage.census import NOTHING, Census
+from daemon.storage.census import NOTHING, Census, take_small
 from daemon.storage.folders import folder
-from daemon.storage.glance import count_small
 from daemon.storage.moves import move
 from daemon.storage.progress import Progress
 from daemon.storage.reserve import with_reserve
@@ -122,7 +121,7 @@ class TrashEntry:
 
     def glance(self, deletion_id: str) -> Census | None:
         """The exact counts of a directory that was taken in, if it is small; None if it is not."""
-        return count_small(self._fd, deletion_id, _SMALL)
+        return take_small(self._fd, deletion_id, _SMALL)
 
     def has_begun(self) -> bool:
         """Whether its purge has begun, and can only go on."""

@@ -8,36 +8,78 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Generator, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from itertools import chain
+from typing import Final, Protocol
 
 from daemon.storage.syscalls import DIRECTORY, open_directory
 
 # The first levels keep their listing open while a subdirectory is visited (two descriptors each); deeper levels
 # read their subdirectories' names first, and only the innermost of them keep their descriptor. 48 in all.
-STREAMING_LEVELS = 16
-HELD_DEEP_LEVELS = 16
-# A writer may still be adding files while its directory is removed: how often one directory is gone through again.
-MAX_RESCANS = 64
+STREAMING_LEVELS: Final = 16
+HELD_DEEP_LEVELS: Final = 16
+# A writer may still be adding files while its directory is removed: how often one directory is gone through again,
+# and how long the walk waits for the writer in between, at most.
+MAX_RESCANS: Final = 64
+_LONGEST_PAUSE_S: Final = 0.05
 # A directory became something else since it was listed; the re-scan of the one above sees what it is now.
-_REPLACED = {errno.ENOTDIR, errno.ELOOP}
+_REPLACED: Final = {errno.ENOTDIR, errno.ELOOP}
+# The file system itself fails: every further file would fail the same way.
+_HOPELESS: Final = {errno.EIO, errno.EROFS, errno.EUCLEAN, errno.ENODEV, errno.ENXIO}
 
-Scan = Callable[[int], Generator[str, None, None]]
-"""Handles every non-directory of the directory behind a descriptor and yields the names of its subdirectories."""
-Leave = Callable[[int, str], None]
-"""Called with the parent's descriptor and the name once a directory's content has been visited."""
+Note = Callable[[OSError], None]
+"""Takes the error of one entry of a directory; the walk goes on with the others."""
+
+
+class Helpers(Protocol):
+    """Others who visit parts of the same tree. A directory of which they have a part is not left, and not removed."""
+
+    def are_idle(self) -> bool:
+        """Whether one of them has nothing to do. Asked often."""
+        ...
+
+    def split(self, path: Sequence[str], status: os.stat_result) -> bool:
+        """Asked when a directory is entered: True if they take a share of its entries."""
+        ...
+
+    def share_out(self, path: Sequence[str], pending: Iterator[str]) -> list[str]:
+        """Give some of the ``pending`` subdirectories away; those that were taken from it and not given away."""
+        ...
+
+
+class Visitor(Protocol):
+    """What a walk does. ``leaves`` says whether it wants to be told when a directory's content has been visited."""
+
+    leaves: bool
+    helpers: Helpers | None
+
+    def scan(self, fd: int, note: Note) -> Generator[str, None, None]:
+        """Handle every non-directory of the directory behind ``fd`` and yield the names of its subdirectories."""
+        ...
+
+    def leave(self, parent_fd: int, name: str) -> None:
+        """The content of the directory has been visited."""
+        ...
 
 
 class _Frame:
-    __slots__ = ("fd", "identity", "name", "rescans", "subdirectories")
+    __slots__ = ("failed", "fd", "kept", "name", "rescans", "shared", "status", "subdirectories")
 
-    def __init__(self, name: str, fd: int, scan: Scan, *, streaming: bool, rescans: int) -> None:
+    def __init__(self, name: str, fd: int, visitor: Visitor, above: list[_Frame], *, rescans: int) -> None:
         self.name = name
         self.fd: int | None = fd
         self.rescans = rescans
+        self.failed: OSError | None = None
+        self.shared = False
+        self.kept: list[str] = []
+        streaming = len(above) < STREAMING_LEVELS
         try:
-            status = os.fstat(fd)
-            self.identity = (status.st_dev, status.st_ino)
-            listing = scan(fd)
+            self.status = os.fstat(fd)
+            helpers = visitor.helpers
+            if helpers is not None and streaming and not rescans and helpers.are_idle():
+                self.shared = helpers.split([*(frame.name for frame in above), name], self.status)
+            listing = visitor.scan(fd, self.note)
             self.subdirectories: Iterator[str] = listing if streaming else iter(list(listing))
         except OSError as error:
             os.close(fd)
@@ -45,6 +87,21 @@ class _Frame:
         except BaseException:
             os.close(fd)
             raise
+
+    def note(self, error: OSError) -> None:
+        if error.errno in _HOPELESS:
+            raise error
+        if self.failed is None:
+            self.failed = _inside(self.name, error)
+
+    def share_out(self, helpers: Helpers, stack: list[_Frame]) -> None:
+        if not self.kept:
+            first = next(self.subdirectories, None)
+            if first is None:
+                return
+            pending = chain([first], self.subdirectories)
+            self.kept = helpers.share_out([frame.name for frame in stack], pending)
+            self.shared = True
 
     def close(self) -> None:
         if isinstance(self.subdirectories, Generator):
@@ -56,36 +113,43 @@ class _Frame:
             os.close(self.fd)
             self.fd = None
 
+    def is_same(self, status: os.stat_result) -> bool:
+        return (status.st_dev, status.st_ino) == (self.status.st_dev, self.status.st_ino)
 
-def traverse(parent_fd: int, name: str, scan: Scan, leave: Leave | None = None) -> None:
+
+def traverse(parent_fd: int, name: str, visitor: Visitor) -> bool:
     """Visit the tree ``name`` inside ``parent_fd``: ``scan`` each directory, ``leave`` it after its content.
 
     What vanishes meanwhile is skipped. If ``leave`` finds the directory not empty, it is scanned again, at most
-    MAX_RESCANS times. Raises OSError with the path below ``parent_fd`` as its file name; EXDEV names a mount.
+    MAX_RESCANS times. An error that is noted does not stop the walk: the first one is raised in the end, with the
+    path below ``parent_fd`` as its file name; EXDEV names a mount. False if some of it was shared out.
     """
     stack: list[_Frame] = []
     try:
-        stack.append(_enter(parent_fd, name, scan, depth=0))
-        while stack:
+        helpers = visitor.helpers
+        stack.append(_enter(parent_fd, name, visitor, stack))
+        while True:
             frame = stack[-1]
             try:
-                child = next(frame.subdirectories, None)
+                if helpers is not None and len(stack) <= STREAMING_LEVELS and helpers.are_idle():
+                    frame.share_out(helpers, stack)
+                child = frame.kept.pop() if frame.kept else next(frame.subdirectories, None)
                 if child is not None:
-                    _descend(stack, child, scan)
+                    _descend(stack, child, visitor)
                     continue
             except OSError as error:
                 raise _inside(frame.name, error) from error.__cause__
             above_fd = parent_fd if len(stack) == 1 else _revive(stack[-2], frame)
-            if leave is not None:
-                try:
-                    leave(above_fd, frame.name)
-                except OSError as error:
-                    if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and frame.rescans < MAX_RESCANS:
-                        if _rescan(stack, above_fd, scan):
-                            continue
-                    elif error.errno not in _REPLACED or len(stack) == 1:
-                        raise
+            if visitor.leaves and not frame.shared and frame.failed is None and _left(stack, above_fd, visitor):
+                continue
             stack.pop().close()
+            if not stack:
+                if frame.failed is not None:
+                    raise frame.failed
+                return not frame.shared
+            stack[-1].shared |= frame.shared
+            if frame.failed is not None:
+                stack[-1].note(frame.failed)
     except OSError as error:  # its file name is relative to the directory above the innermost one
         for frame in reversed(stack[:-1]):
             _inside(frame.name, error)
@@ -95,32 +159,53 @@ def traverse(parent_fd: int, name: str, scan: Scan, leave: Leave | None = None) 
             frame.close()
 
 
-def _enter(parent_fd: int, name: str, scan: Scan, *, depth: int, rescans: int = 0) -> _Frame:
-    return _Frame(name, open_directory(parent_fd, name), scan, streaming=depth < STREAMING_LEVELS, rescans=rescans)
-
-
-def _descend(stack: list[_Frame], name: str, scan: Scan) -> None:
-    parent_fd = stack[-1].fd
-    assert parent_fd is not None  # the top of the stack always holds its descriptor
+def _left(stack: list[_Frame], above_fd: int, visitor: Visitor) -> bool:
+    """Leave the innermost directory; True if it is to be visited once more."""
+    frame = stack[-1]
     try:
-        child = _enter(parent_fd, name, scan, depth=len(stack))
+        visitor.leave(above_fd, frame.name)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and frame.rescans < MAX_RESCANS:
+            if frame.rescans:
+                time.sleep(min(0.0005 * 2**frame.rescans, _LONGEST_PAUSE_S))
+            return _rescan(stack, above_fd, visitor)
+        if error.errno in _REPLACED and len(stack) > 1:
+            return False
+        if error.errno in _HOPELESS:
+            raise
+        error.filename = None
+        frame.note(error)
+    return False
+
+
+def _enter(parent_fd: int, name: str, visitor: Visitor, above: list[_Frame], *, rescans: int = 0) -> _Frame:
+    return _Frame(name, open_directory(parent_fd, name), visitor, above, rescans=rescans)
+
+
+def _descend(stack: list[_Frame], name: str, visitor: Visitor) -> None:
+    frame = stack[-1]
+    assert frame.fd is not None  # the top of the stack always holds its descriptor
+    try:
+        child = _enter(frame.fd, name, visitor, stack)
     except FileNotFoundError:
         return
     except OSError as error:
-        if error.errno in _REPLACED:
-            return
-        raise
+        if error.errno not in _REPLACED:
+            if not visitor.leaves:
+                raise
+            frame.note(error)
+        return
     stack.append(child)
     far = len(stack) - 1 - HELD_DEEP_LEVELS
     if far >= STREAMING_LEVELS:
         stack[far].park()
 
 
-def _rescan(stack: list[_Frame], above_fd: int, scan: Scan) -> bool:
+def _rescan(stack: list[_Frame], above_fd: int, visitor: Visitor) -> bool:
     """Scan the innermost directory once more; False if it has vanished or been replaced."""
     frame = stack[-1]
     try:
-        fresh = _enter(above_fd, frame.name, scan, depth=len(stack) - 1, rescans=frame.rescans + 1)
+        fresh = _enter(above_fd, frame.name, visitor, stack[:-1], rescans=frame.rescans + 1)
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -144,8 +229,7 @@ def _revive(frame: _Frame, child: _Frame) -> int:
         except OSError as error:
             error.filename = child.name
             raise
-        status = os.fstat(fd)
-        if (status.st_dev, status.st_ino) != frame.identity:
+        if not frame.is_same(os.fstat(fd)):
             os.close(fd)
             raise moved
         frame.fd = fd

@@ -1,16 +1,68 @@
-"""Placeholder until the pool is there."""
+"""Counts and removes large trees with a few child processes, small ones in the calling thread.
+
+Unlinking is the kernel's time: threads would fight for the interpreter, processes do not, and keep a slow file system
+and its memory away from the daemon. The children only speed things up: what they leave, because one died or because
+directories were shared out, the calling thread removes itself, and a count that lost one is taken again.
+"""
 
 from __future__ import annotations
 
+import json
+import mmap
+import os
+import queue
+import socket
+import subprocess
+import sys
+import threading
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
 
-from daemon.storage import census, removal
-from daemon.storage.census import Census
+import daemon
+from daemon import log
+from daemon.storage import census
+from daemon.storage.census import Census, Counter
+from daemon.storage.pacing import Pace
 from daemon.storage.progress import Progress
+from daemon.storage.removal import Remover, remove_tree
+from daemon.storage.worker import MESSAGE_BYTES
+
+_log = log.get(__name__)
+# Trees of fewer entries are done before a child has been told of them.
+_SMALL: Final = 1000
+_IDLE_S: Final = 60.0
+_STOP_S: Final = 10.0
+
+
+@dataclass(slots=True)
+class _Job:
+    """One call, spread over the children. ``open`` counts the units that are not done."""
+
+    base_fd: int
+    counting: bool
+    pace: float | None
+    progress: Progress | None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    done: threading.Event = field(default_factory=threading.Event)
+    open: int = 0
+    total: Counter = field(default_factory=Counter)
+    error: OSError | None = None
+    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    job: _Job
+    path: Sequence[str]
+    names: Sequence[str]
+    share: Sequence[int] | None = None
 
 
 class Workers:
+    """A pool of child processes, started when they are first needed. Thread-safe; 0 processes is none."""
+
     def __init__(
         self,
         processes: int = 2,
@@ -18,20 +70,226 @@ class Workers:
         priority: Literal["idle", "normal"] = "idle",
         max_files_per_second: int | None = None,
     ) -> None:
-        pass
+        self._processes = processes
+        self._priority = priority
+        # The calling threads, all together, are one more.
+        self._rate = None if max_files_per_second is None else max_files_per_second / (processes + 1)
+        self._pace = Pace(self._rate)
+        self._queue: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._waiting = 0
+        self._closed = False
+        self._idle: mmap.mmap | None = None
+        self._idle_fd = -1
 
     def count(self, parent_fd: int, names: Sequence[str]) -> list[Census]:
-        return [census.take(parent_fd, name) for name in names]
+        """The exact counts of the trees ``names`` inside ``parent_fd``.
+
+        Raises OSError with the path below ``parent_fd``: EXDEV names a mount.
+        """
+        return [self._count(parent_fd, name) for name in names]
 
     def remove(self, parent_fd: int, names: Sequence[str], progress: Progress | None = None) -> None:
+        """Remove the trees ``names`` inside ``parent_fd``; absent ones are fine.
+
+        Raises OSError with the first path that could not be removed; everything else is gone then.
+        """
+        files = progress.files_total if progress is not None else _SMALL
+        if self._processes > 1 and files >= _SMALL:
+            size = max(1, len(names) // (4 * self._processes))
+            bundles = [names[start : start + size] for start in range(0, len(names), size)]
+            self._spread(_Job(parent_fd, counting=False, pace=self._rate, progress=progress), bundles)
         first: OSError | None = None
+        measure = progress is not None and progress.measures
+        remover = Remover(pace=self._pace, measure=measure, removed=None if progress is None else progress.add)
         for name in names:
             try:
-                removal.remove_tree(parent_fd, name)
+                remove_tree(parent_fd, name, remover)
             except OSError as error:
                 first = first or error
-        if first:
+        if first is not None:
             raise first
 
     def close(self) -> None:
-        pass
+        """End the children. What runs on them is finished by its callers."""
+        with self._lock:
+            self._closed = True
+            threads, self._threads = self._threads, []
+        for _ in threads:
+            self._queue.put(None)
+        for thread in threads:
+            thread.join(_STOP_S)
+        with self._lock:
+            if self._idle_fd >= 0:
+                os.close(self._idle_fd)
+                self._idle_fd = -1
+
+    def _count(self, parent_fd: int, name: str) -> Census:
+        if self._processes < 2:
+            return census.take(parent_fd, name)
+        small = census.take_small(parent_fd, name, _SMALL)
+        if small is not None:
+            return small
+        job = _Job(parent_fd, counting=True, pace=None, progress=None)
+        self._spread(job, [[name]])
+        if job.error is not None:
+            raise job.error
+        return census.take(parent_fd, name) if job.lost else job.total.census()
+
+    def _spread(self, job: _Job, bundles: Sequence[Sequence[str]]) -> None:
+        """Have the children do it; returns when they are through with what they did of it."""
+        with self._lock:
+            if self._closed:
+                job.lost = True
+                return
+            if not self._threads:
+                self._start()
+        job.open = len(bundles)
+        for names in bundles:
+            self._queue.put(_Unit(job, (), names))
+        job.done.wait()
+
+    def _start(self) -> None:
+        if self._idle is None:
+            self._idle_fd = os.memfd_create("sweepd-idle", os.MFD_CLOEXEC)
+            os.ftruncate(self._idle_fd, mmap.PAGESIZE)
+            self._idle = mmap.mmap(self._idle_fd, mmap.PAGESIZE)
+        for number in range(self._processes):
+            thread = threading.Thread(target=self._serve, name=f"remover-{number}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self) -> None:
+        """One child's life: unit after unit, ended when there was nothing to do for a while."""
+        child: _Child | None = None
+        try:
+            while True:
+                unit = self._next(child)
+                if unit is None:
+                    if self._closed:
+                        return
+                    if child is not None:  # idle for long
+                        child.end()
+                        child = None
+                    continue
+                try:
+                    if child is None:
+                        child = _Child(self._idle_fd, self._priority)
+                    self._do(child, unit)
+                except (OSError, ValueError) as error:
+                    _log.warning("worker_lost", reason=str(error))
+                    if child is not None:
+                        child.kill()
+                        child = None
+                    with unit.job.lock:
+                        unit.job.lost = True
+                finally:
+                    self._ended(unit.job)
+        finally:
+            if child is not None:
+                child.end()
+
+    def _next(self, child: _Child | None) -> _Unit | None:
+        try:
+            return self._queue.get_nowait()
+        except queue.Empty:
+            pass
+        assert self._idle is not None
+        with self._lock:
+            self._waiting += 1
+            self._idle[0] = 1
+        try:
+            return self._queue.get(timeout=_IDLE_S if child is not None else None)
+        except queue.Empty:
+            return None
+        finally:
+            with self._lock:
+                self._waiting -= 1
+                self._idle[0] = 1 if self._waiting else 0
+
+    def _do(self, child: _Child, unit: _Unit) -> None:
+        job = unit.job
+        child.ask(unit)
+        while True:
+            message = child.hear()
+            if "names" in message:
+                with job.lock:
+                    job.open += 1
+                self._queue.put(_Unit(job, message["path"], message["names"], message["share"]))
+            elif "files" in message:
+                if job.progress is not None:
+                    job.progress.add(message["files"], message["size"])
+            elif "links" in message:
+                with job.lock:
+                    for device, inode, seen, links, blocks in message["links"]:
+                        job.total.add_link((device, inode), seen, links, blocks)
+            else:
+                self._add(job, message)
+                return
+
+    def _add(self, job: _Job, message: dict[str, Any]) -> None:
+        files, directories, size, blocks = message["done"]
+        with job.lock:
+            job.total.files += files
+            job.total.directories += directories
+            job.total.size_bytes += size
+            job.total.blocks += blocks
+            if message["error"] is not None and job.error is None:
+                job.error = OSError(*message["error"][:2], message["error"][2])
+
+    def _ended(self, job: _Job) -> None:
+        with job.lock:
+            job.open -= 1
+            if job.open == 0:
+                job.done.set()
+
+
+class _Child:
+    """One child process. All methods raise OSError or ValueError if it is gone."""
+
+    def __init__(self, idle_fd: int, priority: str) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._socket = ours
+            package = str(Path(daemon.__file__).parent.parent)
+            command = [sys.executable, "-s", "-m", "daemon.storage.worker"]
+            self._process = subprocess.Popen(
+                [*command, str(theirs.fileno()), str(idle_fd), priority],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), idle_fd),
+                env={"PYTHONPATH": package, "PYTHONDONTWRITEBYTECODE": "1"},
+            )
+
+    def ask(self, unit: _Unit) -> None:
+        job = unit.job
+        message = {
+            "count": job.counting,
+            "path": list(unit.path),
+            "names": list(unit.names),
+            "share": unit.share,
+            "pace": job.pace,
+            "measure": job.progress is not None and job.progress.measures,
+        }
+        socket.send_fds(self._socket, [json.dumps(message).encode()], [job.base_fd])
+
+    def hear(self) -> dict[str, Any]:
+        data = self._socket.recv(MESSAGE_BYTES)
+        if not data:
+            raise ConnectionError(f"a worker process ended with {self._process.poll()}")
+        message: dict[str, Any] = json.loads(data)
+        return message
+
+    def end(self) -> None:
+        """Let it go: it has nothing to do."""
+        self._socket.close()
+        try:
+            self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        self._socket.close()
+        self._process.kill()
+        self._process.wait()

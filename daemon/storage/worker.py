@@ -1,0 +1,223 @@
+"""A child process that counts and removes parts of large trees for the daemon: ``python -m daemon.storage.worker FD``.
+
+It gets descriptors and names over its socket, never paths, and imports little, so that it starts fast and stays
+small. While it works it shares out what it has not begun when another worker is idle, tells how far it is, and ends
+when the daemon is gone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import mmap
+import os
+import platform
+import socket
+import sys
+import time
+from collections.abc import Generator, Iterator, Sequence
+from itertools import islice
+from typing import Any, Final
+
+from daemon.storage.census import Counter
+from daemon.storage.pacing import Pace
+from daemon.storage.removal import Remover, remove_tree
+from daemon.storage.syscalls import open_directory
+from daemon.storage.walk import Note, traverse
+
+# A directory so large (its own size, not that of its files) is shared by its entries.
+LARGE_DIRECTORY: Final = 256 * 1024
+# Inodes made together lie together on disk: a share takes runs of so many (as a power of two).
+_RUN: Final = 7
+# Subdirectories given away at once at most.
+_BUNDLE: Final = 16
+_SIGN_EVERY_S: Final = 0.2
+MESSAGE_BYTES: Final = 128 * 1024
+_LINKS_AT_ONCE: Final = 1000
+_IOPRIO_SET: Final = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 273, "s390x": 282}
+_IOPRIO_IDLE: Final = 3 << 13  # IOPRIO_CLASS_IDLE, include/uapi/linux/ioprio.h
+
+
+class _Parent:
+    """The daemon's end, as a helper of the walk: who takes what is given away is its business."""
+
+    def __init__(self, connection: socket.socket, idle: mmap.mmap) -> None:
+        self._connection = connection
+        self._idle = idle
+        self._share: tuple[int, int] | None = None
+        self._told_at = 0.0
+        self._files = 0
+        self._size = 0
+
+    def are_idle(self) -> bool:
+        return self._idle[0] != 0
+
+    def split(self, path: Sequence[str], status: os.stat_result) -> bool:
+        if status.st_size < LARGE_DIRECTORY or self._share is not None:
+            return False
+        self._give(path[:-1], path[-1:], (1, 2))
+        self._share = (0, 2)
+        return True
+
+    def share_out(self, path: Sequence[str], pending: Iterator[str]) -> list[str]:
+        names = list(islice(pending, 2 * _BUNDLE))
+        given, kept = names[: (len(names) + 1) // 2], names[(len(names) + 1) // 2 :]
+        self._give(path, given, None)
+        return kept
+
+    def take_share(self) -> tuple[int, int] | None:
+        """Which share of the directory that is entered now is this worker's."""
+        share, self._share = self._share, None
+        return share
+
+    def set_share(self, share: tuple[int, int] | None) -> None:
+        self._share = share
+
+    def removed(self, files: int, size: int) -> None:
+        """Tell now and then how many files went; the end of the daemon is noticed by it."""
+        self._files += files
+        self._size += size
+        now = time.monotonic()
+        if now - self._told_at >= _SIGN_EVERY_S:
+            self._told_at = now
+            self.flush()
+
+    def flush(self) -> None:
+        self.send({"files": self._files, "size": self._size})
+        self._files = self._size = 0
+
+    def send(self, message: dict[str, Any]) -> None:
+        self._connection.sendall(json.dumps(message).encode())
+
+    def _give(self, path: Sequence[str], names: Sequence[str], share: tuple[int, int] | None) -> None:
+        self._idle[0] = 0
+        self.send({"path": list(path), "names": list(names), "share": share})
+
+
+def _shared(entries: Iterator[os.DirEntry[str]], share: tuple[int, int] | None) -> Iterator[os.DirEntry[str]]:
+    if share is None:
+        return entries
+    number, shares = share
+    return (entry for entry in entries if (entry.inode() >> _RUN) % shares == number)
+
+
+class _Counting(Counter):
+    def __init__(self, parent: _Parent) -> None:
+        super().__init__()
+        self.helpers = self._parent = parent
+
+    def scan(self, fd: int, note: Note) -> Generator[str, None, None]:
+        del note
+        return self._scan(fd, self._parent.take_share())
+
+    def _scan(self, fd: int, share: tuple[int, int] | None) -> Generator[str, None, None]:
+        self.directories += share is None or share[0] == 0
+        with os.scandir(fd) as entries:
+            yield from self.count(_shared(entries, share))
+
+
+class _Removing(Remover):
+    def __init__(self, parent: _Parent, pace: Pace, *, measure: bool) -> None:
+        super().__init__(pace=pace, measure=measure, removed=parent.removed)
+        self.helpers = self._parent = parent
+
+    def scan(self, fd: int, note: Note) -> Generator[str, None, None]:
+        return self._scan(fd, note, self._parent.take_share())
+
+    def _scan(self, fd: int, note: Note, share: tuple[int, int] | None) -> Generator[str, None, None]:
+        with os.scandir(fd) as entries:
+            yield from self.remove(fd, _shared(entries, share), note)
+
+
+def _open(base_fd: int, path: Sequence[str]) -> int:
+    fd = os.dup(base_fd)
+    for name in path:
+        try:
+            inner = open_directory(fd, name)
+        finally:
+            os.close(fd)
+        fd = inner
+    return fd
+
+
+def _work(parent: _Parent, base_fd: int, unit: dict[str, Any]) -> dict[str, Any]:
+    """Do one unit; the last message about it. An error has errno, text and path."""
+    counting = _Counting(parent)
+    removing = _Removing(parent, Pace(unit["pace"]), measure=unit["measure"])
+    share = None if unit["share"] is None else (int(unit["share"][0]), int(unit["share"][1]))
+    error: OSError | None = None
+    try:
+        fd = _open(base_fd, unit["path"])
+    except FileNotFoundError:
+        fd = -1
+    except OSError as failed:
+        fd, error = -1, failed
+    if fd >= 0:
+        try:
+            for name in unit["names"]:
+                parent.set_share(share)
+                try:
+                    if unit["count"]:
+                        traverse(fd, name, counting)
+                    else:
+                        _remove(fd, name, removing, share)
+                except FileNotFoundError:
+                    continue
+                except OSError as failed:
+                    error = error or failed
+                    if unit["count"]:
+                        break
+        finally:
+            os.close(fd)
+    if not unit["count"]:
+        parent.flush()
+    links = [[*key, *seen] for key, seen in counting.links.items()]
+    for start in range(0, len(links), _LINKS_AT_ONCE):
+        parent.send({"links": links[start : start + _LINKS_AT_ONCE]})
+    done = [counting.files, counting.directories, counting.size_bytes, counting.blocks]
+    return {"done": done, "error": None if error is None else [error.errno, error.strerror, error.filename]}
+
+
+def _remove(fd: int, name: str, remover: _Removing, share: tuple[int, int] | None) -> None:
+    if share is None:
+        remove_tree(fd, name, remover)
+        return
+    try:
+        traverse(fd, name, remover)
+    except OSError as error:  # the other shares are still at it: the directory cannot go yet
+        if error.filename != name:
+            raise
+
+
+def _be_polite() -> None:
+    try:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    except (OSError, AttributeError):
+        os.nice(19)
+    number = _IOPRIO_SET.get(platform.machine())
+    if number is not None:  # best effort: many schedulers of disks have no classes
+        ctypes.CDLL(None).syscall(ctypes.c_long(number), 1, 0, _IOPRIO_IDLE)
+
+
+def main() -> None:
+    """Serve units until the daemon closes the socket."""
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    idle = mmap.mmap(int(sys.argv[2]), mmap.PAGESIZE)
+    if sys.argv[3] == "idle":
+        _be_polite()
+    parent = _Parent(connection, idle)
+    while True:
+        try:
+            message, descriptors, _, _ = socket.recv_fds(connection, MESSAGE_BYTES, 1)
+            if not message:
+                return
+            try:
+                parent.send(_work(parent, descriptors[0], json.loads(message)))
+            finally:
+                os.close(descriptors[0])
+        except (BrokenPipeError, ConnectionResetError):
+            return
+
+
+if __name__ == "__main__":
+    main()
