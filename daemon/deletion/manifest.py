@@ -51,9 +51,10 @@ class Item:
         purge_after = fields["purge_after"]
         fields["purge_after"] = None if purge_after is None else datetime.fromisoformat(purge_after)
         entry = Entry(**fields)
-        texts = (entry.deletion_id, entry.task_id, entry.trigger, entry.initiator)
-        if not all(isinstance(text, str) for text in texts) or not is_task_id(entry.task_id):
+        if not all(isinstance(getattr(entry, name), kind) for kind, names in _KINDS for name in names):
             raise ValueError("not a deletion")
+        if not is_task_id(entry.task_id):
+            raise ValueError("not a task id")
         What(entry.what)
         if len(entry.deletion_id) != 28 or not entry.deletion_id.isalnum():  # it becomes the name of a directory
             raise ValueError("not a deletion id")
@@ -115,3 +116,10 @@ def names(manifest: Mapping[str, object]) -> list[tuple[str, str]]:
         except (KeyError, TypeError):
             continue
     return found
+
+
+_KINDS: Final = (
+    (str, ("deletion_id", "task_id", "what", "trigger", "initiator")),
+    (str | None, ("policy", "sweep_id")),
+    (bool, ("forced", "directory_deleted", "records_deleted")),
+)

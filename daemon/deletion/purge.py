@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -117,10 +116,8 @@ def _record(tools: Tools, gone: Mapping[str, Census], items: Sequence[Item]) -> 
 def _discard(entry: TrashEntry) -> None:
     try:
         entry.discard()
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-        _log.error("undo_deferred", entry_id=entry.entry_id, reason="it holds more than its deletions")
+    except OSError as error:  # it holds something else, or the file system fails now: recovery sees to it
+        _log.error("undo_deferred", entry_id=entry.entry_id, reason=str(error))
 
 
 def _note(catalog: Catalog, errors: Mapping[str, OSError]) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from typing import Final
 
 from daemon.storage.moves import replace
+
+_WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def write_json(directory_fd: int, name: str, data: Mapping[str, object]) -> None:
     """Write ``name`` in one step: a reader sees the old content or the new one. Raises OSError."""
     temporary = f"{name}.tmp"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(temporary, flags, 0o600, dir_fd=directory_fd)
+    fd = os.open(temporary, _WRITE, 0o600, dir_fd=directory_fd)
     try:
         with os.fdopen(fd, "w", encoding="utf-8", closefd=False) as file:
             json.dump(data, file, sort_keys=True)
@@ -27,7 +29,7 @@ def write_json(directory_fd: int, name: str, data: Mapping[str, object]) -> None
 
 def create_json(directory_fd: int, name: str, data: Mapping[str, object]) -> None:
     """Write a new file ``name``. Cut off in between, there is none, or one that is not JSON. Raises OSError."""
-    fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory_fd)
+    fd = os.open(name, _WRITE, 0o600, dir_fd=directory_fd)
     try:
         with os.fdopen(fd, "w", encoding="utf-8", closefd=False) as file:
             json.dump(data, file, sort_keys=True)

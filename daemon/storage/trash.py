@@ -61,12 +61,7 @@ class TrashEntry:
 
     def write_manifest(self, manifest: Mapping[str, object]) -> None:
         """Make the entry durable with what it is for; the first thing that happens in it."""
-
-        def write() -> None:
-            removal.remove_file(self._fd, _MANIFEST)  # what a full file system left of it
-            durable.create_json(self._fd, _MANIFEST, manifest)
-
-        with_reserve(self.root, write)
+        with_reserve(self.root, lambda: durable.create_json(self._fd, _MANIFEST, manifest))
         os.fsync(self._trash_fd)
 
     def read_manifest(self) -> dict[str, object] | None:

@@ -43,10 +43,13 @@ def test_an_immutable_file_blocks_its_own_task_only_and_recovery_finishes_when_i
     with pytest.raises(TaskRefused) as caught:
         site.engine.delete(request("task_1"))
     assert caught.value.code is ErrorCode.PERMISSION_DENIED
-    assert caught.value.details == {"task_id": "task_1", "path": "data/part-0/file-3.json", "errno": "EPERM"}
+    (entry,) = site.entries()
+    where = str(site.held(entry).relative_to(site.path) / "part-0" / "file-3.json")
+    assert caught.value.details == {"task_id": "task_1", "path": where, "errno": "EPERM"}
     assert "chattr -i" in str(caught.value)
     assert not (site.path / "task_1").exists()
-    (entry,) = site.entries()
+    left = [path for path in site.held(entry).rglob("*") if path.is_file()]
+    assert [path.name for path in left] == ["file-3.json"], "what can go goes"
     (journal,) = site.store.ledger("task_1")
     assert (journal["state"], "file-3.json" in journal["error"]) == ("committed", True)
     site.engine.delete(request("task_2"))
@@ -55,9 +58,9 @@ def test_an_immutable_file_blocks_its_own_task_only_and_recovery_finishes_when_i
     assert dict(recovery.run()) == {"blocked": 1}
     assert dict(recovery.run()) == {"busy": 1}  # it pauses
     assert site.metric("sweepd_trash_blocked_entries") == 1
-    assert (entry / "data" / "part-0" / "file-3.json").stat().st_size > 0
+    assert (site.held(entry) / "part-0" / "file-3.json").stat().st_size > 0
 
-    chattr("-i", entry / "data" / "part-0" / "file-3.json")
+    chattr("-i", site.held(entry) / "part-0" / "file-3.json")
     again = site.recovery
     assert dict(again.run()) == {"finished": 1}
     assert site.metric("sweepd_trash_blocked_entries") == 0
@@ -140,10 +143,11 @@ def test_a_folder_the_daemon_may_not_empty_blocks_until_it_may(
         "support.crash:delete_as", url=shared_site.store.url, root=str(shared_site.path), task_id="task_1", uid=nobody
     ).value
     assert said[0::2] == ["PERMISSION_DENIED", "EACCES"]
-    assert said[1].startswith("data/part-0")
     (entry,) = shared_site.entries()
-    (entry / "data" / "part-0").chmod(0o755)
-    assert (entry / "data" / "part-0" / "file-3.json").exists()
+    held = shared_site.held(entry)
+    assert said[1].startswith(f"{held.relative_to(shared_site.path)}/part-0")
+    (held / "part-0").chmod(0o755)
+    assert (held / "part-0" / "file-3.json").exists()
     give(shared_site, nobody)
     assert dict(shared_site.recovery.run()) == {"finished": 1}
     assert audit(shared_site.store, shared_site.path, [before]) == {"task_1": DELETED}

@@ -98,11 +98,11 @@ def test_a_purge_of_5000_files_killed_again_and_again_counts_each_of_them_once(
     before = site.task("task_1", files=5000)
     assert kill_deletion(site, processes, "task_1", What.DIRECTORY, 2500, only="unlink")
     (entry,) = site.entries()
-    left = [sum(path.is_file() for path in (entry / "data").rglob("*"))]
+    left = [sum(path.is_file() for path in site.held(entry).rglob("*"))]
     assert left == [2501]
     for step in (1000, 1200):
         processes.run("support.crash:recover", url=site.store.url, root=str(site.path), step=step)
-        left.append(sum(path.is_file() for path in (entry / "data").rglob("*")))
+        left.append(sum(path.is_file() for path in site.held(entry).rglob("*")))
     assert 0 < left[2] < left[1] < left[0]
     assert dict(site.recovery.run()) == {"finished": 1}
     assert audit(site.store, site.path, [before]) == {"task_1": DELETED}

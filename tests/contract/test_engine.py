@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def refused(site: Site, task_id: str, what: What = What.DIRECTORY, **options: ob
 
 
 def counts(outcome: Outcome) -> tuple[int, ...]:
-    return tuple(outcome.census.to_json().values())
+    return tuple(outcome.counts.to_json().values())
 
 
 @pytest.mark.parametrize("what", WITH_DIRECTORY)
@@ -218,10 +218,10 @@ def test_a_guard_is_asked_under_the_lock_and_its_no_is_final(site: Site, force: 
     before = site.task("task_1", by_user="alice")
     asked: list[TaskRow] = []
 
-    def guard(session: Session, row: TaskRow) -> None:
-        asked.append(row)
+    def guard(session: Session, rows: Sequence[TaskRow]) -> dict[str, str]:
+        asked.extend(rows)
         assert session.tables.tasks is not None
-        raise TaskRefused("no longer", code=ErrorCode.TASK_CHANGED)
+        return {"task_1": "no longer"}
 
     assert refused(site, "task_1", guard=guard, force=force).code is ErrorCode.TASK_CHANGED
     assert [(row.task_id, row.by_user) for row in asked] == [("task_1", "alice")]
@@ -231,7 +231,7 @@ def test_a_guard_is_asked_under_the_lock_and_its_no_is_final(site: Site, force: 
 def test_a_guard_that_breaks_leaves_everything(site: Site) -> None:
     before = site.task("task_1")
 
-    def guard(_session: Session, _row: TaskRow) -> None:
+    def guard(_session: Session, _rows: Sequence[TaskRow]) -> dict[str, str]:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -241,8 +241,8 @@ def test_a_guard_that_breaks_leaves_everything(site: Site) -> None:
 
 def test_a_guard_that_agrees_lets_it_go_and_no_guard_speaks_for_an_orphan(site: Site) -> None:
     gone, orphan = site.task("task_1"), site.directory("manual_1")
-    site.engine.delete(request("task_1", guard=lambda _session, _row: None))
-    error = refused(site, "manual_1", force=True, guard=lambda _session, _row: None)
+    site.engine.delete(request("task_1", guard=lambda _session, _rows: {}))
+    error = refused(site, "manual_1", force=True, guard=lambda _session, _rows: {})
     assert error.code is ErrorCode.TASK_NOT_FOUND
     assert audit(site.store, site.path, [gone, orphan]) == {"task_1": DELETED, "manual_1": KEPT}
 
@@ -253,7 +253,7 @@ def test_a_task_that_comes_back_can_be_deleted_again(site: Site) -> None:
     site.store.query("UPDATE data_pipeline_tasks SET directory_exists = NULL WHERE task_id = 'task_1'")
     fill(site.path / "task_1", 8)
     outcome = site.engine.delete(request("task_1"))
-    assert outcome.census.files == 8
+    assert outcome.counts.files == 8
     assert [entry["files"] for entry in site.store.ledger("task_1")] == [first.counts[0], 8]
 
 
@@ -339,10 +339,10 @@ def test_a_name_taken_while_a_deletion_is_undone_loses_neither(site: Site, monke
         site.engine.delete(request("task_1"))
     monkeypatch.undo()
     (entry,) = site.entries()
-    assert snapshot(entry / "data") == before.tree
+    assert snapshot(site.held(entry)) == before.tree
     assert site.store.task("task_1") == before.row
     assert dict(site.recovery.run()) == {"conflict": 1}
-    assert snapshot(entry / "data") == before.tree
+    assert snapshot(site.held(entry)) == before.tree
     (site.path / "task_1").rename(site.path.with_name("looked at"))
     assert dict(site.recovery.run()) == {"undone": 1}
     assert audit(site.store, site.path, [before]) == {"task_1": KEPT}
@@ -376,7 +376,7 @@ def test_any_failure_before_the_commit_leaves_everything(site: Site, monkeypatch
 def test_a_failure_after_the_commit_is_told_and_recovery_finishes(
     site: Site, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
-    before = site.task("task_1", files=9)
+    before = site.task("task_1", files=300)
 
     def broken(*_args: object, **_options: object) -> None:
         raise OSError(28, "No space left on device")
@@ -386,7 +386,10 @@ def test_a_failure_after_the_commit_is_told_and_recovery_finishes(
             patch.setattr("daemon.storage.removal.os.unlink", broken)
         else:
             patch.setattr(trash.TrashEntry, {"census": "count"}.get(at, at), broken)
-        assert refused(site, "task_1").code is ErrorCode.DELETION_FAILED
+        if at == "discard":  # all of it is gone, and recorded
+            assert site.engine.delete(request("task_1")).census is not None
+        else:
+            assert refused(site, "task_1").code is ErrorCode.DELETION_FAILED
     row = site.store.task("task_1")
     assert row is not None
     assert row["directory_exists"] in (False, 0)

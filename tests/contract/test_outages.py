@@ -65,7 +65,7 @@ def test_a_commit_whose_answer_is_lost_is_a_success(far_site: Site, proxy: TcpPr
     before = armed(far_site, proxy, Cut.AFTER, stays_away=False)
     outcome = far_site.engine.delete(request("task_1", what))
     assert proxy.cuts == 1
-    assert tuple(outcome.census.to_json().values()) == before.counts
+    assert tuple(outcome.counts.to_json().values()) == before.counts
     assert audit(far_site.store, far_site.path, [before]) == {"task_1": DELETED}
 
 
@@ -81,7 +81,7 @@ def test_a_database_that_stays_away_after_the_commit_leaves_the_answer_to_recove
     for _ in range(2):
         with pytest.raises(CatalogUnavailable):
             far_site.recovery.run()
-        assert snapshot(entry / "data") == before.tree
+        assert snapshot(far_site.held(entry)) == before.tree
     proxy.refuse = False
     far_site.recovery.run()
     assert audit(far_site.store, far_site.path, [before]) == {"task_1": fate}
@@ -97,7 +97,7 @@ def test_a_commit_that_arrives_late_cannot_overtake_the_recovery(
         far_site.engine.delete(request("task_1", what))
     (entry,) = far_site.entries()
     assert dict(far_site.recovery.run()) == {"blocked": 1}
-    assert snapshot(entry / "data") == before.tree
+    assert snapshot(far_site.held(entry)) == before.tree
     proxy.deliver()
     assert dict(far_site.recovery.run()) == {"finished": 1}
     assert audit(far_site.store, far_site.path, [before]) == {"task_1": DELETED}
@@ -108,10 +108,10 @@ def test_the_tombstone_keeps_a_late_journal_entry_out(site: Site) -> None:
     before = site.task("task_1")
     entry = ledger.Entry("d" * 28, "task_1", "directory", "api", "test", None, None, False, True, False)
     with site.catalog.write() as session:
-        assert ledger.abort(session.connection, entry) is ledger.State.ABORTED
-        assert ledger.abort(session.connection, entry) is ledger.State.ABORTED
+        assert ledger.abort(session.connection, [entry]) == {entry.deletion_id: ledger.State.ABORTED}
+        assert ledger.abort(session.connection, [entry]) == {entry.deletion_id: ledger.State.ABORTED}
     with pytest.raises(Exception, match=r"(?i)unique"), site.catalog.write() as session:
-        ledger.insert(session.connection, entry, ledger.State.COMMITTED)
+        ledger.insert(session.connection, [entry], ledger.State.COMMITTED)
     assert site.store.task("task_1") == before.row
     assert [row["state"] for row in site.store.ledger("task_1")] == ["aborted"]
 
@@ -179,14 +179,14 @@ def test_a_database_that_stops_during_the_purge_gets_its_journal_entry_later(
     before = postgres_site.task("task_1", files=20)
     finish = ledger.finish
 
-    def and_stop(*arguments: object) -> bool:
+    def and_stop(*arguments: object) -> set[str]:
         postgres_server.stop("immediate")
         return finish(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
         patch.setattr(ledger, "finish", and_stop)
         outcome = postgres_site.engine.delete(request("task_1"))
-    assert tuple(outcome.census.to_json().values()) == before.counts
+    assert tuple(outcome.counts.to_json().values()) == before.counts
     postgres_server.start()
     assert [entry["state"] for entry in postgres_site.store.ledger("task_1")] == ["committed"]
     assert dict(postgres_site.recovery.run()) == {"finished": 1}

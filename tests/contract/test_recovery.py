@@ -63,8 +63,8 @@ def test_an_entry_without_manifest_and_data_is_removed(site: Site, processes: Fo
 
 def test_a_half_written_manifest_is_removed(site: Site, processes: ForkServer) -> None:
     before = site.task("task_1")
-    entry = killed(site, processes, "replace")
-    assert os.listdir(entry) == ["manifest.json.tmp"]
+    entry = killed(site, processes, "fsync")
+    (entry / "manifest.json").write_text((entry / "manifest.json").read_text()[:100])
     assert recovered(site) == {"leftover": 1}
     assert audit(site.store, site.path, [before]) == {"task_1": KEPT}
 
@@ -72,7 +72,7 @@ def test_a_half_written_manifest_is_removed(site: Site, processes: ForkServer) -
 def test_a_claim_that_moved_nothing_is_aborted(site: Site, processes: ForkServer) -> None:
     before = site.task("task_1")
     entry = killed(site, processes, "rename_noreplace")
-    assert os.listdir(entry) == ["manifest.json"]
+    assert site.contents(entry) == ["manifest.json"]
     assert recovered(site) == {"leftover": 1}
     assert audit(site.store, site.path, [before]) == {"task_1": KEPT}
 
@@ -81,7 +81,7 @@ def test_a_claim_that_moved_nothing_is_aborted(site: Site, processes: ForkServer
 def test_data_of_a_deletion_that_was_not_committed_goes_back(site: Site, processes: ForkServer, what: What) -> None:
     before = site.task("task_1")
     entry = killed(site, processes, "do_commit", what=what)
-    assert sorted(os.listdir(entry)) == ["data", "manifest.json"]
+    assert site.contents(entry) == ["data", "manifest.json"]
     assert not (site.path / "task_1").exists()
     assert recovered(site) == {"undone": 1}
     assert audit(site.store, site.path, [before]) == {"task_1": KEPT}
@@ -100,7 +100,7 @@ def test_data_whose_name_is_taken_waits_beside_what_took_it(site: Site, processe
     assert dict(recovery.run()) == {"busy": 1}
     assert site.metric("sweepd_trash_blocked_entries") == 1
     assert snapshot(site.path / "task_1") == new
-    assert snapshot(entry / "data") == before.tree
+    assert snapshot(site.held(entry)) == before.tree
     assert site.store.task("task_1") == before.row
     shutil.rmtree(site.path / "task_1")
     assert recovered(site) == {"undone": 1}
@@ -111,27 +111,33 @@ def test_data_whose_name_is_taken_waits_beside_what_took_it(site: Site, processe
 def test_a_committed_deletion_without_a_census_is_carried_out(site: Site, processes: ForkServer, what: What) -> None:
     before = site.task("task_1")
     entry = killed(site, processes, "do_rollback", what=what)  # the pool's own, after COMMIT
-    assert sorted(os.listdir(entry)) == ["data", "manifest.json"]
+    assert site.contents(entry) == ["data", "manifest.json"]
     assert recovered(site) == {"finished": 1}
     assert audit(site.store, site.path, [before]) == {"task_1": DELETED}
 
 
+@pytest.mark.parametrize(("files", "where"), [(12, "journal"), (300, "census")], ids=["small", "large"])
 @pytest.mark.parametrize("what", WHATS)
-def test_a_purge_cut_off_in_the_middle_keeps_its_first_counts(site: Site, processes: ForkServer, what: What) -> None:
-    before = site.task("task_1", files=12)
+def test_a_purge_cut_off_in_the_middle_keeps_its_first_counts(
+    site: Site, processes: ForkServer, what: What, files: int, where: str
+) -> None:
+    """They are in the journal since the commit, or, of a large directory, in the census before the first unlink."""
+    before = site.task("task_1", files=files)
     entry = killed(site, processes, "unlink", 6, what=what)
-    assert sorted(os.listdir(entry)) == ["census.json", "data", "manifest.json"]
-    left = sum(path.is_file() for path in (entry / "data").rglob("*"))
-    assert left == 7
+    assert ("census.json" in site.contents(entry)) is (where == "census")
+    (journal,) = site.store.ledger("task_1")
+    assert journal["files"] == (files if where == "journal" else None)
+    left = sum(path.is_file() for path in site.held(entry).rglob("*"))
+    assert left == files - 5
     assert recovered(site) == {"finished": 1}
     assert audit(site.store, site.path, [before]) == {"task_1": DELETED}
-    assert site.metric("sweepd_deleted_files_total", trigger="api") == 12
+    assert site.metric("sweepd_deleted_files_total", trigger="api") == files
 
 
 @pytest.mark.parametrize("what", WHATS)
 def test_a_census_without_a_journal_entry_rolls_forward(site: Site, processes: ForkServer, what: What) -> None:
     """The database was put back from a backup that is older than the deletion."""
-    before = site.task("task_1", files=12)
+    before = site.task("task_1", files=300)
     killed(site, processes, "unlink", 6, what=what)
     if what.records:
         site.store.add_task("task_1", status="completed")
@@ -145,8 +151,8 @@ def test_a_census_without_a_journal_entry_rolls_forward(site: Site, processes: F
 
 def test_a_purge_that_was_recorded_is_not_recorded_again(site: Site, processes: ForkServer) -> None:
     before = site.task("task_1", files=3)
-    entry = killed(site, processes, "unlink", 4)  # the census file: everything is gone and in the journal
-    assert sorted(os.listdir(entry)) == ["census.json", "manifest.json"]
+    entry = killed(site, processes, "unlink", 4)  # the entry's own: everything is gone and in the journal
+    assert site.contents(entry) == ["manifest.json"]
     (first,) = site.store.ledger("task_1")
     assert first["state"] == "purged"
     assert recovered(site) == {"finished": 1}
@@ -155,7 +161,7 @@ def test_a_purge_that_was_recorded_is_not_recorded_again(site: Site, processes: 
     assert audit(site.store, site.path, [before]) == {"task_1": DELETED}
 
 
-@pytest.mark.parametrize("content", [None, b"", b"{", b"{}", b"[]", b'{"version": 2}', b"\xff"])
+@pytest.mark.parametrize("content", [None, b"", b"{", b"{}", b"[]", b'{"version": 2}', b"\xff"], ids=repr)
 def test_data_without_a_readable_manifest_is_put_aside_whole(
     site: Site, processes: ForkServer, content: bytes | None
 ) -> None:
@@ -167,7 +173,7 @@ def test_data_without_a_readable_manifest_is_put_aside_whole(
         (entry / "manifest.json").write_bytes(content)
     assert recovered(site) == {"quarantined": 1}
     assert site.entries() == []
-    assert snapshot(site.path / ".sweepd" / "quarantine" / entry.name / "data") == before.tree
+    assert snapshot(site.held(site.path / ".sweepd" / "quarantine" / entry.name)) == before.tree
     assert site.store.task("task_1") == before.row
     assert recovered(site) == {}
 
@@ -178,13 +184,19 @@ def test_data_without_a_readable_manifest_is_put_aside_whole(
         {"task_id": "../../etc"},
         {"task_id": ".sweepd"},
         {"task_id": 1},
-        {"deletion_id": "f" * 28},
+        {"entry_id": "f" * 28},
+        {"deletion_id": "../task_2"},
+        {"deletion_id": "f"},
         {"what": "everything"},
-        {"version": 2},
+        {"version": 3},
+        {"kind": "keep"},
+        {"deletions": []},
+        {"deletions": {}},
+        {"purge_after": "soon"},
         {"more": 1},
         {"trigger": None},
         {"policy": 5},
-        {"has_row": "yes"},
+        {"records_deleted": "yes"},
     ],
     ids=str,
 )
@@ -194,9 +206,12 @@ def test_a_manifest_that_is_not_this_entrys_is_not_obeyed(
     before = site.task("task_1")
     entry = killed(site, processes, "do_commit")
     manifest = json.loads((entry / "manifest.json").read_text())
-    (entry / "manifest.json").write_text(json.dumps({**manifest, **change}))
+    (item,) = manifest["deletions"]
+    for name, value in change.items():
+        (manifest if name in manifest else item["deletion"])[name] = value
+    (entry / "manifest.json").write_text(json.dumps(manifest))
     assert recovered(site) == {"quarantined": 1}
-    assert snapshot(site.path / ".sweepd" / "quarantine" / entry.name / "data") == before.tree
+    assert snapshot(site.held(site.path / ".sweepd" / "quarantine" / entry.name)) == before.tree
     assert site.store.ledger("task_1") == []
 
 
@@ -207,11 +222,11 @@ def test_a_manifest_of_another_root_is_not_obeyed(site: Site, processes: ForkSer
     manifest = json.loads((entry / "manifest.json").read_text())
     (entry / "manifest.json").write_text(json.dumps({**manifest, "root_id": "another"}))
     assert recovered(site) == {"quarantined": 1}
-    assert snapshot(site.path / ".sweepd" / "quarantine" / entry.name / "data") == before.tree
+    assert snapshot(site.held(site.path / ".sweepd" / "quarantine" / entry.name)) == before.tree
 
 
 def test_a_damaged_census_blocks_its_entry_and_no_other(site: Site, processes: ForkServer) -> None:
-    first, second = site.task("task_1", files=12), site.task("task_2")
+    first, second = site.task("task_1", files=300), site.task("task_2")
     entry = killed(site, processes, "unlink", 6)
     (entry / "census.json").write_text("{")
     with pytest.raises(AssertionError, match="one entry"):
@@ -220,7 +235,7 @@ def test_a_damaged_census_blocks_its_entry_and_no_other(site: Site, processes: F
     assert site.entries() == [entry]
     assert (entry / "census.json").read_text() == "{"
     counts = dict(zip(("files", "directories", "size_bytes", "freed_bytes"), first.counts, strict=True))
-    (entry / "census.json").write_text(json.dumps(counts))
+    (entry / "census.json").write_text(json.dumps({site.held(entry).name: counts}))
     assert recovered(site) == {"finished": 1}
     assert audit(site.store, site.path, [first, second]) == {"task_1": DELETED, "task_2": DELETED}
 
@@ -256,7 +271,7 @@ def test_what_does_not_belong_into_the_trash_is_not_removed(site: Site, tmp_path
 
 
 def test_every_entry_is_settled_whatever_the_others_are(site: Site, processes: ForkServer) -> None:
-    steps = ["flock", "replace", "rename_noreplace", "do_commit", "do_rollback", "unlink"]
+    steps = ["flock", "fsync", "rename_noreplace", "do_commit", "do_rollback", "unlink"]
     tasks = [site.task(f"task_{step}") for step in steps]
     for step in steps:
         processes.run(
@@ -296,7 +311,7 @@ def test_a_lost_root_or_an_unready_catalog_touches_nothing(site: Site, processes
     site.store.query("UPDATE sweepd_alembic_version SET version_num = '9999'")
     with pytest.raises(CatalogNotReady):
         Site(site.store, site.path).recovery.run()
-    assert snapshot(entry / "data") == before.tree
+    assert snapshot(site.held(entry)) == before.tree
     site.store.query("UPDATE sweepd_alembic_version SET version_num = ?", [version])
     assert recovered(site) == {"undone": 1}
     assert audit(site.store, site.path, [before]) == {"task_1": KEPT}

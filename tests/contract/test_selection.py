@@ -179,8 +179,7 @@ def test_a_judgement_of_one_that_the_policy_does_not_look_at_is_none(store: Stor
     policies = policy_set({})
     with catalog.read() as session:
         selection = catalog.select(session, policies.policies[0], policies)
-        assert selection.judge_one(session.connection, "gone") is None
-        assert selection.judge_one(session.connection, "never") is None
+        assert selection.judge_some(session.connection, ["gone", "never"]) == {}
 
 
 def test_a_task_is_running_by_its_status_or_by_any_of_its_steps(store: Store, catalog: Catalog) -> None:
@@ -338,7 +337,7 @@ def test_thousands_of_tasks_are_judged_in_one_pass(store: Store, catalog: Catalo
     with catalog.read() as session:
         selection = catalog.select(session, policies.policies[0], policies)
         judged = list(selection.judge_all(session.connection))
-        assert selection.judge_one(session.connection, "task_00001") is not None
+        assert list(selection.judge_some(session.connection, ["task_00001"])) == ["task_00001"]
         assert "yield_per" not in session.connection.get_execution_options(), "the stream bends what comes after it"
     assert [one.task.task_id for one in judged] == [f"task_{i:05}" for i in range(1, 5001)]
     assert sum(one.verdict == "selected" for one in judged) == 4990

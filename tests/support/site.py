@@ -84,9 +84,15 @@ class Site:
     def entries(self) -> list[Path]:
         return sorted(self.trash.iterdir()) if self.trash.exists() else []
 
-    def held(self, entry: Path) -> list[Path]:
-        """The task directories in an entry of the trash."""
-        return sorted(path for path in entry.iterdir() if path.name not in ("manifest.json", "census.json"))
+    def held(self, entry: Path) -> Path:
+        """The only task directory in an entry of the trash."""
+        (found,) = (path for path in entry.iterdir() if path.name not in ("manifest.json", "census.json"))
+        return found
+
+    def contents(self, entry: Path) -> list[str]:
+        """What lies in an entry of the trash, every task directory as ``data``."""
+        own = ("manifest.json", "census.json", "census.json.tmp")
+        return sorted(path.name if path.name in own else "data" for path in entry.iterdir())
 
     def metric(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(name, labels) or 0.0

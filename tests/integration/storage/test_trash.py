@@ -14,7 +14,11 @@ from daemon.storage import durable, moves, syscalls, trash
 from daemon.storage.census import NOTHING
 from daemon.storage.root import StorageRoot
 from daemon.storage.trash import MovedSomethingElse
+from daemon.storage.workers import Workers
 from support.trees import count, fill, snapshot
+
+ID = "0" * 28
+WORKERS = Workers(0)
 
 
 def entries(root: StorageRoot) -> list[str]:
@@ -27,19 +31,19 @@ def test_a_directory_goes_in_is_counted_and_purged_and_the_entry_goes(root: Stor
     with root.open() as opened, trash.new_entry(opened) as entry:
         directory = opened.find("task_1")
         assert directory is not None
-        assert not entry.has_data()
+        assert ID not in entry.held()
         entry.write_manifest({"task": 1})
-        entry.take_in(directory)
-        place = root.path / ".sweepd" / "trash" / entry.deletion_id
+        entry.take_in(directory, ID)
+        place = root.path / ".sweepd" / "trash" / entry.entry_id
         assert sorted(os.listdir(root.path)) == [".sweepd"]
-        assert snapshot(place / "data") == tree
-        assert entry.has_data()
-        assert not entry.has_census()
-        assert tuple(entry.count().to_json().values()) == counts
-        assert entry.has_census()
-        entry.purge()
-        assert not entry.has_data()
-        assert tuple(entry.count().to_json().values()) == counts, "counted again after the purge"
+        assert snapshot(place / ID) == tree
+        assert ID in entry.held()
+        assert not entry.has_begun()
+        assert tuple(entry.count([ID], WORKERS)[ID].to_json().values()) == counts
+        assert entry.has_begun()
+        entry.purge([ID], WORKERS)
+        assert ID not in entry.held()
+        assert tuple(entry.count([ID], WORKERS)[ID].to_json().values()) == counts, "counted again after the purge"
         assert sorted(os.listdir(place)) == ["census.json", "manifest.json"]
         entry.discard()
     assert entries(root) == []
@@ -51,8 +55,8 @@ def test_a_directory_put_back_is_what_it_was(root: StorageRoot) -> None:
     with root.open() as opened, trash.new_entry(opened) as entry:
         directory = opened.find("task_1")
         assert directory is not None
-        entry.take_in(directory)
-        entry.put_back("task_1")
+        entry.take_in(directory, ID)
+        entry.put_back(ID, "task_1")
         entry.discard()
     assert (snapshot(task), task.stat().st_ino) == (tree, inode)
     assert entries(root) == []
@@ -63,11 +67,11 @@ def test_a_directory_is_not_put_back_onto_another(root: StorageRoot) -> None:
     with root.open() as opened, trash.new_entry(opened) as entry:
         directory = opened.find("task_1")
         assert directory is not None
-        entry.take_in(directory)
+        entry.take_in(directory, ID)
         (root.path / "task_1").mkdir()
         with pytest.raises(FileExistsError):
-            entry.put_back("task_1")
-        assert entry.has_data()
+            entry.put_back(ID, "task_1")
+        assert ID in entry.held()
     assert os.listdir(root.path / "task_1") == []
 
 
@@ -86,8 +90,8 @@ def test_what_was_swapped_since_it_was_looked_at_is_put_back(root: StorageRoot, 
             task.write_text("data")
         before = snapshot(task)
         with pytest.raises(MovedSomethingElse):
-            entry.take_in(directory)
-        assert not entry.has_data()
+            entry.take_in(directory, ID)
+        assert ID not in entry.held()
         assert snapshot(task) == before
         entry.discard()
 
@@ -97,25 +101,25 @@ def test_an_entry_that_holds_something_is_not_discarded(root: StorageRoot) -> No
     with root.open() as opened, trash.new_entry(opened) as entry:
         directory = opened.find("task_1")
         assert directory is not None
-        entry.take_in(directory)
+        entry.take_in(directory, ID)
         with pytest.raises(OSError) as caught:
             entry.discard()
         assert caught.value.errno == errno.ENOTEMPTY
-        assert entry.has_data()
+        assert ID in entry.held()
 
 
 def test_an_entry_is_locked_while_it_is_worked_on(root: StorageRoot) -> None:
     with root.open() as opened:
         with trash.new_entry(opened) as entry:
-            assert trash.entry_ids(opened) == [entry.deletion_id]
-            with trash.existing_entry(opened, entry.deletion_id) as second:
+            assert trash.entry_ids(opened) == [entry.entry_id]
+            with trash.existing_entry(opened, entry.entry_id) as second:
                 assert second is None
-        with trash.existing_entry(opened, entry.deletion_id) as third:
+        with trash.existing_entry(opened, entry.entry_id) as third:
             assert third is not None
-            with trash.existing_entry(opened, entry.deletion_id) as fourth:
+            with trash.existing_entry(opened, entry.entry_id) as fourth:
                 assert fourth is None
             third.discard()
-            with trash.existing_entry(opened, entry.deletion_id) as gone:
+            with trash.existing_entry(opened, entry.entry_id) as gone:
                 assert gone is None
 
 
@@ -139,11 +143,11 @@ def test_making_entries_and_clearing_empty_ones_at_once_never_fails(root: Storag
     def clear() -> None:
         with root.open() as opened:
             while not stop.is_set():
-                for deletion_id in trash.entry_ids(opened):
-                    with trash.existing_entry(opened, deletion_id) as entry:
-                        if entry is not None and entry.read_manifest() is None and not entry.has_data():
+                for entry_id in trash.entry_ids(opened):
+                    with trash.existing_entry(opened, entry_id) as entry:
+                        if entry is not None and entry.read_manifest() is None and ID not in entry.held():
                             entry.discard()
-                            cleared.append(deletion_id)
+                            cleared.append(entry_id)
 
     thread = threading.Thread(target=clear)
     thread.start()
@@ -153,7 +157,7 @@ def test_making_entries_and_clearing_empty_ones_at_once_never_fails(root: Storag
             for _ in range(300):
                 with trash.new_entry(opened) as entry:
                     entry.write_manifest({"n": 1})
-                    made.append(entry.deletion_id)
+                    made.append(entry.entry_id)
     finally:
         stop.set()
         thread.join()
@@ -167,16 +171,16 @@ def test_a_quarantined_entry_is_kept_whole(root: StorageRoot) -> None:
     with root.open() as opened, trash.new_entry(opened) as entry:
         directory = opened.find("task_1")
         assert directory is not None
-        entry.take_in(directory)
+        entry.take_in(directory, ID)
         entry.quarantine()
     assert entries(root) == []
-    assert snapshot(root.path / ".sweepd" / "quarantine" / entry.deletion_id / "data") == tree
+    assert snapshot(root.path / ".sweepd" / "quarantine" / entry.entry_id / ID) == tree
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff", b"[" * 100_000])
 def test_an_unreadable_manifest_is_none(root: StorageRoot, content: bytes) -> None:
     with root.open() as opened, trash.new_entry(opened) as entry:
-        (root.path / ".sweepd" / "trash" / entry.deletion_id / "manifest.json").write_bytes(content)
+        (root.path / ".sweepd" / "trash" / entry.entry_id / "manifest.json").write_bytes(content)
         assert entry.read_manifest() is None
 
 
@@ -187,18 +191,18 @@ def test_an_unreadable_census_is_an_error_and_is_not_taken_again(root: StorageRo
     with root.open() as opened, trash.new_entry(opened) as entry:
         directory = opened.find("task_1")
         assert directory is not None
-        entry.take_in(directory)
-        census = root.path / ".sweepd" / "trash" / entry.deletion_id / "census.json"
+        entry.take_in(directory, ID)
+        census = root.path / ".sweepd" / "trash" / entry.entry_id / "census.json"
         census.write_bytes(content)
         with pytest.raises(OSError, match=r"census\.json"):
-            entry.count()
+            entry.count([ID], WORKERS)
         assert census.read_bytes() == content
-        assert entry.has_data()
+        assert ID in entry.held()
 
 
 def test_an_entry_without_data_counts_as_nothing(root: StorageRoot) -> None:
     with root.open() as opened, trash.new_entry(opened) as entry:
-        assert entry.count() == NOTHING
+        assert entry.count([ID], WORKERS) == {ID: NOTHING}
 
 
 def test_ids_sort_by_time_and_never_repeat() -> None:
@@ -267,26 +271,26 @@ def test_the_manifest_is_durable_before_the_move_and_the_move_on_both_sides(
         directory = opened.find("task_1")
         assert directory is not None
         entry.write_manifest({"n": 1})
-        entry.take_in(directory)
-        entry.count()
+        entry.take_in(directory, ID)
+        entry.sync()
+        entry.count([ID], WORKERS)
         assert trace.steps == [
-            "fsync manifest.json.tmp",
-            "replace manifest.json",
-            f"fsync {entry.deletion_id}",
+            "fsync manifest.json",
+            f"fsync {entry.entry_id}",
             "fsync trash",
-            "rename task_1 data",
-            f"fsync {entry.deletion_id}",
+            f"rename task_1 {ID}",
+            f"fsync {entry.entry_id}",
             "fsync root",
             "fsync census.json.tmp",
             "replace census.json",
-            f"fsync {entry.deletion_id}",
+            f"fsync {entry.entry_id}",
         ]
 
 
 def test_a_manifest_is_readable_by_nobody_else(root: StorageRoot) -> None:
     with root.open() as opened, trash.new_entry(opened) as entry:
         entry.write_manifest({"initiator": "api:127.0.0.1"})
-        place = root.path / ".sweepd" / "trash" / entry.deletion_id
+        place = root.path / ".sweepd" / "trash" / entry.entry_id
         assert place.stat().st_mode & 0o077 == 0
         assert (place / "manifest.json").stat().st_mode & 0o077 == 0
         assert json.loads((place / "manifest.json").read_text()) == {"initiator": "api:127.0.0.1"}
