@@ -240,9 +240,21 @@ class Claim:
                 raise error
             else:
                 claimed.results[one.request.task_id] = error
+        for one in list(claimed.moved):
+            self._glance(entry, one)
         entry.sync()
-        for one in claimed.moved:
+
+    def _glance(self, entry: TrashEntry, one: Going) -> None:
+        """Count what is small; what cannot even be counted goes back at once."""
+        try:
             one.counts = entry.glance(one.item.deletion_id)
+        except OSError as error:
+            fault = faults.explain(error, one.request.task_id, "counting its files")
+            if isinstance(fault, RootUnavailable):
+                raise fault from error
+            entry.put_back(one.item.deletion_id, one.request.task_id)
+            self._claimed.moved.remove(one)
+            self._claimed.results[one.request.task_id] = fault
 
     def _commit(self, session: Session, going: Sequence[Going]) -> None:
         connection, tables = session.connection, session.tables

@@ -126,14 +126,11 @@ class Engine:
     def _purge(self, claimed: Claimed, goes: Sequence[Going]) -> dict[str, _Result]:
         assert claimed.entry is not None
         known = {one.item.deletion_id: one.counts for one in goes if one.counts is not None}
-        try:
-            purged = purge(claimed.entry, [one.item for one in goes], self._tools, known)
-        except OSError as error:
-            return {one.request.task_id: self._explain(error, one.request.task_id, _REMOVING) for one in goes}
+        purged = purge(claimed.entry, [one.item for one in goes], self._tools, known)
         results: dict[str, _Result] = {}
         for one in goes:
             task_id, left = one.request.task_id, purged.errors.get(one.item.deletion_id)
-            one.counts = purged.counts[one.item.deletion_id]
+            one.counts = purged.counts.get(one.item.deletion_id)
             results[task_id] = _outcome(claimed, one) if left is None else self._explain(left, task_id, _REMOVING)
         return results
 

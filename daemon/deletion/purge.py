@@ -33,7 +33,7 @@ class Tools:
 
 @dataclass(slots=True)
 class Purged:
-    """By deletion id: the exact counts of all, and why a directory is not gone completely.
+    """By deletion id: the exact counts, and why a directory could not be counted or is not gone completely.
 
     ``recorded`` are those that this purge was the first to record; ``deferred`` says that the files are gone and the
     journal does not say so yet.
@@ -50,24 +50,25 @@ def purge(entry: TrashEntry, items: Sequence[Item], tools: Tools, known: Mapping
 
     ``known`` are the counts the journal has already. What cannot be removed stays in the entry, and the call can be
     repeated. If only the journal cannot be written, the files are gone and the counts true all the same; recovery
-    writes it later. Raises OSError if they could not be counted.
+    writes it later.
     """
-    ids = [item.deletion_id for item in items]
-    counts = dict(known or {})
-    unknown = [deletion_id for deletion_id in ids if deletion_id not in counts]
-    if unknown:
-        try:
-            counts.update(entry.count(unknown, tools.workers))
-        except OSError as error:
-            _note(tools.catalog, dict.fromkeys(ids, error))
-            raise
-    result = Purged(counts)
-    with tools.purges.watch([item.task_id for item in items], counts.values()) as progress:
+    result = Purged(dict(known or {}))
+    for item in items:
+        if item.deletion_id not in result.counts:
+            try:
+                result.counts[item.deletion_id] = entry.count(item.deletion_id, tools.workers)
+            except OSError as error:
+                result.errors[item.deletion_id] = error
+    ids = [item.deletion_id for item in items if item.deletion_id not in result.errors]
+    tasks = [item.task_id for item in items if item.deletion_id not in result.errors]
+    with tools.purges.watch(tasks, [result.counts[deletion_id] for deletion_id in ids]) as progress:
         try:
             entry.purge(ids, tools.workers, progress)
         except OSError as error:
-            result.errors = _left(entry, ids, tools, error)
-            _note(tools.catalog, result.errors)
+            result.errors |= _left(entry, ids, tools, error)
+    if result.errors:
+        _note(tools.catalog, result.errors)
+    counts = result.counts
     gone = {deletion_id: counts[deletion_id] for deletion_id in ids if deletion_id not in result.errors}
     recorded = _record(tools, gone, items)
     if recorded is None:

@@ -124,14 +124,14 @@ class Recovery:
     def _settle_directories(self, entry: TrashEntry, manifest: Manifest) -> Result:
         items = {item.deletion_id: item for item in manifest.items}
         held = entry.held() & {*items}
-        begun = entry.has_begun()
+        begun = entry.begun()
         with self.tools.catalog.read() as session:
             records = ledger.find(session.connection, items)
         results = [Result.LEFTOVER]
         goes, waits, comes = [], [], []
         for deletion_id, item in items.items():
             record = records.get(deletion_id)
-            if record is None and begun:
+            if record is None and deletion_id in begun:
                 self._commit_again(entry.root, item)
                 goes.append(item)
             elif record is None or record.state in (State.ABORTED, State.RESTORED):
@@ -140,7 +140,7 @@ class Recovery:
             elif record.state is State.PURGED:
                 if deletion_id in held:
                     goes.append(item)
-            elif record.retained and not begun:
+            elif record.retained and deletion_id not in begun:
                 if deletion_id in held:
                     waits.append(item)
             else:

@@ -15,6 +15,7 @@ from daemon.deletion.manifest import Item, Kind, Manifest
 from daemon.deletion.purge import Tools, purge
 from daemon.errors import ErrorCode, TaskRefused
 from daemon.storage import faults, retained, trash
+from daemon.storage.census import NOTHING
 from daemon.storage.root import OpenRoot, StorageRoot
 from daemon.storage.trash import TrashEntry
 
@@ -154,7 +155,7 @@ class Retention:
             error_left = purged.errors.get(item.deletion_id)
             if error_left is None and item.deletion_id not in purged.recorded:
                 continue  # restored, or purged by somebody else, in the meantime
-            counts = purged.counts[item.deletion_id]
+            counts = purged.counts.get(item.deletion_id, NOTHING)
             (_log.info if error_left is None else _log.error)(
                 "trash_purged",
                 outcome="success" if error_left is None else "failed",

@@ -1,7 +1,8 @@
 """Where task directories are between leaving their place and their real end.
 
 ``{root}/.sweepd/trash/{entry_id}/`` is work in progress: ``manifest.json`` (what it is and who asked), the task
-directories, each named after its deletion, and ``census.json`` (their exact counts). Whoever works on an entry holds
+directories, each ``{deletion_id}`` and from the beginning of its purge ``{deletion_id}.purge``, and the exact counts of
+large ones, ``{deletion_id}.census``. Whoever works on an entry holds
 a lock on its directory, which the kernel releases when the process dies: recovery takes only what nobody works on.
 """
 
@@ -11,7 +12,6 @@ import errno
 import fcntl
 import os
 import secrets
-import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -32,12 +32,11 @@ from daemon.storage.workers import Workers
 _TRASH: Final = "trash"
 _QUARANTINE: Final = "quarantine"
 _MANIFEST: Final = "manifest.json"
-_CENSUS: Final = "census.json"
+_CENSUS: Final = ".census"
+_CENSUSES: Final = (_CENSUS, f"{_CENSUS}.tmp")
+_PURGE: Final = ".purge"
 # Entries of a directory that are counted while its row is locked: some milliseconds.
 _SMALL: Final = 256
-# Set on an entry before its first unlink: a mark that costs no file.
-_BEGUN: Final = stat.S_ISVTX
-_OWN: Final = frozenset({_MANIFEST, _CENSUS, f"{_CENSUS}.tmp"})
 
 
 def new_deletion_id() -> str:
@@ -111,36 +110,37 @@ class TrashEntry:
         return taken
 
     def held(self) -> set[str]:
-        """What lies in the entry beside its own files: the ids of the deletions whose directory it holds."""
-        return set(os.listdir(self._fd)) - _OWN
+        """The ids of the deletions whose directory lies in the entry; whatever else does counts as one."""
+        names = (name for name in os.listdir(self._fd) if name != _MANIFEST and not name.endswith(_CENSUSES))
+        return {name.removesuffix(_PURGE) for name in names}
+
+    def begun(self) -> set[str]:
+        """The ids of the deletions whose purge has begun, and can only go on."""
+        names = os.listdir(self._fd)
+        return {name.removesuffix(suffix) for name in names for suffix in (_PURGE, _CENSUS) if name.endswith(suffix)}
 
     def glance(self, deletion_id: str) -> Census | None:
         """The exact counts of a directory that was taken in, if it is small; None if it is not."""
         return take_small(self._fd, deletion_id, _SMALL)
 
-    def has_begun(self) -> bool:
-        """Whether its purge has begun, and can only go on."""
-        return self._stored_census() is not None or bool(os.fstat(self._fd).st_mode & _BEGUN)
-
-    def count(self, deletion_ids: Iterable[str], workers: Workers) -> dict[str, Census]:
-        """The exact counts of these directories: read if they were taken before, else taken and made durable first."""
-        ids = sorted(deletion_ids)
-        stored = self._stored_census()
+    def count(self, deletion_id: str, workers: Workers) -> Census:
+        """The exact counts of a directory: read if they were taken before, else taken and made durable first."""
+        stored = self._stored_census(deletion_id)
         if stored is not None:
-            return {deletion_id: stored.get(deletion_id, NOTHING) for deletion_id in ids}
-        there = self.held()
-        present = [deletion_id for deletion_id in ids if deletion_id in there]
-        taken = dict(zip(present, workers.count(self._fd, present), strict=True))
-        counts = {deletion_id: taken.get(deletion_id, NOTHING) for deletion_id in ids}
-        data = {deletion_id: census.to_json() for deletion_id, census in counts.items()}
-        with_reserve(self.root, lambda: durable.write_json(self._fd, _CENSUS, data))
-        return counts
+            return stored
+        names = [name for name in (deletion_id, deletion_id + _PURGE) if _exists(self._fd, name)]
+        taken = workers.count(self._fd, names)[0] if names else NOTHING
+        with_reserve(self.root, lambda: durable.write_json(self._fd, deletion_id + _CENSUS, taken.to_json()))
+        return taken
 
     def purge(self, deletion_ids: Iterable[str], workers: Workers, progress: Progress | None = None) -> None:
         """Remove these directories for good, all that can be; raises the first error in the end."""
-        os.fchmod(self._fd, 0o700 | _BEGUN)
+        ids = sorted(deletion_ids)
+        for deletion_id in ids:
+            with suppress(FileNotFoundError):  # its name says from now on that there is no way back
+                move(self._fd, deletion_id, self._fd, deletion_id + _PURGE, sync=False)
         try:
-            workers.remove(self._fd, sorted(deletion_ids), progress)
+            workers.remove(self._fd, [deletion_id + _PURGE for deletion_id in ids], progress)
         except OSError as error:
             if isinstance(error.filename, str):
                 error.filename = f".sweepd/{_TRASH}/{self.entry_id}/{error.filename}"
@@ -148,8 +148,10 @@ class TrashEntry:
 
     def discard(self) -> None:
         """Remove the entry itself, which holds no directory any more; ENOTEMPTY if it does."""
-        for name in (f"{_CENSUS}.tmp", _CENSUS, _MANIFEST):
-            removal.remove_file(self._fd, name)
+        for name in os.listdir(self._fd):
+            if name.endswith(_CENSUSES):
+                removal.remove_file(self._fd, name)
+        removal.remove_file(self._fd, _MANIFEST)
         removal.remove_empty_directory(self._trash_fd, self.entry_id)
 
     def quarantine(self) -> None:
@@ -157,14 +159,13 @@ class TrashEntry:
         with folder(self.root, _QUARANTINE) as quarantine_fd:
             move(self._trash_fd, self.entry_id, quarantine_fd, self.entry_id)
 
-    def _stored_census(self) -> dict[str, Census] | None:
+    def _stored_census(self, deletion_id: str) -> Census | None:
         try:
-            stored = durable.read_json(self._fd, _CENSUS)
-            if stored is None:
-                return None
-            return {deletion_id: _census(counts) for deletion_id, counts in stored.items()}
+            stored = durable.read_json(self._fd, deletion_id + _CENSUS)
+            return None if stored is None else Census.from_json({key: int(str(stored[key])) for key in stored})
         except (ValueError, KeyError):  # not to be taken again: the purge may have begun
-            raise OSError(errno.EBADMSG, "not readable as a census; look at it by hand", _CENSUS) from None
+            name = deletion_id + _CENSUS
+            raise OSError(errno.EBADMSG, "not readable as a census; look at it by hand", name) from None
 
 
 @contextmanager
@@ -234,10 +235,12 @@ def quarantined_ids(root: OpenRoot) -> set[str]:
     return found
 
 
-def _census(counts: object) -> Census:
-    if not isinstance(counts, dict):
-        raise ValueError("not a census")
-    return Census.from_json({key: int(str(value)) for key, value in counts.items()})
+def _exists(fd: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _lock(trash_fd: int, entry_id: str) -> int | None:

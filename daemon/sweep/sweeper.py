@@ -111,8 +111,7 @@ class Sweeper:
             return
         attempted = 0
         for decision, result in self._delete_all(chosen, report, policies, initiator):
-            attempted += 1
-            self._note(report, decision, result)
+            attempted += self._note(report, decision, result)
             tell(report)
         report.not_attempted = len(chosen) - attempted
         if report.error is not None:
@@ -184,17 +183,21 @@ class Sweeper:
 
         return check
 
-    def _note(self, report: SweepReport, decision: Decision, result: Outcome | SweepdError) -> None:
+    def _note(self, report: SweepReport, decision: Decision, result: Outcome | SweepdError) -> bool:
+        """Put it into the report; False if nothing was done for it, for the reason that ends the sweep."""
         if isinstance(result, Outcome):
             report.deleted.append(result)
-            return
+            return True
+        if str(result) == report.error:
+            return False
         missed = Missed(decision.task.task_id, result.code, str(result))
         if result.code in _DROPPED:
             report.dropped.append(missed)
-            return
+            return True
         report.failed.append(missed)
         if isinstance(result, RootUnavailable | CatalogUnavailable):
             report.error = str(result)  # what the whole sweep depends on is gone: begin nothing further
+        return True
 
     def _finish(self, report: SweepReport, started: float) -> None:
         report.finished_at = clock.now()

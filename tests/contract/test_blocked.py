@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import ErrorCode, TaskRefused
-from support.auditor import DELETED, KEPT, audit
+from support.auditor import DELETED, KEPT, audit, audit_task
 from support.processes import ForkServer
 from support.site import Site, opened, request
 from support.stores import Store
@@ -130,15 +130,14 @@ def test_a_directory_the_daemon_may_not_move_is_refused_before_anything_changes(
     assert shared_site.entries() == []
 
 
-@pytest.mark.parametrize("mode", [0o500, 0o000])
 def test_a_folder_the_daemon_may_not_empty_blocks_until_it_may(
-    shared_site: Site, nobody: int, processes: ForkServer, mode: int
+    shared_site: Site, nobody: int, processes: ForkServer
 ) -> None:
     before = shared_site.task("task_1", files=9)
     give(shared_site, nobody)
     locked = shared_site.path / "task_1" / "part-0"
     lock_up(locked)
-    locked.chmod(mode)
+    locked.chmod(0o555)  # it can be counted
     said = processes.run(
         "support.crash:delete_as", url=shared_site.store.url, root=str(shared_site.path), task_id="task_1", uid=nobody
     ).value
@@ -151,3 +150,25 @@ def test_a_folder_the_daemon_may_not_empty_blocks_until_it_may(
     give(shared_site, nobody)
     assert dict(shared_site.recovery.run()) == {"finished": 1}
     assert audit(shared_site.store, shared_site.path, [before]) == {"task_1": DELETED}
+
+
+def test_a_small_directory_the_daemon_cannot_count_goes_back_and_the_others_of_its_group_go(
+    shared_site: Site, nobody: int, processes: ForkServer
+) -> None:
+    locked, other = shared_site.task("task_1", files=9), shared_site.task("task_2")
+    give(shared_site, nobody)
+    lock_up(shared_site.path / "task_1" / "part-0")
+    tree = snapshot(shared_site.path / "task_1")
+    said = processes.run(
+        "support.crash:delete_group_as",
+        url=shared_site.store.url,
+        root=str(shared_site.path),
+        task_ids=["task_1", "task_2"],
+        uid=nobody,
+    ).value
+    assert said == {"task_1": "PERMISSION_DENIED", "task_2": "deleted"}
+    assert snapshot(shared_site.path / "task_1") == tree
+    assert shared_site.store.task("task_1") == locked.row
+    assert shared_site.store.ledger("task_1") == []
+    assert audit_task(shared_site.store, shared_site.path, other) == DELETED
+    assert shared_site.entries() == []

@@ -129,12 +129,13 @@ def test_a_step_that_starts_waits_for_the_deletion_or_stops_it(postgres_site: Si
         site.store.add_step("task_1", "running")
         seen.append("inserted")
 
-    def guard(_session: object, _row: object) -> None:
+    def guard(_session: object, _rows: object) -> dict[str, str]:
         thread = threading.Thread(target=insert)
         thread.start()
         thread.join(0.3)
         seen.append("claimed")
         threads.append(thread)
+        return {}
 
     threads: list[threading.Thread] = []
     site.engine.delete(request("task_1", guard=guard))

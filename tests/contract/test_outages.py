@@ -198,6 +198,7 @@ def test_a_row_that_somebody_else_holds_is_busy_and_the_task_stays(
     postgres_site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("daemon.catalog.database._LOCK_TIMEOUT", "200ms")
+    postgres_site.catalog.close()  # the patience of a connection is set when it is made
     before = postgres_site.task("task_1")
     with postgres_site.store.locking("task_1"):
         started = time.monotonic()

@@ -105,15 +105,28 @@ def attempt(site: Site, task_id: str, **options: Any) -> str:
     return "deleted" if outcome.directory_deleted else "gone"
 
 
+def _become(site: Site, uid: int) -> None:
+    _ready(site)
+    site.catalog.close()
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+
+
+def delete_group_as(url: str, root: str, task_ids: list[str], uid: int) -> dict[str, str]:
+    """Delete a group of tasks as another user; what was said of each: deleted, or its error."""
+    with opened(Store(url), Path(root)) as site:
+        _become(site, uid)
+        results = site.engine.delete_group([request(task_id) for task_id in task_ids])
+        said = [str(result.code) if isinstance(result, SweepdError) else "deleted" for result in results]
+        return dict(zip(task_ids, said, strict=True))
+
+
 def delete_as(url: str, root: str, task_id: str, uid: int) -> list[str]:
     """Delete one task as another user: what was said, the path it names, and the names left in the root."""
     with opened(Store(url), Path(root)) as site:
-        _ready(site)
-        site.catalog.close()
-        if os.geteuid() == 0:
-            os.setgroups([])
-            os.setresgid(uid, uid, uid)
-            os.setresuid(uid, uid, uid)
+        _become(site, uid)
         try:
             site.engine.delete(request(task_id))
         except SweepdError as error:

@@ -86,13 +86,13 @@ class Site:
 
     def held(self, entry: Path) -> Path:
         """The only task directory in an entry of the trash."""
-        (found,) = (path for path in entry.iterdir() if path.name not in ("manifest.json", "census.json"))
+        (found,) = (path for path in entry.iterdir() if path.is_dir())
         return found
 
     def contents(self, entry: Path) -> list[str]:
-        """What lies in an entry of the trash, every task directory as ``data``."""
-        own = ("manifest.json", "census.json", "census.json.tmp")
-        return sorted(path.name if path.name in own else "data" for path in entry.iterdir())
+        """What lies in an entry of the trash, with its deletion's id left out."""
+        names = {".census": "census", ".purge": "data", "": "data"}
+        return sorted(path.name if path.name == "manifest.json" else names[path.suffix] for path in entry.iterdir())
 
     def metric(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(name, labels) or 0.0

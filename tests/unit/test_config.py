@@ -209,7 +209,7 @@ log: {level: "${env:S}"}
         ("workers: {sweeps: 17}", "1:19: `sweeps`: has to be at most 16"),
         ("storage: {root: ' '}", "1:17: `root`: must not be empty"),
         ("policies: [a]", "1:11: `policies`: expected a path, got a list"),
-        ("file: x", "1:1: unknown key `file`; known keys: storage, catalog, server, policies, log, workers"),
+        ("file: x", "1:1: unknown key `file`; known keys: storage, trash, catalog, server, policies, log, workers"),
         ("serevr: {}", "1:1: unknown key `serevr`: did you mean `server`? known keys:"),
     ],
 )

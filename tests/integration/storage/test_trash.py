@@ -38,13 +38,13 @@ def test_a_directory_goes_in_is_counted_and_purged_and_the_entry_goes(root: Stor
         assert sorted(os.listdir(root.path)) == [".sweepd"]
         assert snapshot(place / ID) == tree
         assert ID in entry.held()
-        assert not entry.has_begun()
-        assert tuple(entry.count([ID], WORKERS)[ID].to_json().values()) == counts
-        assert entry.has_begun()
+        assert entry.begun() == set()
+        assert tuple(entry.count(ID, WORKERS).to_json().values()) == counts
+        assert entry.begun() == {ID}
         entry.purge([ID], WORKERS)
         assert ID not in entry.held()
-        assert tuple(entry.count([ID], WORKERS)[ID].to_json().values()) == counts, "counted again after the purge"
-        assert sorted(os.listdir(place)) == ["census.json", "manifest.json"]
+        assert tuple(entry.count(ID, WORKERS).to_json().values()) == counts, "counted again after the purge"
+        assert sorted(os.listdir(place)) == [f"{ID}.census", "manifest.json"]
         entry.discard()
     assert entries(root) == []
 
@@ -192,17 +192,17 @@ def test_an_unreadable_census_is_an_error_and_is_not_taken_again(root: StorageRo
         directory = opened.find("task_1")
         assert directory is not None
         entry.take_in(directory, ID)
-        census = root.path / ".sweepd" / "trash" / entry.entry_id / "census.json"
+        census = root.path / ".sweepd" / "trash" / entry.entry_id / f"{ID}.census"
         census.write_bytes(content)
-        with pytest.raises(OSError, match=r"census\.json"):
-            entry.count([ID], WORKERS)
+        with pytest.raises(OSError, match="census"):
+            entry.count(ID, WORKERS)
         assert census.read_bytes() == content
         assert ID in entry.held()
 
 
 def test_an_entry_without_data_counts_as_nothing(root: StorageRoot) -> None:
     with root.open() as opened, trash.new_entry(opened) as entry:
-        assert entry.count([ID], WORKERS) == {ID: NOTHING}
+        assert entry.count(ID, WORKERS) == NOTHING
 
 
 def test_ids_sort_by_time_and_never_repeat() -> None:
@@ -273,7 +273,7 @@ def test_the_manifest_is_durable_before_the_move_and_the_move_on_both_sides(
         entry.write_manifest({"n": 1})
         entry.take_in(directory, ID)
         entry.sync()
-        entry.count([ID], WORKERS)
+        entry.count(ID, WORKERS)
         assert trace.steps == [
             "fsync manifest.json",
             f"fsync {entry.entry_id}",
@@ -281,8 +281,8 @@ def test_the_manifest_is_durable_before_the_move_and_the_move_on_both_sides(
             f"rename task_1 {ID}",
             f"fsync {entry.entry_id}",
             "fsync root",
-            "fsync census.json.tmp",
-            "replace census.json",
+            f"fsync {ID}.census.tmp",
+            f"replace {ID}.census",
             f"fsync {entry.entry_id}",
         ]
 
