@@ -12,6 +12,7 @@ from support.trees import Counts, count, snapshot
 
 KEPT = "kept"
 DELETED = "deleted"
+RETAINED = "retained"
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def remember(store: Store, root: Path, task_id: str) -> Before:
 
 
 def audit(store: Store, root: Path, tasks: Iterable[Before]) -> dict[str, str]:
-    """KEPT or DELETED for each task, wholly the one or wholly the other; AssertionError for anything between.
+    """KEPT, RETAINED or DELETED for each task, wholly one of them; AssertionError for anything between.
 
     The trash has to be empty, and the root to hold nothing but what was kept.
     """
@@ -60,10 +61,27 @@ def audit_task(store: Store, root: Path, task: Before) -> str:
     assert task.tree is not None
     assert len(journal) == 1, f"the directory is gone, and the journal has {len(journal)} deletions of it"
     (entry,) = journal
-    assert entry["state"] == "purged"
+    waiting = root / ".sweepd" / "retained" / str(entry["deletion_id"])
+    if entry["state"] == "committed":
+        assert entry["purge_after"] is not None, "the directory is gone, and its deletion not recorded as finished"
+        assert snapshot(waiting) == task.tree, "what waits is not what was there"
+    else:
+        assert entry["state"] == "purged"
+        assert not waiting.exists()
+        _audit_counts(entry, task)
+    kept = store.query("SELECT * FROM sweepd_snapshots WHERE deletion_id = ?", [entry["deletion_id"]])
+    assert len(kept) == (1 if entry["state"] == "committed" and task.row is not None else 0)
+    _audit_rows(entry, task, row, steps)
+    return RETAINED if entry["state"] == "committed" else DELETED
+
+
+def _audit_counts(entry: Row, task: Before) -> None:
     assert entry["finished_at"] is not None
     counted = tuple(entry[name] for name in ("files", "directories", "size_bytes", "freed_bytes"))
     assert counted == task.counts, "the journal's counts are not what was there"
+
+
+def _audit_rows(entry: Row, task: Before, row: Row | None, steps: list[Row]) -> None:
     assert entry["directory_deleted"] in (True, 1)
     if entry["records_deleted"]:
         assert row is None, "the journal says the records are gone"
@@ -79,4 +97,3 @@ def audit_task(store: Store, root: Path, task: Before) -> str:
             k: v for k, v in task.row.items() if k not in changed
         }
         assert steps == task.steps
-    return DELETED

@@ -62,7 +62,7 @@ def _die_before(last: int, only: str | None = None) -> _Steps:
     return steps
 
 
-def _ready(site: Site) -> None:
+def ready(site: Site) -> None:
     site.catalog._tables = PipelineTables(has_task_name=True, has_steps=True)  # to look costs as much as to delete
     site.catalog.root_id()
 
@@ -72,7 +72,7 @@ def delete(
 ) -> list[str]:
     """Delete one task and die before step number ``step`` (of those named ``only``); 0 lives on. The steps taken."""
     with opened(Store(url), Path(root)) as site:
-        _ready(site)
+        ready(site)
         steps = _die_before(step, only)
         site.engine.delete(request(task_id, What(what), force=force))
         return list(steps.taken)
@@ -81,7 +81,7 @@ def delete(
 def recover(url: str, root: str, step: int) -> list[str]:
     """Recover, and die before step number ``step``; 0 lives on. The steps taken."""
     with opened(Store(url), Path(root)) as site:
-        _ready(site)
+        ready(site)
         steps = _die_before(step)
         site.recovery.run()
         return list(steps.taken)
@@ -90,7 +90,7 @@ def recover(url: str, root: str, step: int) -> list[str]:
 def delete_many(url: str, root: str, task_ids: list[str], start: float) -> dict[str, str]:
     """Delete all of them, beginning at the instant ``start``; what was said of each: deleted, gone, or its error."""
     with opened(Store(url), Path(root)) as site:
-        _ready(site)
+        ready(site)
         while time.time() < start:
             pass
         return {task_id: attempt(site, task_id) for task_id in task_ids}
@@ -106,7 +106,7 @@ def attempt(site: Site, task_id: str, **options: Any) -> str:
 
 
 def _become(site: Site, uid: int) -> None:
-    _ready(site)
+    ready(site)
     site.catalog.close()
     if os.geteuid() == 0:
         os.setgroups([])
