@@ -40,6 +40,11 @@ demo: install ## show sweepd at work in a sample workspace; Ctrl-C ends it
 test: install-dev ## run the tests; ARGS="..." goes to pytest
 	@$(BIN)/python -m pytest -q -n 2 $(ARGS)
 
+# SAMPLE=60 tries for about that many seconds; POINT='...' repeats one that failed.
+.PHONY: torture
+torture: install-dev ## kill, starve and mutate the deletion engine at every point; SAMPLE=seconds
+	@PYTHONPATH=tests $(BIN)/python -m torture $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(POINT),--point '$(POINT)') $(ARGS)
+
 .PHONY: check
 check: check-lint check-format check-types check-layers ## lint, format, types and the layers; changes nothing
 

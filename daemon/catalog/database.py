@@ -169,10 +169,11 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _prepare_postgresql(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    connection.autocommit = True
     cursor = connection.cursor()
     cursor.execute(f"SET SESSION lock_timeout = '{_LOCK_TIMEOUT}'")
     cursor.close()
-    connection.commit()
+    connection.autocommit = False
 
 
 def _note_use(_connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:

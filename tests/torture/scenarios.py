@@ -78,5 +78,5 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("restore/kept-records", "restore", _WAITS, before=_retained(What.DIRECTORY)),
     Scenario("restore/records", "restore", _WAITS, before=_retained(What.DIRECTORY_AND_RECORDS)),
     Scenario("purge/one", "purge", frozenset({RETAINED, DELETED}), before=_expired),
-    Scenario("purge/three", "purge", frozenset({RETAINED, DELETED}), tasks=3, before=_expired),
+    Scenario("purge/three", "purge", frozenset({RETAINED, DELETED}), tasks=3, before=_expired, together=False),
 )

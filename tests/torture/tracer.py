@@ -128,7 +128,7 @@ def _under(child: Child, options: list[str]) -> Finished:
     try:
         _wait_until(child, lambda status: "\nTracerPid:\t0\n" not in status)
         os.kill(child.pid, signal.SIGCONT)
-        return child.wait()
+        return _end(child)
     finally:
         try:
             tracer.wait(_PATIENCE_S)
@@ -137,6 +137,13 @@ def _under(child: Child, options: list[str]) -> Finished:
             tracer.wait()
         assert tracer.stderr is not None
         tracer.stderr.close()
+
+
+def _end(child: Child) -> Finished:
+    try:
+        return child.wait()
+    except ValueError:  # the fault hit the child's last words
+        return Finished(None, None)
 
 
 def _wait_until(child: Child, holds: Callable[[str], bool]) -> None:
