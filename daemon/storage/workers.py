@@ -121,7 +121,9 @@ class Workers:
         for thread in threads:
             thread.join(_STOP_S)
         with self._lock:
-            if self._idle_fd >= 0:
+            if self._idle is not None:
+                self._idle.close()  # it holds a descriptor of its own
+                self._idle = None
                 os.close(self._idle_fd)
                 self._idle_fd = -1
 

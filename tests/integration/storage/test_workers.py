@@ -1,0 +1,233 @@
+"""Large trees with child processes: nothing is counted twice, forgotten or left, whatever becomes of a child."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from daemon.storage import census
+from daemon.storage.pacing import Pace
+from daemon.storage.progress import Progress
+from daemon.storage.workers import Workers
+from support.trees import chain, count
+
+
+@pytest.fixture
+def workers() -> Iterator[Workers]:
+    made = Workers(2)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[int]:
+    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    yield fd
+    os.close(fd)
+
+
+def wide(path: Path, directories: int = 60, files: int = 40) -> Path:
+    """Many files, symlinks, and hard links across its subdirectories."""
+    for number in range(directories):
+        inner = path / f"part-{number:03}" / "deep"
+        inner.mkdir(parents=True)
+        for index in range(files):
+            (inner / f"file-{index}").write_bytes(b"x" * (index % 50))
+        os.symlink("nowhere", inner / "link")
+        if number:
+            os.link(path / "part-000" / "deep" / f"file-{number % files}", inner / "twin")
+    return path
+
+
+def flat(path: Path, files: int = 8000) -> Path:
+    path.mkdir()
+    for number in range(files):
+        (path / f"a-rather-long-name-to-make-the-directory-large-{number:06}").touch()
+    return path
+
+
+def children() -> set[int]:
+    found = subprocess.run(
+        ["pgrep", "-P", str(os.getpid()), "-f", "daemon.storage.worker"], capture_output=True, text=True
+    )
+    return {int(line) for line in found.stdout.split()}
+
+
+@pytest.mark.parametrize("make", [wide, flat])
+def test_counts_are_exact_and_nothing_is_left(tmp_path: Path, folder: int, workers: Workers, make: object) -> None:
+    path = make(tmp_path / "tree")  # type: ignore[operator]
+    counts = count(path)
+    (taken,) = workers.count(folder, ["tree"])
+    assert tuple(taken.to_json().values()) == counts
+    progress = Progress(taken.files, taken.size_bytes)
+    workers.remove(folder, ["tree"], progress)
+    assert not path.exists()
+    assert (progress.files_done, progress.remaining_s) == (taken.files, 0.0)
+    assert len(children()) == 2
+
+
+def test_hard_links_count_once_when_their_last_link_goes(tmp_path: Path, folder: int, workers: Workers) -> None:
+    path = wide(tmp_path / "tree")
+    os.link(path / "part-000" / "deep" / "file-1", tmp_path / "outside")
+    alone = census.take(folder, "tree")
+    assert workers.count(folder, ["tree"]) == [alone]
+    assert tuple(alone.to_json().values()) == count(path)
+    workers.remove(folder, ["tree"], Progress(alone.files, 0))
+    assert (tmp_path / "outside").exists()
+
+
+def test_many_directories_go_together(tmp_path: Path, folder: int, workers: Workers) -> None:
+    names = [f"task_{number}" for number in range(90)]
+    for name in names:
+        wide(tmp_path / name, directories=3, files=5)
+    taken = workers.count(folder, names)
+    assert [tuple(one.to_json().values()) for one in taken] == [count(tmp_path / name) for name in names]
+    workers.remove(folder, [*names, "absent"], Progress(sum(one.files for one in taken), 0))
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_chain_deeper_than_any_path_goes(tmp_path: Path, folder: int, workers: Workers) -> None:
+    chain(tmp_path / "tree", 3000, branches=True)
+    (taken,) = workers.count(folder, ["tree"])
+    assert taken == census.take(folder, "tree")
+    workers.remove(folder, ["tree"], Progress(taken.files, 0))
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("doing", ["count", "remove"])
+def test_a_child_that_is_killed_loses_nothing(tmp_path: Path, folder: int, workers: Workers, doing: str) -> None:
+    path = wide(tmp_path / "tree", directories=150)
+    counts = count(path)
+    workers.count(folder, ["tree"])
+    stop = threading.Event()
+
+    def kill() -> None:
+        while not stop.is_set():
+            for pid in children():
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.01)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        if doing == "count":
+            assert tuple(workers.count(folder, ["tree"])[0].to_json().values()) == counts
+        workers.remove(folder, ["tree"], Progress(counts[0], 0))
+    finally:
+        stop.set()
+        killer.join()
+    assert os.listdir(tmp_path) == []
+
+
+def test_several_threads_share_the_children(tmp_path: Path, folder: int, workers: Workers) -> None:
+    names = [f"tree-{number}" for number in range(4)]
+    counts = [count(wide(tmp_path / name)) for name in names]
+
+    def one(name: str) -> tuple[int, ...]:
+        (taken,) = workers.count(folder, [name])
+        workers.remove(folder, [name], Progress(taken.files, 0))
+        return tuple(taken.to_json().values())
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(one, names)) == counts
+    assert os.listdir(tmp_path) == []
+    assert len(children()) == 2
+
+
+def test_what_cannot_go_is_named_and_everything_else_goes(tmp_path: Path, folder: int, workers: Workers) -> None:
+    path = wide(tmp_path / "tree")
+    stuck = path / "part-030" / "deep" / "file-7"
+    if subprocess.run(["chattr", "+i", str(stuck)], capture_output=True, check=False).returncode != 0:
+        shutil.rmtree(path)
+        pytest.skip("this user or this file system has no immutable files")
+    try:
+        with pytest.raises(PermissionError) as caught:
+            workers.remove(folder, ["tree"], Progress(5000, 0))
+        assert caught.value.filename == "tree/part-030/deep/file-7"
+        assert [found for found in path.rglob("*") if not found.is_dir()] == [stuck]
+    finally:
+        subprocess.run(["chattr", "-i", str(stuck)], check=True)
+    workers.remove(folder, ["tree"])
+    assert os.listdir(tmp_path) == []
+
+
+def test_names_that_are_no_text_go_too(tmp_path: Path, folder: int, workers: Workers) -> None:
+    path = wide(tmp_path / "tree")
+    for odd in (b"\xff\xfe", b"new\nline", b"'\"\\", b" "):
+        os.makedirs(os.path.join(os.fsencode(path), odd, odd))
+        with open(os.path.join(os.fsencode(path), odd, odd, odd), "wb"):
+            pass
+    (taken,) = workers.count(folder, ["tree"])
+    assert tuple(taken.to_json().values()) == count(path)
+    workers.remove(folder, ["tree"], Progress(taken.files, 0))
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_children_end_with_the_pool_and_hold_nothing(tmp_path: Path, folder: int) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    workers = Workers(2)
+    wide(tmp_path / "tree")
+    workers.count(folder, ["tree"])
+    held = [os.readlink(f"/proc/{pid}/fd/{fd}") for pid in children() for fd in os.listdir(f"/proc/{pid}/fd")]
+    assert not any(str(tmp_path) in path for path in held), "an idle child holds a directory"
+    workers.close()
+    assert children() == set()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_the_children_end_when_the_daemon_is_killed(tmp_path: Path) -> None:
+    wide(tmp_path / "tree")
+    code = (
+        "import os, sys\n"
+        "from daemon.storage.workers import Workers\n"
+        f"fd = os.open({str(tmp_path)!r}, os.O_RDONLY)\n"
+        "Workers(2).count(fd, ['tree'])\n"
+        "print('counted', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "counted\n"
+        pids = children(process.pid)
+        assert len(pids) == 2
+        process.kill()
+    end = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}/exe").exists() for pid in pids):
+        assert time.monotonic() < end, "a child outlives the daemon"
+        time.sleep(0.02)
+
+
+def test_a_rate_is_kept(tmp_path: Path, folder: int) -> None:
+    wide(tmp_path / "tree", directories=4, files=40)
+    workers = Workers(0, max_files_per_second=400)
+    started = time.monotonic()
+    workers.remove(folder, ["tree"])
+    assert time.monotonic() - started > 0.9 * (4 * 42 - 1 - 4) / 400
+    pace = Pace(1000)
+    started = time.monotonic()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(pace.pause, [50] * 4))
+    assert time.monotonic() - started > 0.19
+
+
+def test_bytes_are_exact_where_files_are_large(tmp_path: Path, folder: int) -> None:
+    (tmp_path / "tree").mkdir()
+    for number, size in enumerate((1, 2, 5)):
+        with open(tmp_path / "tree" / str(number), "wb") as file:
+            file.truncate(size * 1_000_000)
+    progress = Progress(3, 8_000_000)
+    assert progress.measures
+    assert progress.remaining_s is None
+    Workers(0).remove(folder, ["tree"], progress)
+    assert (progress.files_done, progress.bytes_done) == (3, 8_000_000)
