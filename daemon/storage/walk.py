@@ -35,8 +35,8 @@ Note = Callable[[OSError], None]
 class Helpers(Protocol):
     """Others who visit parts of the same tree. A directory of which they have a part is not left, and not removed."""
 
-    def are_idle(self) -> bool:
-        """Whether one of them has nothing to do. Asked often."""
+    def are_idle(self, depth: int) -> bool:
+        """Whether one of them has nothing to do, and a directory at that depth is worth sharing. Asked often."""
         ...
 
     def split(self, path: Sequence[str], status: os.stat_result) -> bool:
@@ -77,7 +77,7 @@ class _Frame:
         try:
             self.status = os.fstat(fd)
             helpers = visitor.helpers
-            if helpers is not None and streaming and not rescans and helpers.are_idle():
+            if helpers is not None and streaming and not rescans and helpers.are_idle(len(above) + 1):
                 self.shared = helpers.split([*(frame.name for frame in above), name], self.status)
             listing = visitor.scan(fd, self.note)
             self.subdirectories: Iterator[str] = listing if streaming else iter(list(listing))
@@ -131,7 +131,7 @@ def traverse(parent_fd: int, name: str, visitor: Visitor) -> bool:
         while True:
             frame = stack[-1]
             try:
-                if helpers is not None and len(stack) <= STREAMING_LEVELS and helpers.are_idle():
+                if helpers is not None and len(stack) <= STREAMING_LEVELS and helpers.are_idle(len(stack)):
                     frame.share_out(helpers, stack)
                 child = frame.kept.pop() if frame.kept else next(frame.subdirectories, None)
                 if child is not None:

@@ -8,6 +8,7 @@ when the daemon is gone.
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import mmap
 import os
@@ -23,7 +24,7 @@ from daemon.storage.census import Counter
 from daemon.storage.pacing import Pace
 from daemon.storage.removal import Remover, remove_tree
 from daemon.storage.syscalls import open_directory
-from daemon.storage.walk import Note, traverse
+from daemon.storage.walk import STREAMING_LEVELS, Note, traverse
 
 # A directory so large (its own size, not that of its files) is shared by its entries.
 LARGE_DIRECTORY: Final = 256 * 1024
@@ -44,13 +45,14 @@ class _Parent:
     def __init__(self, connection: socket.socket, idle: mmap.mmap) -> None:
         self._connection = connection
         self._idle = idle
+        self._above: Sequence[str] = ()
         self._share: tuple[int, int] | None = None
         self._told_at = 0.0
         self._files = 0
         self._size = 0
 
-    def are_idle(self) -> bool:
-        return self._idle[0] != 0
+    def are_idle(self, depth: int) -> bool:
+        return self._idle[0] != 0 and len(self._above) + depth <= STREAMING_LEVELS
 
     def split(self, path: Sequence[str], status: os.stat_result) -> bool:
         if status.st_size < LARGE_DIRECTORY or self._share is not None:
@@ -70,7 +72,9 @@ class _Parent:
         share, self._share = self._share, None
         return share
 
-    def set_share(self, share: tuple[int, int] | None) -> None:
+    def begin(self, above: Sequence[str], share: tuple[int, int] | None) -> None:
+        """The next tree lies below ``above``; of its top directory a share only, if that is given."""
+        self._above = above
         self._share = share
 
     def removed(self, files: int, size: int) -> None:
@@ -91,7 +95,7 @@ class _Parent:
 
     def _give(self, path: Sequence[str], names: Sequence[str], share: tuple[int, int] | None) -> None:
         self._idle[0] = 0
-        self.send({"path": list(path), "names": list(names), "share": share})
+        self.send({"path": [*self._above, *path], "names": list(names), "share": share})
 
 
 def _shared(entries: Iterator[os.DirEntry[str]], share: tuple[int, int] | None) -> Iterator[os.DirEntry[str]]:
@@ -148,22 +152,21 @@ def _work(parent: _Parent, base_fd: int, unit: dict[str, Any]) -> dict[str, Any]
     error: OSError | None = None
     try:
         fd = _open(base_fd, unit["path"])
-    except FileNotFoundError:
-        fd = -1
     except OSError as failed:
-        fd, error = -1, failed
+        # What was to be removed may be gone; what was to be counted is not to vanish.
+        fd, error = -1, failed if unit["count"] or failed.errno != errno.ENOENT else None
     if fd >= 0:
         try:
             for name in unit["names"]:
-                parent.set_share(share)
+                parent.begin(unit["path"], share)
                 try:
                     if unit["count"]:
                         traverse(fd, name, counting)
                     else:
                         _remove(fd, name, removing, share)
-                except FileNotFoundError:
-                    continue
                 except OSError as failed:
+                    if failed.errno == errno.ENOENT and not unit["count"]:
+                        continue
                     error = error or failed
                     if unit["count"]:
                         break
@@ -212,9 +215,10 @@ def main() -> None:
             if not message:
                 return
             try:
-                parent.send(_work(parent, descriptors[0], json.loads(message)))
+                last = _work(parent, descriptors[0], json.loads(message))
             finally:
-                os.close(descriptors[0])
+                os.close(descriptors[0])  # first, since the lock of a trash entry may hang on it
+            parent.send(last)
         except (BrokenPipeError, ConnectionResetError):
             return
 

@@ -135,9 +135,8 @@ class Workers:
             return small
         job = _Job(parent_fd, counting=True, pace=None, progress=None)
         self._spread(job, [[name]])
-        if job.error is not None:
-            raise job.error
-        return census.take(parent_fd, name) if job.lost else job.total.census()
+        # What one of them could not count the calling thread counts, or names the reason.
+        return census.take(parent_fd, name) if job.lost or job.error is not None else job.total.census()
 
     def _spread(self, job: _Job, bundles: Sequence[Sequence[str]]) -> None:
         """Have the children do it; returns when they are through with what they did of it."""

@@ -24,7 +24,7 @@ from support.trees import chain, count
 
 @pytest.fixture
 def workers() -> Iterator[Workers]:
-    made = Workers(2)
+    made = Workers(2, priority="normal")  # the other tests want the processor too
     yield made
     made.close()
 
@@ -56,11 +56,18 @@ def flat(path: Path, files: int = 8000) -> Path:
     return path
 
 
-def children() -> set[int]:
-    found = subprocess.run(
-        ["pgrep", "-P", str(os.getpid()), "-f", "daemon.storage.worker"], capture_output=True, text=True
-    )
-    return {int(line) for line in found.stdout.split()}
+def children(parent: int | None = None) -> set[int]:
+    """The worker processes of a process."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            above = int(path.read_text().rpartition(")")[2].split()[1])
+            command = path.with_name("cmdline").read_bytes()
+        except OSError:
+            continue
+        if above == (parent or os.getpid()) and b"daemon.storage.worker" in command:
+            found.add(int(path.parent.name))
+    return found
 
 
 @pytest.mark.parametrize("make", [wide, flat])
@@ -175,7 +182,7 @@ def test_names_that_are_no_text_go_too(tmp_path: Path, folder: int, workers: Wor
 
 def test_the_children_end_with_the_pool_and_hold_nothing(tmp_path: Path, folder: int) -> None:
     before = len(os.listdir("/proc/self/fd"))
-    workers = Workers(2)
+    workers = Workers(2, priority="normal")
     wide(tmp_path / "tree")
     workers.count(folder, ["tree"])
     held = [os.readlink(f"/proc/{pid}/fd/{fd}") for pid in children() for fd in os.listdir(f"/proc/{pid}/fd")]
@@ -191,7 +198,7 @@ def test_the_children_end_when_the_daemon_is_killed(tmp_path: Path) -> None:
         "import os, sys\n"
         "from daemon.storage.workers import Workers\n"
         f"fd = os.open({str(tmp_path)!r}, os.O_RDONLY)\n"
-        "Workers(2).count(fd, ['tree'])\n"
+        "Workers(2, priority='normal').count(fd, ['tree'])\n"
         "print('counted', flush=True)\n"
         "sys.stdin.read()\n"
     )
