@@ -45,6 +45,10 @@ test: install-dev ## run the tests; ARGS="..." goes to pytest
 torture: install-dev ## kill, starve and mutate the deletion engine at every point; SAMPLE=seconds
 	@PYTHONPATH=tests $(BIN)/python -m torture $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(POINT),--point '$(POINT)') $(ARGS)
 
+.PHONY: bench
+bench: install-dev ## measure beside rm -rf and others; ARGS="--only removal --scale 0.1"
+	@PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)
+
 .PHONY: check
 check: check-lint check-format check-types check-layers ## lint, format, types and the layers; changes nothing
 

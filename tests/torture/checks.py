@@ -276,3 +276,6 @@ CHECKS: dict[str, tuple[Check, tuple[str, ...]]] = {
     "a retention of a week": (in_time, ("purged before its time",)),
     "another root in its place": (identity, ("root not identified",)),
 }
+
+TRACED = frozenset(name for name in CHECKS if name.startswith(("each step", "killed", "restore killed")))
+"""Those that need a tracer."""

@@ -1,0 +1,1 @@
+"""Measurements, always of one thing beside another in the same run. ``make bench``."""

@@ -1,0 +1,52 @@
+"""``make bench``: measures, prints a table with the targets, and writes ``bench-results.json``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import tempfile
+from pathlib import Path
+
+import structlog
+
+from bench import durable, liveness, memory, removal
+from bench.report import Report
+from support.postgres import PostgresServer
+
+SECTIONS = ("removal", "durable", "liveness", "memory")
+
+
+def main() -> None:
+    """Run the chosen sections."""
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=Path("var/bench"), help="where the trees are made")
+    parser.add_argument("--only", action="append", choices=SECTIONS, help="this section; again for more")
+    parser.add_argument("--pairs", type=int, help="turns for each tree; by default some, fewer for large ones")
+    parser.add_argument("--scale", type=float, default=1.0, help="1 is the full size")
+    parser.add_argument("--json", type=Path, default=Path("bench-results.json"))
+    options = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    chosen = options.only or SECTIONS
+    report = Report()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    server = PostgresServer()
+    server.start()
+    try:
+        with tempfile.TemporaryDirectory(dir=options.folder) as place:
+            folder = Path(place).absolute()
+            if "removal" in chosen:
+                removal.run(report, folder, scale=options.scale, pairs=options.pairs)
+            if "durable" in chosen:
+                durable.run(report, folder, scale=options.scale, server=server)
+            if "liveness" in chosen:
+                liveness.run(report, folder, scale=options.scale, server=server)
+            if "memory" in chosen:
+                memory.run(report, folder, scale=options.scale)
+    finally:
+        server.remove()
+    report.write(options.json, {"scale": options.scale, "pairs": options.pairs, "sections": list(chosen)})
+    print(f"\n{report.table()}\n\nwritten to {options.json}")
+
+
+if __name__ == "__main__":
+    main()

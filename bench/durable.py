@@ -1,0 +1,149 @@
+"""The whole protocol, durable: deletions a second, and what a caller waits for."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import requests
+
+from bench.report import Figure, Report
+from bench.trees import tasks
+from daemon.deletion.engine import Engine
+from daemon.deletion.models import Request, Trigger, What
+from daemon.storage.workers import Workers
+from support.daemons import TASKS, Installation
+from support.postgres import PostgresServer, create_pipeline_tables
+from support.prepared import prepare
+from support.site import Site
+from support.stores import Store
+
+BATCH = 1280
+SINGLE = 300
+RETAINED = 60
+
+
+def run(report: Report, folder: Path, *, scale: float, server: PostgresServer) -> None:
+    """Measure on both databases."""
+    for kind in ("postgresql", "sqlite"):
+        with _store(kind, folder, server) as store:
+            _batched(report, kind, store, folder, scale)
+            _retained(report, kind, store, folder, scale)
+        with _store(kind, folder, server) as store:
+            _single(report, kind, store, folder, scale)
+
+
+def _batched(report: Report, kind: str, store: Store, folder: Path, scale: float) -> None:
+    number = max(10, int(BATCH * scale))
+    with _site(store, folder, f"batch-{kind}") as site:
+        _fill(site.path, store, "warm", 64)
+        site.engine.delete_group([_request(f"warm_{index:05}") for index in range(64)])
+        ratios, rates = [], []
+        for turn in range(3):
+            _fill(site.path, store, f"turn{turn}", number)
+            tasks(folder / "beside", number / 200)
+            os.sync()
+            started = time.perf_counter()
+            results = site.engine.delete_group([_request(f"turn{turn}_{index:05}") for index in range(number)])
+            seconds = time.perf_counter() - started
+            assert not any(isinstance(result, Exception) for result in results)
+            started = time.perf_counter()
+            subprocess.run(["rm", "-rf", str(folder / "beside")], check=True)
+            os.sync()
+            ratios.append(seconds / (time.perf_counter() - started))
+            rates.append(number / seconds)
+        report.add(Figure(f"durable, {kind}", "batched", statistics.median(rates), "tasks/s", 1000, at_least=True))
+        report.add(Figure(f"durable, {kind}", "batched", statistics.median(ratios), "of rm -rf and sync"))
+
+
+def _retained(report: Report, kind: str, store: Store, folder: Path, scale: float) -> None:
+    with _site(store, folder, f"retain-{kind}") as site:
+        _fill(site.path, store, "kept", RETAINED)
+        large = site.path / "kept_00000" / "large"
+        large.mkdir()
+        for index in range(max(10, int(100_000 * scale))):
+            (large / str(index)).touch()
+        os.sync()
+        seconds = []
+        for index in range(RETAINED):
+            started = time.perf_counter()
+            site.engine.delete(_request(f"kept_{index:05}", timedelta(days=1)))
+            seconds.append(time.perf_counter() - started)
+        p99 = statistics.quantiles(seconds, n=100)[98] * 1000
+        report.add(Figure(f"retain, {kind}", "p99 of the caller's wait", p99, "ms", 15))
+        report.add(Figure(f"retain, {kind}", "the one of 100,000 files", seconds[0] * 1000, "ms", 15))
+
+
+def _single(report: Report, kind: str, store: Store, folder: Path, scale: float) -> None:
+    number = max(20, int(SINGLE * scale))
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        made = Installation(Path(place) / "site", store.url)
+        made.run("init")
+        _fill(made.root, store, "one", number + 20)
+        os.sync()
+        seconds = []
+        with made.daemon() as daemon, requests.Session() as session:
+            for index in range(number + 20):
+                started = time.perf_counter()
+                answer = session.delete(f"{daemon.address}{TASKS}/one_{index:05}", json={"confirm": True}, timeout=60)
+                seconds.append(time.perf_counter() - started)
+                assert answer.status_code == 200, answer.text
+            resident = _resident(daemon.process.pid)
+        seconds = seconds[20:]
+        where = f"durable, {kind}"
+        report.add(Figure(where, "one request at a time", number / sum(seconds), "tasks/s", 150, at_least=True))
+        report.add(Figure(where, "one request at a time, p50", statistics.median(seconds) * 1000, "ms", 10))
+        report.add(Figure(where, "the daemon after it", resident, "MB resident"))
+
+
+def _resident(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) / 1000
+    return 0.0
+
+
+def _request(task_id: str, retain: timedelta | None = None) -> Request:
+    return Request(task_id, What.DIRECTORY, Trigger.API, "bench", retain=retain)
+
+
+def _fill(root: Path, store: Store, prefix: str, number: int) -> None:
+    made = root.parent / f"{prefix}.made"
+    tasks(made, number / 200)
+    for index, path in enumerate(sorted(made.iterdir())):
+        path.rename(root / f"{prefix}_{index:05}")
+        store.add_task(f"{prefix}_{index:05}", status="completed")
+    made.rmdir()
+
+
+@contextmanager
+def _store(kind: str, folder: Path, server: PostgresServer) -> Iterator[Store]:
+    if kind == "sqlite":
+        path = folder / f"catalog-{time.monotonic_ns()}.sqlite3"
+        url = f"sqlite:///{path}"
+    else:
+        url = server.create_database()
+        create_pipeline_tables(url)
+    prepare(url)
+    yield Store(url)
+
+
+@contextmanager
+def _site(store: Store, folder: Path, name: str) -> Iterator[Site]:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=name) as place:
+        site = Site(store, Path(place) / "root", processes=2)
+        store.query("DELETE FROM sweepd_roots")
+        site.init()
+        site.engine = Engine(site.root, site.tools)
+        assert isinstance(site.workers, Workers)
+        try:
+            yield site
+        finally:
+            site.close()
