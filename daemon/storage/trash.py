@@ -76,7 +76,12 @@ class TrashEntry:
         Raises MovedSomethingElse if it was swapped since it was looked at.
         """
         move(self.root.fd, directory.task_id, self._fd, deletion_id, sync=False)
-        if not is_directory(self._fd, deletion_id, directory):
+        try:
+            same = is_directory(self._fd, deletion_id, directory)
+        except OSError:
+            self.put_back(deletion_id, directory.task_id)
+            raise
+        if not same:
             self.put_back(deletion_id, directory.task_id)
             raise MovedSomethingElse(directory.task_id)
 
@@ -147,7 +152,9 @@ class TrashEntry:
             raise
 
     def discard(self) -> None:
-        """Remove the entry itself, which holds no directory any more; ENOTEMPTY if it does."""
+        """Remove the entry itself, which holds no directory any more; ENOTEMPTY, and its manifest stays, if it does."""
+        if self.held():
+            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), self.entry_id)
         for name in os.listdir(self._fd):
             if name.endswith(_CENSUSES):
                 removal.remove_file(self._fd, name)
