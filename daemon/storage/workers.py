@@ -97,7 +97,7 @@ class Workers:
         """
         files = progress.files_total if progress is not None else _SMALL
         if self._processes > 1 and files >= _SMALL:
-            size = max(1, len(names) // (4 * self._processes))
+            size = max(1, len(names) // (16 * self._processes))
             bundles = [names[start : start + size] for start in range(0, len(names), size)]
             self._spread(_Job(parent_fd, counting=False, pace=self._rate, progress=progress), bundles)
         first: OSError | None = None
