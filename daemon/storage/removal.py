@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Generator, Iterator
 from typing import TypeAlias
 
-from daemon.storage.pacing import STEP, UNLIMITED, Pace
+from daemon.storage.pacing import UNLIMITED, Pace
 from daemon.storage.walk import Helpers, Note, traverse
 
 Removed: TypeAlias = Callable[[int, int], None]
@@ -39,7 +39,7 @@ class Remover:
     def remove(self, fd: int, entries: Iterator[os.DirEntry[str]], note: Note) -> Generator[str, None, None]:
         """Unlink these entries of the directory ``fd``, and yield its subdirectories."""
         files = size = 0
-        unlink, measure = os.unlink, self._measure
+        unlink, measure, step = os.unlink, self._measure, self._pace.step
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 yield entry.name
@@ -56,7 +56,7 @@ class Remover:
                     note(error)
                 continue
             files += 1
-            if files == STEP:
+            if files == step:
                 self._tell(files, size)
                 files = size = 0
         if files:

@@ -13,6 +13,7 @@ import json
 import mmap
 import os
 import platform
+import signal
 import socket
 import sys
 import time
@@ -33,6 +34,7 @@ _RUN: Final = 7
 # Subdirectories given away at once at most.
 _BUNDLE: Final = 16
 _SIGN_EVERY_S: Final = 0.2
+_LOOK_EVERY_S: Final = 0.05
 MESSAGE_BYTES: Final = 128 * 1024
 _LINKS_AT_ONCE: Final = 1000
 _IOPRIO_SET: Final = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 273, "s390x": 282}
@@ -47,11 +49,15 @@ class _Parent:
         self._idle = idle
         self._above: Sequence[str] = ()
         self._share: tuple[int, int] | None = None
-        self._told_at = 0.0
+        self._told_at = self._looked_at = 0.0
         self._files = 0
         self._size = 0
 
     def are_idle(self, depth: int) -> bool:
+        now = time.monotonic()
+        if now - self._looked_at >= _LOOK_EVERY_S:
+            self._looked_at = now
+            self._see_daemon()
         return self._idle[0] != 0 and len(self._above) + depth <= STREAMING_LEVELS
 
     def split(self, path: Sequence[str], status: os.stat_result) -> bool:
@@ -85,6 +91,14 @@ class _Parent:
         if now - self._told_at >= _SIGN_EVERY_S:
             self._told_at = now
             self.flush()
+
+    def _see_daemon(self) -> None:
+        """End with the daemon, also where there is nothing to tell it."""
+        try:
+            if not self._connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+                raise BrokenPipeError(errno.EPIPE, "the daemon is gone")
+        except BlockingIOError:
+            return
 
     def flush(self) -> None:
         self.send({"files": self._files, "size": self._size})
@@ -144,10 +158,10 @@ def _open(base_fd: int, path: Sequence[str]) -> int:
     return fd
 
 
-def _work(parent: _Parent, base_fd: int, unit: dict[str, Any]) -> dict[str, Any]:
+def _work(parent: _Parent, pace: Pace, base_fd: int, unit: dict[str, Any]) -> dict[str, Any]:
     """Do one unit; the last message about it. An error has errno, text and path."""
     counting = _Counting(parent)
-    removing = _Removing(parent, Pace(unit["pace"]), measure=unit["measure"])
+    removing = _Removing(parent, pace, measure=unit["measure"])
     share = None if unit["share"] is None else (int(unit["share"][0]), int(unit["share"][1]))
     error: OSError | None = None
     try:
@@ -164,6 +178,8 @@ def _work(parent: _Parent, base_fd: int, unit: dict[str, Any]) -> dict[str, Any]
                         traverse(fd, name, counting)
                     else:
                         _remove(fd, name, removing, share)
+                except BrokenPipeError:
+                    raise
                 except OSError as failed:
                     if failed.errno == errno.ENOENT and not unit["count"]:
                         continue
@@ -204,20 +220,23 @@ def _be_polite() -> None:
 
 def main() -> None:
     """Serve units until the daemon closes the socket."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # a Ctrl-C is for the daemon, which finishes what it is at
     connection = socket.socket(fileno=int(sys.argv[1]))
     idle = mmap.mmap(int(sys.argv[2]), mmap.PAGESIZE)
     if sys.argv[3] == "idle":
         _be_polite()
-    parent = _Parent(connection, idle)
+    rate = None if sys.argv[4] == "-" else float(sys.argv[4])
+    parent, pace = _Parent(connection, idle), Pace(rate, (idle, int(sys.argv[2])))
     while True:
         try:
             message, descriptors, _, _ = socket.recv_fds(connection, MESSAGE_BYTES, 1)
             if not message:
                 return
             try:
-                last = _work(parent, descriptors[0], json.loads(message))
+                last = _work(parent, pace, descriptors[0], json.loads(message))
             finally:
-                os.close(descriptors[0])  # first, since the lock of a trash entry may hang on it
+                os.close(descriptors[0])
             parent.send(last)
         except (BrokenPipeError, ConnectionResetError):
             return

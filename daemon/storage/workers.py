@@ -27,11 +27,14 @@ from daemon.storage.census import Census, Counter
 from daemon.storage.pacing import Pace
 from daemon.storage.progress import Progress
 from daemon.storage.removal import Remover, remove_tree
+from daemon.storage.syscalls import DIRECTORY
 from daemon.storage.worker import MESSAGE_BYTES
 
 _log = log.get(__name__)
 # Trees of fewer entries are done before a child has been told of them.
 _SMALL: Final = 1000
+# Names sent at once at most: they have to fit into a message.
+_BUNDLE: Final = 64
 _IDLE_S: Final = 60.0
 _STOP_S: Final = 10.0
 
@@ -42,7 +45,6 @@ class _Job:
 
     base_fd: int
     counting: bool
-    pace: float | None
     progress: Progress | None
     lock: threading.Lock = field(default_factory=threading.Lock)
     done: threading.Event = field(default_factory=threading.Event)
@@ -61,7 +63,7 @@ class _Unit:
 
 
 class Workers:
-    """A pool of child processes, started when they are first needed. Thread-safe; 0 processes is none."""
+    """A pool of child processes, started when they are first needed. Thread-safe; fewer than 2 processes are none."""
 
     def __init__(
         self,
@@ -72,8 +74,7 @@ class Workers:
     ) -> None:
         self._processes = processes
         self._priority = priority
-        # The calling threads, all together, are one more.
-        self._rate = None if max_files_per_second is None else max_files_per_second / (processes + 1)
+        self._rate = max_files_per_second
         self._pace = Pace(self._rate)
         self._queue: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -97,9 +98,9 @@ class Workers:
         """
         files = progress.files_total if progress is not None else _SMALL
         if self._processes > 1 and files >= _SMALL:
-            size = max(1, len(names) // (16 * self._processes))
+            size = min(_BUNDLE, max(1, len(names) // (16 * self._processes)))
             bundles = [names[start : start + size] for start in range(0, len(names), size)]
-            self._spread(_Job(parent_fd, counting=False, pace=self._rate, progress=progress), bundles)
+            self._spread(_Job(parent_fd, counting=False, progress=progress), bundles)
         first: OSError | None = None
         measure = progress is not None and progress.measures
         remover = Remover(pace=self._pace, measure=measure, removed=None if progress is None else progress.add)
@@ -119,8 +120,9 @@ class Workers:
         for _ in threads:
             self._queue.put(None)
         for thread in threads:
-            thread.join(_STOP_S)
+            thread.join()
         with self._lock:
+            self._pace = Pace(self._rate)
             if self._idle is not None:
                 self._idle.close()  # it holds a descriptor of its own
                 self._idle = None
@@ -133,7 +135,7 @@ class Workers:
         small = census.take_small(parent_fd, name, _SMALL)
         if small is not None:
             return small
-        job = _Job(parent_fd, counting=True, pace=None, progress=None)
+        job = _Job(parent_fd, counting=True, progress=None)
         self._spread(job, [[name]])
         # What one of them could not count the calling thread counts, or names the reason.
         return census.take(parent_fd, name) if job.lost or job.error is not None else job.total.census()
@@ -146,16 +148,22 @@ class Workers:
                 return
             if not self._threads:
                 self._start()
-        job.open = len(bundles)
-        for names in bundles:
-            self._queue.put(_Unit(job, (), names))
-        job.done.wait()
+            # A descriptor without the caller's lock: a child outlives a killed daemon by a moment.
+            job.base_fd = os.open(".", DIRECTORY, dir_fd=job.base_fd)
+            job.open = len(bundles)
+            for names in bundles:  # under the lock: ``close`` puts its word behind them
+                self._queue.put(_Unit(job, (), names))
+        try:
+            job.done.wait()
+        finally:
+            os.close(job.base_fd)
 
     def _start(self) -> None:
         if self._idle is None:
             self._idle_fd = os.memfd_create("sweepd-idle", os.MFD_CLOEXEC)
             os.ftruncate(self._idle_fd, mmap.PAGESIZE)
             self._idle = mmap.mmap(self._idle_fd, mmap.PAGESIZE)
+            self._pace = Pace(self._rate, (self._idle, self._idle_fd))
         for number in range(self._processes):
             thread = threading.Thread(target=self._serve, name=f"remover-{number}", daemon=True)
             self._threads.append(thread)
@@ -169,6 +177,7 @@ class Workers:
                 unit = self._next(child)
                 if unit is None:
                     if self._closed:
+                        self._drain()
                         return
                     if child is not None:  # idle for long
                         child.end()
@@ -176,9 +185,9 @@ class Workers:
                     continue
                 try:
                     if child is None:
-                        child = _Child(self._idle_fd, self._priority)
+                        child = _Child(self._idle_fd, self._priority, self._rate)
                     self._do(child, unit)
-                except (OSError, ValueError) as error:
+                except Exception as error:  # whatever it is, the caller has to be let go
                     _log.warning("worker_lost", reason=str(error))
                     if child is not None:
                         child.kill()
@@ -190,6 +199,20 @@ class Workers:
         finally:
             if child is not None:
                 child.end()
+
+    def _drain(self) -> None:
+        """Let go the callers whose units nobody will serve any more: they do them themselves."""
+        while True:
+            try:
+                unit = self._queue.get_nowait()
+            except queue.Empty:
+                return
+            if unit is None:  # another thread's word to end
+                self._queue.put(None)
+                return
+            with unit.job.lock:
+                unit.job.lost = True
+            self._ended(unit.job)
 
     def _next(self, child: _Child | None) -> _Unit | None:
         try:
@@ -249,14 +272,14 @@ class Workers:
 class _Child:
     """One child process. All methods raise OSError or ValueError if it is gone."""
 
-    def __init__(self, idle_fd: int, priority: str) -> None:
+    def __init__(self, idle_fd: int, priority: str, rate: float | None) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._socket = ours
             package = str(Path(daemon.__file__).parent.parent)
             command = [sys.executable, "-s", "-m", "daemon.storage.worker"]
             self._process = subprocess.Popen(
-                [*command, str(theirs.fileno()), str(idle_fd), priority],
+                [*command, str(theirs.fileno()), str(idle_fd), priority, "-" if rate is None else str(rate)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), idle_fd),
@@ -270,7 +293,6 @@ class _Child:
             "path": list(unit.path),
             "names": list(unit.names),
             "share": unit.share,
-            "pace": job.pace,
             "measure": job.progress is not None and job.progress.measures,
         }
         socket.send_fds(self._socket, [json.dumps(message).encode()], [job.base_fd])

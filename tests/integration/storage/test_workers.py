@@ -228,6 +228,30 @@ def test_a_rate_is_kept(tmp_path: Path, folder: int) -> None:
     assert time.monotonic() - started > 0.19
 
 
+def test_a_rate_holds_for_all_processes_together(tmp_path: Path, folder: int) -> None:
+    wide(tmp_path / "tree")
+    workers = Workers(2, priority="normal", max_files_per_second=2500)
+    try:
+        (taken,) = workers.count(folder, ["tree"])
+        started = time.monotonic()
+        workers.remove(folder, ["tree"], Progress(taken.files, 0))
+        assert (time.monotonic() - started) / (taken.files / 2500) > 0.9
+    finally:
+        workers.close()
+
+
+def test_closing_while_others_work_lets_everybody_go(tmp_path: Path, folder: int) -> None:
+    workers = Workers(2, priority="normal")
+    names = [wide(tmp_path / f"tree-{number}").name for number in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(workers.remove, folder, [name], Progress(2500, 0)) for name in names]
+        time.sleep(0.15)
+        workers.close()
+        for future in asked:
+            future.result(60)
+    assert os.listdir(tmp_path) == []
+
+
 def test_bytes_are_exact_where_files_are_large(tmp_path: Path, folder: int) -> None:
     (tmp_path / "tree").mkdir()
     for number, size in enumerate((1, 2, 5)):
