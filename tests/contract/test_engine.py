@@ -439,7 +439,19 @@ def test_a_deletion_that_is_told_as_failed_counts_as_failed(site: Site, monkeypa
     assert site.metric("sweepd_deleted_files_total", trigger="api") == 0
 
 
-def test_a_full_disk_refuses_before_anything_is_moved(
+@pytest.mark.parametrize("lacking", ["blocks", "inodes"])
+def test_a_full_disk_stops_no_deletion_while_there_is_a_reserve(
+    tmp_path: Path, prepared: Prepared, processes: ForkServer, lacking: str
+) -> None:
+    if not processes.run("support.mounts:possible").value:
+        reason = "this machine does not let the tests mount anything"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    prepared.sqlite(tmp_path)
+    said = processes.run("support.mounts:delete_with_reserve", folder=str(tmp_path), lacking=lacking).value
+    assert said == {"kept": 16, "given_up": 0, "fates": ["retained", DELETED, DELETED], "again": 16}
+
+
+def test_a_full_disk_without_a_reserve_refuses_before_anything_is_moved(
     tmp_path: Path, prepared: Prepared, processes: ForkServer
 ) -> None:
     if not processes.run("support.mounts:possible").value:

@@ -5,8 +5,11 @@ These functions run in children of ``support.processes``; what they mount is gon
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,8 @@ from daemon.errors import TaskRefused
 from daemon.storage import syscalls
 from daemon.storage.removal import remove_tree
 from daemon.storage.root import StorageRoot, mark
+from support.auditor import audit_task
+from support.daemons import Installation
 from support.site import Site, request
 from support.stores import Store
 from support.trees import fill, snapshot
@@ -116,6 +121,72 @@ def delete_on_full_disk(folder: str) -> dict[str, Any]:
     whole = (path / "task_1").exists() and snapshot(path / "task_1") == before.tree
     journal = [entry["state"] for entry in site.store.ledger("task_1")]
     return {"error": error, "left": left, "whole": whole, "journal": journal, "entries": len(site.entries())}
+
+
+def delete_with_reserve(folder: str, lacking: str) -> dict[str, Any]:
+    """Delete tasks, one to keep in the trash, without a free block or inode; and what came of it and of the reserve."""
+    _private_table()
+    path = Path(folder) / "small"
+    path.mkdir()
+    _mount("none", str(path), "tmpfs", 0, "size=32m,nr_inodes=400")
+    site = Site(Store(f"sqlite:///{folder}/catalog.sqlite"), path)
+    site.init()
+    before = [site.task(f"task_{number}", files=5) for number in range(3)]
+    site.recovery.run()
+    reserve = path / ".sweepd" / "reserve"
+    kept = len(list(reserve.iterdir()))
+    with contextlib.suppress(OSError):
+        if lacking == "blocks":
+            with open(path / "filler", "wb") as file:
+                while True:
+                    file.write(b"x" * 4096)
+                    file.flush()
+        for number in range(1000):
+            (path / f"filler-{number}").touch()
+    site.engine.delete(request("task_0", retain=timedelta(days=1)))
+    given_up = len(list(reserve.iterdir()))
+    site.engine.delete_group([request("task_1"), request("task_2")])
+    fates = [audit_task(site.store, path, task) for task in before]
+    for filler in path.glob("filler*"):
+        filler.unlink()
+    site.recovery.run()
+    return {"kept": kept, "given_up": given_up, "fates": fates, "again": len(list(reserve.iterdir()))}
+
+
+def cover_running_daemon(folder: str) -> dict[str, Any]:
+    """Mount an empty file system over the root of a running daemon, and take it away again."""
+    _private_table()
+    made = Installation(Path(folder) / "site", f"sqlite:///{folder}/site/var/sweepd.sqlite3", _SWEEPING)
+    made.run("init")
+    store = Store(made.url)
+    store.add_task("task_1", status="completed", completed_at="2020-01-01 00:00:00")
+    fill(made.root / "task_1")
+    before, said = store.task("task_1"), {}
+    with made.daemon() as daemon:
+        _mount("none", str(made.root), "tmpfs", 0)
+        end = time.monotonic() + 20
+        while daemon.get("/readyz").status_code != 503 and time.monotonic() < end:
+            time.sleep(0.1)
+        said["checks"] = daemon.get("/readyz").json()["data"]["checks"]["storage_root"]
+        said["delete"] = daemon.delete("task_1").json()["error_code"]
+        made.write_policies(_SWEEPING)
+        said["sweep"] = made.run("sweep", "old", check=False).returncode
+        said["row"] = store.task("task_1") == before
+        said["covered"] = os.listdir(made.root)
+        if ctypes.CDLL(None, use_errno=True).umount2(os.fsencode(made.root), 0) != 0:
+            raise OSError(ctypes.get_errno(), "umount")
+        while daemon.get("/readyz").status_code != 200 and time.monotonic() < end:
+            time.sleep(0.1)
+        said["ready"] = daemon.get("/readyz").status_code
+        said["deleted"] = daemon.delete("task_1").json()["data"]["directory_deleted"]
+    return said
+
+
+_SWEEPING = """
+version: 1
+policies:
+  - {name: old, mode: enforce, match: {older_than: 1d}, action: {delete: directory}}
+"""
 
 
 def _private_table() -> None:
