@@ -33,6 +33,8 @@ from daemon.storage.worker import MESSAGE_BYTES
 _log = log.get(__name__)
 # Trees of fewer entries are done before a child has been told of them.
 _SMALL: Final = 1000
+# When they run already, so many are enough to have them removed by the children.
+_SMALL_WHEN_WARM: Final = 300
 # Names sent at once at most: they have to fit into a message.
 _BUNDLE: Final = 64
 _IDLE_S: Final = 60.0
@@ -97,7 +99,7 @@ class Workers:
         Raises OSError with the first path that could not be removed; everything else is gone then.
         """
         files = progress.files_total if progress is not None else _SMALL
-        if self._processes > 1 and files >= _SMALL:
+        if self._processes > 1 and files >= (_SMALL_WHEN_WARM if self._threads else _SMALL):
             size = min(_BUNDLE, max(1, len(names) // (16 * self._processes)))
             bundles = [names[start : start + size] for start in range(0, len(names), size)]
             self._spread(_Job(parent_fd, counting=False, progress=progress), bundles)
