@@ -21,6 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("var/bench"), help="where the trees are made")
     parser.add_argument("--only", action="append", choices=SECTIONS, help="this section; again for more")
+    parser.add_argument("--tree", default="", help="only trees with that in their name")
     parser.add_argument("--pairs", type=int, help="turns for each tree; by default some, fewer for large ones")
     parser.add_argument("--scale", type=float, default=1.0, help="1 is the full size")
     parser.add_argument("--json", type=Path, default=Path("bench-results.json"))
@@ -35,7 +36,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=options.folder) as place:
             folder = Path(place).absolute()
             if "removal" in chosen:
-                removal.run(report, folder, scale=options.scale, pairs=options.pairs)
+                removal.run(report, folder, scale=options.scale, pairs=options.pairs, tree=options.tree)
             if "durable" in chosen:
                 durable.run(report, folder, scale=options.scale, server=server)
             if "liveness" in chosen:

@@ -18,13 +18,14 @@ from daemon.storage.workers import Workers
 Method = Callable[[Path], None]
 
 
-def run(report: Report, folder: Path, *, scale: float, pairs: int | None) -> None:
-    """Measure every tree."""
+def run(report: Report, folder: Path, *, scale: float, pairs: int | None, tree: str = "") -> None:
+    """Measure every tree with ``tree`` in its name."""
     two, none = Workers(2, priority="normal"), Workers(0)
     try:
         _warm(two, folder)
-        for tree in TREES:
-            _one(report, tree, folder, scale, pairs or tree.pairs, two, none)
+        for one in TREES:
+            if tree in one.name:
+                _one(report, one, folder, scale, pairs or one.pairs, two, none)
     finally:
         two.close()
 
