@@ -143,9 +143,10 @@ def retained(
     *,
     task_id: str | None = None,
     expired_at: datetime | None = None,
+    uncounted: bool = False,
     limit: int | None = None,
 ) -> list[Record]:
-    """What waits in the trash, the first to be purged first: all, of one task, or due at ``expired_at``."""
+    """What waits in the trash, the first to be purged first: all, of one task, due at ``expired_at``, or not counted."""
     c = deletions.c
     statement = (
         sa.select(deletions)
@@ -157,6 +158,8 @@ def retained(
         statement = statement.where(c.task_id == task_id)
     if expired_at is not None:
         statement = statement.where(c.purge_after <= expired_at)
+    if uncounted:
+        statement = statement.where(c.files.is_(None), c.directory_deleted)
     return [_record(row) for row in connection.execute(statement)]
 
 

@@ -32,6 +32,7 @@ class Retention:
         self._root = root
         self._tools = tools
         self._stop = threading.Event()
+        self._uncountable: set[str] = set()
 
     def stop(self) -> None:
         """Begin no further purge."""
@@ -96,8 +97,9 @@ class Retention:
     def count_waiting(self) -> int:
         """Count a few directories that wait and were too large to be counted at once; how many."""
         with self._tools.catalog.read() as session:
-            waiting = ledger.retained(session.connection)
-        todo = [r for r in waiting if r.counts is None and r.entry.directory_deleted][:_COUNTED_AT_ONCE]
+            most = _COUNTED_AT_ONCE + len(self._uncountable)
+            waiting = ledger.retained(session.connection, uncounted=True, limit=most)
+        todo = [record for record in waiting if record.entry.deletion_id not in self._uncountable]
         counts: dict[str, Counts] = {}
         with self._root.open() as root:
             for record in todo:
@@ -107,6 +109,7 @@ class Retention:
                     census = retained.count(root, record.entry.deletion_id, self._tools.workers)
                 except OSError as error:
                     _log.warning("trash_not_counted", deletion_id=record.entry.deletion_id, reason=str(error))
+                    self._uncountable.add(record.entry.deletion_id)  # said once; its purge counts it again
                     continue
                 if census is not None:
                     counts[record.entry.deletion_id] = journal_counts(census)
