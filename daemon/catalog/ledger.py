@@ -146,7 +146,7 @@ def retained(
     uncounted: bool = False,
     limit: int | None = None,
 ) -> list[Record]:
-    """What waits in the trash, the first to be purged first: all, of one task, due at ``expired_at``, or not counted."""
+    """What waits in the trash, the first to be purged first: all, of one task, due, or not counted yet."""
     c = deletions.c
     statement = (
         sa.select(deletions)
