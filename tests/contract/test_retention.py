@@ -140,7 +140,7 @@ def test_clocks_that_cannot_be_believed_stop_what_would_delete(site: Site, monke
     with monkeypatch.context() as patch:
         # The wall clock has moved on by an hour, and the time since the machine started has not.
         monkeypatch.setattr(guard, "_booted", booted - timedelta(hours=1))
-        assert "jumped by 1h" in str(guard.problem())
+        assert "jumped by" in str(guard.problem())
         with pytest.raises(SweepRefused) as caught:
             sweeper.sweep(enforcing, enforcing.policies[0], Trigger.CLI, "test")
         assert caught.value.code is ErrorCode.CLOCK_UNRELIABLE

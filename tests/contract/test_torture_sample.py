@@ -29,4 +29,4 @@ def test_a_sample_of_the_torture_finds_nothing_and_catches_every_mutant() -> Non
         assert all(int(points) >= len(MUTANTS) for points, _, _ in mutants)
         tried = re.search(r"^\| \*\*all\*\* \| \| \d+ \| (\d+) \|", done.stdout, re.MULTILINE)
         assert tried is not None
-        assert int(tried[1]) > 100
+        assert int(tried[1]) > 70
