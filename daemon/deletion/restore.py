@@ -124,12 +124,7 @@ class Restorer:
             return None
         directory = retained.find(root, entry.deletion_id, entry.task_id)
         if directory is None:
-            raise TaskRefused(
-                f"the directory of {entry.task_id} is not in the trash: it is being purged, or still on its way there; "
-                "try again in a minute",
-                code=ErrorCode.TASK_BUSY,
-                details={"task_id": entry.task_id},
-            )
+            raise _not_there(entry.task_id)
         return directory
 
 
@@ -200,6 +195,8 @@ class _Return:
                 retained.bring_back(self._root, entry.deletion_id, self._task_id)
             except FileExistsError:
                 raise _conflict(self._task_id, "its name in the storage root is taken") from None
+            except FileNotFoundError:  # a purge has taken it since it was found
+                raise _not_there(self._task_id) from None
 
     def _check_name(self) -> None:
         """Neither a directory nor an unsettled deletion of that name."""
@@ -241,6 +238,15 @@ class _Return:
             self._entry.discard()
         except OSError as error:  # recovery goes on with it
             _log.error("undo_deferred", entry_id=self._entry.entry_id, reason=str(error))
+
+
+def _not_there(task_id: str) -> TaskRefused:
+    return TaskRefused(
+        f"the directory of {task_id} is not in the trash: it is being purged, or still on its way there; "
+        "try again in a minute",
+        code=ErrorCode.TASK_BUSY,
+        details={"task_id": task_id},
+    )
 
 
 def _conflict(task_id: str, why: str) -> TaskRefused:

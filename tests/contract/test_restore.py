@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import threading
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 from daemon.deletion.models import What
 from daemon.errors import ErrorCode, SweepdError, TaskRefused
+from daemon.storage import retained
 from support.auditor import KEPT, RETAINED, audit, audit_task
 from support.site import Site, request
 from support.stores import Row
@@ -309,6 +311,27 @@ def test_a_restore_and_a_purge_at_once_have_one_winner(site: Site) -> None:
     assert set(fates) <= {"kept", "deleted", "retained"}
     assert fates.count("kept") == said.count("restored")
     assert set(said) <= {"restored", "NOT_RESTORABLE", "TASK_BUSY"}
+
+
+def test_a_purge_that_takes_the_directory_under_a_restore_is_a_task_that_is_busy(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = site.task("task_1")
+    deletion_id = retain(site, "task_1", What.DIRECTORY_AND_RECORDS)
+    purge = threading.Thread(target=site.retention.purge, args=([deletion_id],))
+    bring_back = retained.bring_back
+
+    def after_the_purge_took_it(*args: Any) -> None:
+        purge.start()  # it waits for the journal, which the restore has locked
+        while (site.retained / deletion_id).exists():
+            time.sleep(0.001)
+        bring_back(*args)
+
+    monkeypatch.setattr(retained, "bring_back", after_the_purge_took_it)
+    refusal = refused(site, deletion_id)
+    purge.join()
+    assert refusal.code is ErrorCode.TASK_BUSY
+    assert audit_task(site.store, site.path, before) == "deleted"
 
 
 def test_a_task_made_anew_can_be_retained_beside_its_older_self(site: Site) -> None:
