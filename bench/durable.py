@@ -65,9 +65,7 @@ def _batched(report: Report, kind: str, store: Store, folder: Path, scale: float
 
 def _retained(report: Report, kind: str, store: Store, folder: Path, scale: float) -> None:
     with _site(store, folder, f"retain-{kind}") as site:
-        _fill(
-            site.path, store, "kept", 1 + RETAINED
-        )  # the first one, in which the tables are looked at, is not measured
+        _fill(site.path, store, "kept", 1 + RETAINED)
         large = site.path / "kept_00001" / "large"
         large.mkdir()
         for index in range(max(10, int(100_000 * scale))):
@@ -78,7 +76,7 @@ def _retained(report: Report, kind: str, store: Store, folder: Path, scale: floa
             started = time.perf_counter()
             site.engine.delete(_request(f"kept_{index:05}", timedelta(days=1)))
             seconds.append(time.perf_counter() - started)
-        seconds = seconds[1:]
+        seconds = seconds[1:]  # in the first one the tables are looked at
         p99 = statistics.quantiles(seconds, n=100, method="inclusive")[98] * 1000  # never beyond the slowest of them
         report.add(Figure(f"retain, {kind}", "p99 of the caller's wait", p99, "ms", 15))
         report.add(Figure(f"retain, {kind}", f"the one of {int(100_000 * scale):,} files", seconds[0] * 1000, "ms", 15))
