@@ -323,7 +323,7 @@ def test_a_purge_that_takes_the_directory_under_a_restore_is_a_task_that_is_busy
 
     def after_the_purge_took_it(*args: Any) -> None:
         purge.start()  # it waits for the journal, which the restore has locked
-        while (site.retained / deletion_id).exists():
+        while purge.is_alive() and (site.retained / deletion_id).exists():
             time.sleep(0.001)
         bring_back(*args)
 
