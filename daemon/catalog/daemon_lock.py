@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from contextlib import suppress
 from typing import Final
 
 import sqlalchemy as sa
@@ -42,7 +43,7 @@ class DaemonLock:
             connection = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             try:
                 statement = sa.text("SELECT pg_try_advisory_lock(:class, :key)")
-                taken = bool(connection.execute(statement, {"class": _CLASS, "key": self._key}).scalar_one())
+                taken = bool(connection.execute(statement, self._names()).scalar_one())
             except BaseException:
                 connection.invalidate()
                 connection.close()
@@ -56,6 +57,12 @@ class DaemonLock:
     def release(self) -> None:
         """Give the lock up; never raises."""
         connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.invalidate()  # closes it for good, instead of giving it back to the pool with the lock
-            connection.close()
+        if connection is None:
+            return
+        with suppress(exc.DBAPIError):  # a server that is told lets go before the answer; one that is only left, later
+            connection.execute(sa.text("SELECT pg_advisory_unlock(:class, :key)"), self._names())
+        connection.invalidate()  # closes it for good, instead of giving it back to the pool with the lock
+        connection.close()
+
+    def _names(self) -> dict[str, int]:
+        return {"class": _CLASS, "key": self._key}
