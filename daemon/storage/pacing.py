@@ -13,7 +13,7 @@ from daemon import clock
 
 _MOST: Final = 64
 _INSTANT: Final = struct.Struct("d")
-_OFFSET: Final = 64  # in the shared page; its first byte says whether a worker is idle
+_OFFSET: Final = 64  # in the shared page; its first byte says how many workers are idle
 
 
 class Pace:
@@ -29,6 +29,8 @@ class Pace:
         self._shared = shared
         self._lock = threading.Lock()
         self._next = 0.0
+        self.slept_s = 0.0
+        """How long this process has waited for it, all in all."""
 
     def pause(self, files: int) -> None:
         """Wait until ``files`` more are due."""
@@ -39,6 +41,7 @@ class Pace:
             due = self._book(now, files / self.files_per_second)
         if due > now:
             time.sleep(due - now)
+            self.slept_s += due - now  # exact with one thread, as in a child process
 
     def _book(self, now: float, seconds: float) -> float:
         if self._shared is None:

@@ -41,12 +41,42 @@ _IOPRIO_SET: Final = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 27
 _IOPRIO_IDLE: Final = 3 << 13  # IOPRIO_CLASS_IDLE, include/uapi/linux/ioprio.h
 
 
+class _Watch:
+    """Tells the time that this process works from the time that it waits for the disk, by the kernel's books.
+
+    Waiting for a processor or for the pace is work: more processes would not help. Where the kernel keeps no
+    such books, everything is.
+    """
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        try:
+            self._fd = os.open("/proc/self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self._fd = -1
+        self._at, self._was_busy = time.monotonic(), self._busy()
+
+    def lap(self) -> tuple[float, float]:
+        """Seconds since the last lap, and how many of them this process was busy."""
+        now, busy = time.monotonic(), self._busy()
+        lap = (now - self._at, busy - self._was_busy)
+        self._at, self._was_busy = now, busy
+        return lap
+
+    def _busy(self) -> float:
+        if self._fd < 0:
+            return time.monotonic()
+        running, runnable = os.pread(self._fd, 100, 0).split()[:2]
+        return (int(running) + int(runnable)) / 1e9 + self._pace.slept_s
+
+
 class _Parent:
     """The daemon's end, as a helper of the walk: who takes what is given away is its business."""
 
-    def __init__(self, connection: socket.socket, idle: mmap.mmap) -> None:
+    def __init__(self, connection: socket.socket, idle: mmap.mmap, watch: _Watch) -> None:
         self._connection = connection
         self._idle = idle
+        self._watch = watch
         self._above: Sequence[str] = ()
         self._share: tuple[int, int] | None = None
         self._told_at = self._looked_at = 0.0
@@ -63,8 +93,10 @@ class _Parent:
     def split(self, path: Sequence[str], status: os.stat_result) -> bool:
         if status.st_size < LARGE_DIRECTORY or self._share is not None:
             return False
-        self._give(path[:-1], path[-1:], (1, 2))
-        self._share = (0, 2)
+        shares = 1 + max(1, self._idle[0])
+        for number in range(1, shares):
+            self._give(path[:-1], path[-1:], (number, shares))
+        self._share = (0, shares)
         return True
 
     def share_out(self, path: Sequence[str], pending: Iterator[str]) -> list[str]:
@@ -90,7 +122,7 @@ class _Parent:
         now = time.monotonic()
         if now - self._told_at >= _SIGN_EVERY_S:
             self._told_at = now
-            self.flush()
+            self.send(self.sign())
 
     def _see_daemon(self) -> None:
         """End with the daemon, also where there is nothing to tell it."""
@@ -100,9 +132,12 @@ class _Parent:
         except BlockingIOError:
             return
 
-    def flush(self) -> None:
-        self.send({"files": self._files, "size": self._size})
+    def sign(self) -> dict[str, Any]:
+        """What was done since the last sign, and how much of the time this process was busy with it."""
+        worked, busy = self._watch.lap()
+        sign = {"files": self._files, "size": self._size, "worked": worked, "busy": busy}
         self._files = self._size = 0
+        return sign
 
     def send(self, message: dict[str, Any]) -> None:
         self._connection.sendall(json.dumps(message).encode())
@@ -188,13 +223,15 @@ def _work(parent: _Parent, pace: Pace, base_fd: int, unit: dict[str, Any]) -> di
                         break
         finally:
             os.close(fd)
-    if not unit["count"]:
-        parent.flush()
     links = [[*key, *seen] for key, seen in counting.links.items()]
     for start in range(0, len(links), _LINKS_AT_ONCE):
         parent.send({"links": links[start : start + _LINKS_AT_ONCE]})
     done = [counting.files, counting.directories, counting.size_bytes, counting.blocks]
-    return {"done": done, "error": None if error is None else [error.errno, error.strerror, error.filename]}
+    return {
+        **parent.sign(),
+        "done": done,
+        "error": None if error is None else [error.errno, error.strerror, error.filename],
+    }
 
 
 def _remove(fd: int, name: str, remover: _Removing, share: tuple[int, int] | None) -> None:
@@ -227,12 +264,15 @@ def main() -> None:
     if sys.argv[3] == "idle":
         _be_polite()
     rate = None if sys.argv[4] == "-" else float(sys.argv[4])
-    parent, pace = _Parent(connection, idle), Pace(rate, (idle, int(sys.argv[2])))
+    pace = Pace(rate, (idle, int(sys.argv[2])))
+    watch = _Watch(pace)
+    parent = _Parent(connection, idle, watch)
     while True:
         try:
             message, descriptors, _, _ = socket.recv_fds(connection, MESSAGE_BYTES, 1)
             if not message:
                 return
+            watch.lap()  # it was idle until now
             try:
                 last = _work(parent, pace, descriptors[0], json.loads(message))
             finally:

@@ -1,34 +1,31 @@
 """Counts and removes large trees with a few child processes, small ones in the calling thread.
 
 Unlinking is the kernel's time: threads would fight for the interpreter, processes do not, and keep a slow file system
-and its memory away from the daemon. The children only speed things up: what they leave, because one died or because
-directories were shared out, the calling thread removes itself, and a count that lost one is taken again.
+and its memory away from the daemon. Where it is the disk that takes the time, more children wait for it at once.
+The children only speed things up: what they leave, because one died or because directories were shared out, the
+calling thread removes itself, and a count that lost one is taken again.
 """
 
 from __future__ import annotations
 
-import json
 import mmap
 import os
 import queue
-import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final, Literal
 
-import daemon
 from daemon import log
 from daemon.storage import census
 from daemon.storage.census import Census, Counter
+from daemon.storage.child import Child
+from daemon.storage.growth import Growth
 from daemon.storage.pacing import Pace
 from daemon.storage.progress import Progress
 from daemon.storage.removal import Remover, remove_tree
 from daemon.storage.syscalls import DIRECTORY
-from daemon.storage.worker import MESSAGE_BYTES
 
 _log = log.get(__name__)
 # Trees of fewer entries are done before a child has been told of them.
@@ -38,7 +35,6 @@ _SMALL_WHEN_WARM: Final = 300
 # Names sent at once at most: they have to fit into a message.
 _BUNDLE: Final = 64
 _IDLE_S: Final = 60.0
-_STOP_S: Final = 10.0
 
 
 @dataclass(slots=True)
@@ -65,7 +61,10 @@ class _Unit:
 
 
 class Workers:
-    """A pool of child processes, started when they are first needed. Thread-safe; fewer than 2 processes are none."""
+    """A pool of child processes, started when they are first needed. Thread-safe; fewer than 2 processes are none.
+
+    ``processes`` are to be busy at a time; while they mostly wait for the disk, there are more.
+    """
 
     def __init__(
         self,
@@ -78,6 +77,7 @@ class Workers:
         self._priority = priority
         self._rate = max_files_per_second
         self._pace = Pace(self._rate)
+        self._growth = Growth(processes)
         self._queue: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -100,7 +100,7 @@ class Workers:
         """
         files = progress.files_total if progress is not None else _SMALL
         if self._processes > 1 and files >= (_SMALL_WHEN_WARM if self._threads else _SMALL):
-            size = min(_BUNDLE, max(1, len(names) // (16 * self._processes)))
+            size = min(_BUNDLE, max(1, len(names) // (16 * self._growth.wanted)))
             bundles = [names[start : start + size] for start in range(0, len(names), size)]
             self._spread(_Job(parent_fd, counting=False, progress=progress), bundles)
         first: OSError | None = None
@@ -148,8 +148,9 @@ class Workers:
             if self._closed:
                 job.lost = True
                 return
-            if not self._threads:
-                self._start()
+            if self._idle is None:
+                self._share_page()
+            self._grow()
             # A descriptor without the caller's lock: a child outlives a killed daemon by a moment.
             job.base_fd = os.open(".", DIRECTORY, dir_fd=job.base_fd)
             job.open = len(bundles)
@@ -160,34 +161,30 @@ class Workers:
         finally:
             os.close(job.base_fd)
 
-    def _start(self) -> None:
-        if self._idle is None:
-            self._idle_fd = os.memfd_create("sweepd-idle", os.MFD_CLOEXEC)
-            os.ftruncate(self._idle_fd, mmap.PAGESIZE)
-            self._idle = mmap.mmap(self._idle_fd, mmap.PAGESIZE)
-            self._pace = Pace(self._rate, (self._idle, self._idle_fd))
-        for number in range(self._processes):
-            thread = threading.Thread(target=self._serve, name=f"remover-{number}", daemon=True)
+    def _share_page(self) -> None:
+        self._idle_fd = os.memfd_create("sweepd-idle", os.MFD_CLOEXEC)
+        os.ftruncate(self._idle_fd, mmap.PAGESIZE)
+        self._idle = mmap.mmap(self._idle_fd, mmap.PAGESIZE)
+        self._pace = Pace(self._rate, (self._idle, self._idle_fd))
+
+    def _grow(self) -> None:
+        """Start what is missing. A new one says that it is idle, and the others share out to it."""
+        while len(self._threads) < self._growth.wanted:
+            thread = threading.Thread(target=self._serve, name=f"remover-{len(self._threads)}", daemon=True)
             self._threads.append(thread)
             thread.start()
 
     def _serve(self) -> None:
-        """One child's life: unit after unit, ended when there was nothing to do for a while."""
-        child: _Child | None = None
+        """One child's life: unit after unit."""
+        child: Child | None = None
         try:
             while True:
-                unit = self._next(child)
+                unit = self._next()
                 if unit is None:
-                    if self._closed:
-                        self._drain()
-                        return
-                    if child is not None:  # idle for long
-                        child.end()
-                        child = None
-                    continue
+                    return
                 try:
                     if child is None:
-                        child = _Child(self._idle_fd, self._priority, self._rate)
+                        child = Child(self._idle_fd, self._priority, self._rate)
                     self._do(child, unit)
                 except Exception as error:  # whatever it is, the caller has to be let go
                     _log.warning("worker_lost", reason=str(error))
@@ -216,43 +213,76 @@ class Workers:
                 unit.job.lost = True
             self._ended(unit.job)
 
-    def _next(self, child: _Child | None) -> _Unit | None:
+    def _next(self) -> _Unit | None:
+        """None: this thread is to end, since the pool is closed or too large, or there was nothing to do for long."""
         try:
-            return self._queue.get_nowait()
-        except queue.Empty:
-            pass
-        assert self._idle is not None
-        with self._lock:
-            self._waiting += 1
-            self._idle[0] = 1
-        try:
-            return self._queue.get(timeout=_IDLE_S if child is not None else None)
+            unit = None if self._leaves(idle=False) else self._await()
         except queue.Empty:
             return None
-        finally:
-            with self._lock:
-                self._waiting -= 1
-                self._idle[0] = 1 if self._waiting else 0
+        if unit is None and self._closed:
+            self._drain()
+        return unit
 
-    def _do(self, child: _Child, unit: _Unit) -> None:
+    def _await(self) -> _Unit | None:
+        """The next unit; None once the pool is closed. Raises queue.Empty when nobody needs this thread any more."""
+        while True:
+            with suppress(queue.Empty):
+                return self._queue.get_nowait()
+            assert self._idle is not None
+            with self._lock:
+                self._waiting += 1
+                self._idle[0] = self._waiting
+            try:
+                return self._queue.get(timeout=_IDLE_S)
+            except queue.Empty:
+                pass
+            finally:
+                with self._lock:
+                    self._waiting -= 1
+                    self._idle[0] = self._waiting
+            if self._leaves(idle=True):
+                raise queue.Empty
+
+    def _leaves(self, *, idle: bool) -> bool:
+        """Whether this thread ends now: it was idle for long, or there are too many."""
+        with self._lock:
+            if self._closed or (idle and not self._queue.empty()):
+                return False
+            leaves = idle or len(self._threads) > self._growth.wanted
+            if leaves:
+                self._threads.remove(threading.current_thread())
+            if idle:
+                self._growth.shrink()
+            return leaves
+
+    def _do(self, child: Child, unit: _Unit) -> None:
         job = unit.job
-        child.ask(unit)
+        measure = job.progress is not None and job.progress.measures
+        asked = {"count": job.counting, "path": list(unit.path), "names": list(unit.names), "share": unit.share}
+        child.ask({**asked, "measure": measure}, job.base_fd)
         while True:
             message = child.hear()
             if "names" in message:
                 with job.lock:
                     job.open += 1
                 self._queue.put(_Unit(job, message["path"], message["names"], message["share"]))
-            elif "files" in message:
-                if job.progress is not None:
-                    job.progress.add(message["files"], message["size"])
             elif "links" in message:
                 with job.lock:
                     for device, inode, seen, links, blocks in message["links"]:
                         job.total.add_link((device, inode), seen, links, blocks)
             else:
-                self._add(job, message)
-                return
+                self._see_sign(job, message)
+                if "done" in message:
+                    self._add(job, message)
+                    return
+
+    def _see_sign(self, job: _Job, message: dict[str, Any]) -> None:
+        if job.progress is not None:
+            job.progress.add(message["files"], message["size"])
+        self._growth.add(message["worked"], message["busy"])
+        with self._lock:
+            if not self._closed:
+                self._grow()
 
     def _add(self, job: _Job, message: dict[str, Any]) -> None:
         files, directories, size, blocks = message["done"]
@@ -269,52 +299,3 @@ class Workers:
             job.open -= 1
             if job.open == 0:
                 job.done.set()
-
-
-class _Child:
-    """One child process. All methods raise OSError or ValueError if it is gone."""
-
-    def __init__(self, idle_fd: int, priority: str, rate: float | None) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._socket = ours
-            package = str(Path(daemon.__file__).parent.parent)
-            command = [sys.executable, "-s", "-m", "daemon.storage.worker"]
-            self._process = subprocess.Popen(
-                [*command, str(theirs.fileno()), str(idle_fd), priority, "-" if rate is None else str(rate)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(), idle_fd),
-                env={"PYTHONPATH": package, "PYTHONDONTWRITEBYTECODE": "1"},
-            )
-
-    def ask(self, unit: _Unit) -> None:
-        job = unit.job
-        message = {
-            "count": job.counting,
-            "path": list(unit.path),
-            "names": list(unit.names),
-            "share": unit.share,
-            "measure": job.progress is not None and job.progress.measures,
-        }
-        socket.send_fds(self._socket, [json.dumps(message).encode()], [job.base_fd])
-
-    def hear(self) -> dict[str, Any]:
-        data = self._socket.recv(MESSAGE_BYTES)
-        if not data:
-            raise ConnectionError(f"a worker process ended with {self._process.poll()}")
-        message: dict[str, Any] = json.loads(data)
-        return message
-
-    def end(self) -> None:
-        """Let it go: it has nothing to do."""
-        self._socket.close()
-        try:
-            self._process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
-
-    def kill(self) -> None:
-        self._socket.close()
-        self._process.kill()
-        self._process.wait()
