@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -38,10 +39,14 @@ class Timeline:
         if self.sqlite:
             instant = clock.now()
             return Instant(instant, self._sqlite_local(instant))
+        utc, local = connection.execute(self._present).one()
+        return Instant(utc.astimezone(UTC), local)
+
+    @cached_property
+    def _present(self) -> sa.Select[Any]:
         stamp = sa.func.clock_timestamp(type_=sa.DateTime(timezone=True)).label("utc")
         inner = sa.select(stamp).subquery()
-        utc, local = connection.execute(sa.select(inner.c.utc, self._postgresql_local(inner.c.utc))).one()
-        return Instant(utc.astimezone(UTC), local)
+        return sa.select(inner.c.utc, self._postgresql_local(inner.c.utc))
 
     def comparable(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         """``column`` in the form that compares with ``before``; NULL if it holds no timestamp."""

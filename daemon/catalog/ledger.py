@@ -202,21 +202,26 @@ def count(connection: Connection, counts: Mapping[str, Counts]) -> None:
         )
 
 
+# Made once: every deletion needs it.
+_FINISH: Final = (
+    deletions.update()
+    .where(
+        deletions.c.deletion_id.in_(sa.bindparam("ids", type_=sa.String, expanding=True)),
+        deletions.c.state == State.COMMITTED,
+    )
+    .values(state=State.PURGED, finished_at=sa.bindparam("now", type_=deletions.c.finished_at.type), error=None)
+    .returning(deletions.c.deletion_id, deletions.c.purge_after, *(deletions.c[name] for name in Counts.__slots__))
+)
+
+
 def finish(connection: Connection, counts: Mapping[str, Counts]) -> set[str]:
     """Record that committed deletions are purged, and forget their snapshots.
 
     The ids for which it was so: a deletion is in the answer for exactly one caller, so its counts enter the
     ledger once.
     """
-    now = clock.now()
     c = deletions.c
-    statement = (
-        deletions.update()
-        .where(c.deletion_id.in_(sorted(counts)), c.state == State.COMMITTED)
-        .values(state=State.PURGED, finished_at=now, error=None)
-        .returning(c.deletion_id, c.purge_after, *(c[name] for name in Counts.__slots__))
-    )
-    rows = connection.execute(statement).all()
+    rows = connection.execute(_FINISH, {"ids": sorted(counts), "now": clock.now()}).all()
     for deletion_id, _, *stored in rows:
         known = _counts(counts[deletion_id])
         if stored != list(known.values()):  # else they were known when it was committed

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import exc
@@ -16,6 +17,8 @@ from daemon.catalog.instants import Instant
 from daemon.catalog.pipeline import PipelineTables
 from daemon.catalog.rows import TaskRow
 from daemon.errors import ErrorCode, TaskRefused
+
+_IDS: Final = sa.bindparam("ids", type_=sa.String, expanding=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +42,31 @@ def lock(
     Without ``wait`` a row that somebody else has locked is left out as if it were absent: ``known_ids`` tells.
     Raises through the connection: TaskRefused (TASK_BUSY) when a lock is not to be had in time.
     """
-    c = tables.tasks.c
-    chosen = c.task_id.in_(sorted(task_ids))
+    claim, claim_steps, read = _locking(tables, running_statuses, wait=wait)
     # First the locks, in one order for everybody, so that what is read afterwards cannot change any more.
-    claim = sa.select(c.task_id).where(chosen).order_by(c.task_id).with_for_update(skip_locked=not wait)
-    locked = list(connection.execute(claim).scalars())
-    if not locked:
+    locked = {"ids": list(connection.execute(claim, {"ids": sorted(task_ids)}).scalars())}
+    if not locked["ids"]:
         return {}
-    if tables.steps is not None:  # a step that is set to running changes its own row only
-        steps = tables.steps.c
-        connection.execute(sa.select(steps.task_id).where(steps.task_id.in_(locked)).with_for_update()).all()
-    statement = sa.select(*rows.columns(tables), tables.running(running_statuses).label("is_running"))
-    found = connection.execute(statement.where(c.task_id.in_(locked)))
+    if claim_steps is not None:  # a step that is set to running changes its own row only
+        connection.execute(claim_steps, locked).all()
+    found = connection.execute(read, locked)
     return {row.task_id: LockedTask(rows.from_row(row), bool(row._mapping["is_running"])) for row in found}
+
+
+# Made once: to put a statement together takes longer than many a database to answer it.
+@lru_cache(maxsize=8)
+def _locking(
+    tables: PipelineTables, running_statuses: tuple[str, ...], *, wait: bool
+) -> tuple[sa.Select[Any], sa.Select[Any] | None, sa.Select[Any]]:
+    """What locks the tasks ``ids``, what locks their steps, and what reads them."""
+    c = tables.tasks.c
+    claim = sa.select(c.task_id).where(c.task_id.in_(_IDS)).order_by(c.task_id).with_for_update(skip_locked=not wait)
+    steps: sa.Select[Any] | None = None
+    if tables.steps is not None:
+        of_task = tables.steps.c.task_id
+        steps = sa.select(of_task).where(of_task.in_(_IDS)).with_for_update()
+    running = tables.running(running_statuses).label("is_running")
+    return claim, steps, sa.select(*rows.columns(tables), running).where(c.task_id.in_(_IDS))
 
 
 def mark_directory_gone(
@@ -59,11 +74,17 @@ def mark_directory_gone(
 ) -> datetime:
     """Set ``directory_exists`` false and ``updated_at`` to now, in whole seconds; returns that wall time."""
     stamp = now.local.replace(microsecond=0)
-    tasks = tables.tasks
     if task_ids:
-        chosen = tasks.c.task_id.in_(sorted(task_ids))
-        connection.execute(tasks.update().where(chosen).values(directory_exists=False, updated_at=stamp))
+        connection.execute(_marking(tables), {"ids": sorted(task_ids), "stamp": stamp})
     return stamp
+
+
+@lru_cache(maxsize=8)
+def _marking(tables: PipelineTables) -> sa.Update:
+    stamp = sa.bindparam("stamp", type_=sa.DateTime)
+    return (
+        tables.tasks.update().where(tables.tasks.c.task_id.in_(_IDS)).values(directory_exists=False, updated_at=stamp)
+    )
 
 
 def delete_records(connection: Connection, tables: PipelineTables, task_ids: Sequence[str]) -> None:
