@@ -10,12 +10,16 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Tree:
-    """``make`` builds it, as large as ``scale`` says. ``several``: its top directories are removed one by one."""
+    """``make`` builds it, as large as ``scale`` says. ``several``: its top directories are removed one by one.
+
+    ``together``: those of one turn may lie on the disk at the same time.
+    """
 
     name: str
     make: Callable[[Path, float], None]
     target: float | None
     several: bool = False
+    together: bool = True
     pairs: int = 5
 
 
@@ -70,5 +74,5 @@ TREES = (
     Tree("200,000 files in 2,000 directories", small_files, 0.65, pairs=3),
     Tree("one flat directory of 200,000 files", flat, 0.70, pairs=3),
     Tree("a chain of 5,000 directories", chain, None, pairs=5),
-    Tree("20 files of 200 MB", large_files, None, pairs=3),
+    Tree("20 files of 200 MB", large_files, None, together=False, pairs=3),
 )

@@ -177,7 +177,8 @@ class TrashConfig(Section):
 class WorkersConfig(Section):
     """How many manual deletions, and how many sweeps, run at the same time.
 
-    ``processes`` remove large directories, at that ``priority``; at most ``max_files_per_second``, all in all.
+    ``processes`` remove large directories, more while they wait for the disk, at that ``priority``; at most
+    ``max_files_per_second``, all in all.
     """
 
     deletions: Annotated[int, BeforeValidator(_integer), Field(ge=1, le=64)] = 4

@@ -11,7 +11,7 @@ MOST: Final = 4
 _WINDOW_S: Final = 0.25
 # One more where they come to less than this many of those that may be busy, one fewer where they come to more.
 _TOO_FEW: Final = 0.75
-_TOO_MANY: Final = 1.5
+_TOO_MANY: Final = 1.4
 
 
 class Growth:

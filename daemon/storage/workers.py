@@ -30,7 +30,7 @@ from daemon.storage.syscalls import DIRECTORY
 _log = log.get(__name__)
 # Trees of fewer entries are done before a child has been told of them.
 _SMALL: Final = 1000
-# When they run already, so many are enough to have them removed by the children.
+# Once they run, so many are enough to have them removed by the children. Groups seldom come alone: they start them.
 _SMALL_WHEN_WARM: Final = 300
 # Names sent at once at most: they have to fit into a message.
 _BUNDLE: Final = 64
@@ -99,7 +99,8 @@ class Workers:
         Raises OSError with the first path that could not be removed; everything else is gone then.
         """
         files = progress.files_total if progress is not None else _SMALL
-        if self._processes > 1 and files >= (_SMALL_WHEN_WARM if self._threads else _SMALL):
+        worthwhile = _SMALL_WHEN_WARM if self._threads or len(names) > 1 else _SMALL
+        if self._processes > 1 and files >= worthwhile:
             size = min(_BUNDLE, max(1, len(names) // (16 * self._growth.wanted)))
             bundles = [names[start : start + size] for start in range(0, len(names), size)]
             self._spread(_Job(parent_fd, counting=False, progress=progress), bundles)

@@ -279,19 +279,20 @@ def test_the_pool_shrinks_when_the_waiting_ends() -> None:
     assert growth.wanted == 2 * MOST
     for _ in range(20):
         growth.add(1.0, 1.0)
-    assert growth.wanted == 3
-    growth.shrink()
+    assert growth.wanted == 2
     growth.shrink()
     assert growth.wanted == 2
 
 
-def test_many_small_directories_are_spread_over_the_whole_pool(tmp_path: Path, folder: int) -> None:
+def test_a_group_of_small_directories_is_spread_and_a_small_directory_is_not(tmp_path: Path, folder: int) -> None:
     workers = Workers(4, priority="normal")
-    names = [wide(tmp_path / f"task_{number:02}", directories=3, files=5).name for number in range(64)]
+    names = [wide(tmp_path / f"task_{number:02}", directories=3, files=3).name for number in range(65)]
     try:
-        workers.remove(folder, names, Progress(64 * 18, 0))
-        assert os.listdir(tmp_path) == []
+        workers.remove(folder, names[:1], Progress(14, 0))
+        assert children() == set()
+        workers.remove(folder, names[1:], Progress(64 * 14, 0))
         assert len(children()) >= 4
+        assert os.listdir(tmp_path) == []
     finally:
         workers.close()
 
