@@ -24,7 +24,7 @@ class Child:
         with theirs:
             self._socket = ours
             package = str(Path(daemon.__file__).parent.parent)
-            command = [sys.executable, "-s", "-m", "daemon.storage.worker"]
+            command = [sys.executable, "-s", "-P", "-m", "daemon.storage.worker"]  # -P: not from the working directory
             self._process = subprocess.Popen(
                 [*command, str(theirs.fileno()), str(idle_fd), priority, "-" if rate is None else str(rate)],
                 stdin=subprocess.DEVNULL,

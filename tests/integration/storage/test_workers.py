@@ -344,3 +344,19 @@ def test_bytes_are_exact_where_files_are_large(tmp_path: Path, folder: int) -> N
     assert progress.remaining_s is None
     Workers(0).remove(folder, ["tree"], progress)
     assert (progress.files_done, progress.bytes_done) == (3, 8_000_000)
+
+
+def test_children_never_import_from_the_working_directory(
+    tmp_path: Path, folder: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "daemon").mkdir(parents=True)
+    (elsewhere / "daemon" / "__init__.py").write_text(f"open({str(tmp_path / 'planted')!r}, 'w')\n")
+    wide(tmp_path / "tree")
+    monkeypatch.chdir(elsewhere)
+    workers = Workers(2, priority="normal")
+    try:
+        assert workers.count(folder, ["tree"]) == [census.take(folder, "tree")]
+    finally:
+        workers.close()
+    assert not (tmp_path / "planted").exists()
