@@ -43,7 +43,10 @@ COMPONENTS = ("catalog", "storage_root", "recovery", "scheduler")
 
 
 class Installation:
-    """A storage root and a catalog, a copy of the file ``prepared``; rows go in and come out through sqlite3, never through the daemon."""
+    """A storage root and a catalog, copied from ``prepared``.
+
+    Rows go in and come out through sqlite3, never through the daemon.
+    """
 
     def __init__(self, folder: Path, prepared: Path) -> None:
         self.root = folder / "training_data"
