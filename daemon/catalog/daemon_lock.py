@@ -59,7 +59,9 @@ class DaemonLock:
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        with suppress(exc.DBAPIError):  # a server that is told lets go before the answer; one that is only left, later
+        # A server that is told lets go before the answer; one that is only left, later. A connection that is known to
+        # be lost fails with an error of SQLAlchemy's own, not the driver's.
+        with suppress(exc.SQLAlchemyError):
             connection.execute(sa.text("SELECT pg_advisory_unlock(:class, :key)"), self._names())
         connection.invalidate()  # closes it for good, instead of giving it back to the pool with the lock
         connection.close()

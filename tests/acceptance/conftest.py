@@ -16,7 +16,7 @@ from support.stores import Store
 def postgres_installation(postgres_url: str, tmp_path: Path) -> Installation:
     create_pipeline_tables(postgres_url)
     made = Installation(tmp_path / "site", postgres_url)
-    made.run("init")
+    made.init()
     return made
 
 
@@ -27,7 +27,7 @@ def installation(request: pytest.FixtureRequest, tmp_path: Path) -> Installation
         made: Installation = request.getfixturevalue("postgres_installation")
         return made
     made = Installation(tmp_path / "site", f"sqlite:///{tmp_path}/site/var/sweepd.sqlite3")
-    made.run("init")
+    made.init()
     return made
 
 

@@ -42,7 +42,7 @@ policies:
 def site(tmp_path: Path) -> Installation:
     """On SQLite, with one task that goes and some that stay."""
     made = Installation(tmp_path / "site", "sqlite:///var/sweepd.sqlite3", POLICIES)
-    made.run("init")
+    made.init()
     made.url = f"sqlite:///{made.folder}/var/sweepd.sqlite3"
     for task_id, status in (("task_old", "completed"), ("golden_1", "completed"), ("task_failed", "failed")):
         add(made, task_id, status=status)
@@ -196,7 +196,9 @@ def test_before_init_every_command_says_to_run_it(tmp_path: Path) -> None:
     assert not (fresh.folder / "var").exists()
 
 
-def test_init_twice_changes_nothing_the_second_time(site: Installation) -> None:
+def test_init_twice_changes_nothing_the_second_time(tmp_path: Path) -> None:
+    site = Installation(tmp_path / "site", "sqlite:///var/sweepd.sqlite3", POLICIES)
+    assert "marked " in site.run("init").stdout
     assert site.run("init").stdout == "everything was ready, nothing was changed\n"
 
 

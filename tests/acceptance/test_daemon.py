@@ -86,16 +86,16 @@ def test_kill_9_in_the_middle_of_a_large_deletion_leaves_it_gone_or_whole_after_
     installation: Installation, store: Store
 ) -> None:
     """Its worker processes end with it, and let go of what they were at."""
-    files = 20_000
+    files = 6_000
     directory = add(installation, "task_large", files=files)
     size = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
     trash = installation.root / ".sweepd" / "trash"
-    slowly = installation.config.read_text(encoding="utf-8") + "workers: {max_files_per_second: 6000}\n"
+    slowly = installation.config.read_text(encoding="utf-8") + "workers: {max_files_per_second: 2000}\n"
     installation.config.write_text(slowly, encoding="utf-8")
     with installation.daemon() as daemon:
         asked = threading.Thread(target=_ask, args=(daemon, "task_large"))
         asked.start()
-        _until(lambda: _left(trash) < files - 1000)
+        _until(lambda: _left(trash) < files - 300)
         [purge] = daemon.get("/api/v0/data_pipeline/purges").json()["data"]["purges"]
         daemon.kill()
         asked.join()
@@ -116,7 +116,7 @@ def test_kill_9_in_the_middle_of_a_large_deletion_leaves_it_gone_or_whole_after_
 
 
 def test_liveness_answers_while_a_large_deletion_runs(postgres_installation: Installation) -> None:
-    directory = add(postgres_installation, "task_large", files=50_000)
+    directory = add(postgres_installation, "task_large", files=20_000)
     with postgres_installation.daemon() as daemon:
         answers: list[float] = []
         asked = threading.Thread(target=_ask, args=(daemon, "task_large"))
@@ -127,6 +127,7 @@ def test_liveness_answers_while_a_large_deletion_runs(postgres_installation: Ins
                 start = time.perf_counter()
                 assert session.get(f"{daemon.address}/livez", timeout=10).status_code == 200
                 answers.append(time.perf_counter() - start)
+                time.sleep(0.002)  # the daemon needs the processor for the deletion
         asked.join()
     assert len(answers) >= 200
     assert statistics.quantiles(answers, n=100)[98] < 0.5, "far above the target on purpose: a test is not a benchmark"

@@ -14,7 +14,7 @@ from torture import tracer
 from torture.mutants import MUTANTS
 
 TESTS = Path(__file__).parents[1]
-SECONDS = 25
+SECONDS = 20
 
 
 @pytest.mark.timeout(300)

@@ -15,6 +15,9 @@ from typing import Any
 
 import requests
 
+from daemon.app.initialise import initialise
+from daemon.config import load_config
+
 _START_S = 30.0
 _STOP_S = 60.0
 TASKS = "/api/v0/data_pipeline/tasks"
@@ -36,6 +39,10 @@ class Installation:
 
     def write_policies(self, text: str) -> None:
         (self.folder / "policies" / "policies.yaml").write_text(text, encoding="utf-8")
+
+    def init(self) -> None:
+        """What ``sweepd init`` does, without a process of its own."""
+        initialise(load_config(self.config))
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run one command to its end."""

@@ -157,7 +157,7 @@ def cover_running_daemon(folder: str) -> dict[str, Any]:
     """Mount an empty file system over the root of a running daemon, and take it away again."""
     _private_table()
     made = Installation(Path(folder) / "site", f"sqlite:///{folder}/site/var/sweepd.sqlite3", _SWEEPING)
-    made.run("init")
+    made.init()
     store = Store(made.url)
     store.add_task("task_1", status="completed", completed_at="2020-01-01 00:00:00")
     fill(made.root / "task_1")

@@ -60,13 +60,13 @@ class Prepared:
         self._idle.append(store)
 
 
-_EMPTY = """
+_EMPTY = f"""
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid();
 BEGIN;
 DELETE FROM data_pipeline_task_steps; DELETE FROM data_pipeline_tasks; DELETE FROM sweepd_deletions;
 DELETE FROM sweepd_snapshots; DELETE FROM sweepd_policies; DELETE FROM sweepd_sweeps; DELETE FROM sweepd_roots;
-UPDATE sweepd_alembic_version SET version_num = '0002';
+UPDATE sweepd_alembic_version SET version_num = '{setup.SCHEMA}';
 COMMIT;
 """
 

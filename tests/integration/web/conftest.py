@@ -11,6 +11,7 @@ import structlog
 from blockbuster import BlockBuster
 
 from integration.web.installation import Api, Installation, serving
+from support.prepared import prepare
 
 
 @pytest.fixture(autouse=True)
@@ -22,9 +23,17 @@ def no_blocking() -> Iterator[None]:
     guard.deactivate()
 
 
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalog after its migrations, to be copied."""
+    path = tmp_path_factory.mktemp("prepared") / "catalog.sqlite3"
+    prepare(f"sqlite:///{path}")
+    return path
+
+
 @pytest.fixture
-def installation(tmp_path: Path) -> Installation:
-    return Installation(tmp_path)
+def installation(tmp_path: Path, prepared: Path) -> Installation:
+    return Installation(tmp_path, prepared)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -42,15 +43,16 @@ COMPONENTS = ("catalog", "storage_root", "recovery", "scheduler")
 
 
 class Installation:
-    """A storage root and a catalog; rows go in and come out through sqlite3, never through the daemon."""
+    """A storage root and a catalog, copied from ``prepared``.
 
-    def __init__(self, folder: Path) -> None:
+    Rows go in and come out through sqlite3, never through the daemon.
+    """
+
+    def __init__(self, folder: Path, prepared: Path) -> None:
         self.root = folder / "training_data"
         self.database = folder / "catalog.sqlite3"
-        self.database.touch()
+        shutil.copyfile(prepared, self.database)
         database = Database(self.url)
-        setup.migrate(database)
-        setup.adopt_pipeline(database)
         setup.register_root(database, mark(self.root), str(self.root), replace=False)
         database.close()
 
