@@ -33,12 +33,13 @@ class Timeline:
         self.sqlite = sqlite
         self._timezone = timezone
 
-    def now(self, connection: Connection) -> Instant:
-        """The database's present, to the microsecond. Raises as the connection does."""
+    def now(self, connection: Connection, at: datetime | None = None) -> Instant:
+        """The database's present, to the microsecond, or the moment ``at``. Raises as the connection does."""
         if self.sqlite:
-            instant = clock.now()
+            instant = at or clock.now()
             return Instant(instant, self._sqlite_local(instant))
-        stamp = sa.func.clock_timestamp(type_=sa.DateTime(timezone=True)).label("utc")
+        zoned = sa.DateTime(timezone=True)
+        stamp = (sa.func.clock_timestamp(type_=zoned) if at is None else sa.literal(at, zoned)).label("utc")
         inner = sa.select(stamp).subquery()
         utc, local = connection.execute(sa.select(inner.c.utc, self._postgresql_local(inner.c.utc))).one()
         return Instant(utc.astimezone(UTC), local)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
+from daemon.sizes import Space
 from daemon.strict_yaml import kind
 
 _UNITS = {"w": 7 * 86_400, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
@@ -66,4 +67,36 @@ Duration: TypeAlias = Annotated[
     BeforeValidator(_duration),
     PlainSerializer(format_duration, return_type=str, when_used="json"),
     WithJsonSchema(_SCHEMA),
+]
+
+
+_SIZES = "write a number and a unit, such as 500MB, 20GB (decimal) or 20GiB"
+
+
+def parse_size(text: str) -> int:
+    """``500GB`` (decimal) or ``500GiB`` in bytes. Raises `ValueError` for anything else, a bare number included."""
+    if re.fullmatch(r"[+-]?[0-9.]+", text):
+        raise ValueError(f"a size needs a unit: {_SIZES}")
+    try:
+        space = Space.parse(text)
+    except ValueError:
+        raise ValueError(f"not a size: {_SIZES}") from None
+    if space.size_bytes is None:
+        raise ValueError(f"a share is not a size: {_SIZES}")
+    return space.size_bytes
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return parse_size(str(value))
+    if not isinstance(value, str):
+        raise ValueError(f"expected a size, got {kind(value)}: {_SIZES}")
+    return parse_size(value)
+
+
+Size: TypeAlias = Annotated[
+    int,
+    BeforeValidator(_size),
+    PlainSerializer(lambda size_bytes: f"{size_bytes}B", return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?([KMGTP]i?B|B)$"}),
 ]

@@ -79,7 +79,7 @@ def test_a_fresh_database_becomes_ready_and_doing_it_again_changes_nothing(fresh
     catalog = make_catalog(fresh)
     with pytest.raises(CatalogNotReady, match="sweepd init"):
         catalog.check()
-    assert setup.migrate(database) == "0002"
+    assert setup.migrate(database) == "0003"
     assert set(setup.adopt_pipeline(database)) == (set() if fresh.sqlite else GUESTS)
     catalog.check()
     fresh.add_task("task_1", status="completed")
@@ -239,7 +239,7 @@ def test_the_tables_the_migrations_make_are_the_tables_the_code_means(fresh: Sto
         assert compare_metadata(context, metadata) == []
         checks = sa.inspect(connection).get_check_constraints("sweepd_deletions")
     assert [check["name"] for check in checks] == ["sweepd_deletions_state"]
-    assert fresh.query("SELECT version_num FROM sweepd_alembic_version") == [{"version_num": "0002"}]
+    assert fresh.query("SELECT version_num FROM sweepd_alembic_version") == [{"version_num": "0003"}]
 
 
 def test_a_schema_of_another_version_is_refused(store: Store) -> None:
