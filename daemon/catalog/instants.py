@@ -55,6 +55,24 @@ class Timeline:
             return sa.literal(self._sqlite_local(moment).strftime("%Y-%m-%d %H:%M:%S"))
         return self._postgresql_local(sa.literal(moment, sa.DateTime(timezone=True)))
 
+    def instant(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """The moment a column's wall time means, for ``read_instant``; of two, the later one."""
+        if self.sqlite:
+            return sa.func.datetime(column)
+        zoned = sa.DateTime(timezone=True)
+        if self._timezone is None:
+            return sa.cast(column, zoned)  # in the session's zone
+        return sa.func.timezone(self._timezone, column, type_=zoned)
+
+    def read_instant(self, value: Any) -> datetime | None:
+        """What ``instant`` came to: aware UTC, on SQLite without its fraction of a second; None for no timestamp."""
+        if value is None:
+            return None
+        if not self.sqlite:
+            return value.astimezone(UTC)  # type: ignore[no-any-return]
+        local = datetime.fromisoformat(value).replace(tzinfo=ZoneInfo(self._timezone or "UTC"), fold=1)
+        return local.astimezone(UTC)
+
     def _postgresql_local(self, instant: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         if self._timezone is None:
             return sa.cast(instant, sa.DateTime(timezone=False))  # in the session's zone

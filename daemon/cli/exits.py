@@ -48,6 +48,7 @@ _BY_CODE = {
     ErrorCode.LIMIT_EXCEEDED: Exit.LIMIT,
     ErrorCode.STARTUP_REFUSED: Exit.REFUSED,
     ErrorCode.SWEEP_RUNNING: Exit.REFUSED,
+    ErrorCode.SCAN_RUNNING: Exit.REFUSED,
     ErrorCode.CLOCK_UNRELIABLE: Exit.REFUSED,
 }
 
