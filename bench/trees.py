@@ -44,6 +44,13 @@ def tasks(path: Path, scale: float) -> None:
             _files(path / f"task_{number:05}" / part, 5)
 
 
+def tasks_of_250(path: Path, scale: float) -> None:
+    """4,000 task directories of 250 files in 5 folders each."""
+    for number in range(max(1, int(4000 * scale))):
+        for part in "abcde":
+            _files(path / f"task_{number:05}" / part, 50)
+
+
 def flat(path: Path, scale: float) -> None:
     """One directory of 200,000 small files."""
     _files(path, max(1, int(200_000 * scale)))

@@ -11,6 +11,7 @@ import re
 import zoneinfo
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -18,10 +19,11 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo
 from pydantic import field_validator as validates
 
+from daemon.durations import Duration
 from daemon.sizes import Space
 from daemon.strict_yaml import Document, Location, Mistake, kind, read, suggestion, validate
 
-SECTIONS = ("storage", "trash", "catalog", "server", "log", "workers")
+SECTIONS = ("storage", "trash", "inventory", "catalog", "server", "log", "workers")
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<body>[^{}]*)\}|\$\{")
 _SCHEMES = ("sqlite", "postgresql", "postgres", "postgresql+psycopg2")
 
@@ -174,6 +176,14 @@ class TrashConfig(Section):
     min_free: FileSystemPart = Space.parse("1%")
 
 
+class InventoryConfig(Section):
+    """How often the storage root is scanned, and after how long a directory is counted again without other cause."""
+
+    enabled: bool = True
+    every: Duration = timedelta(hours=1)
+    recount: Duration = timedelta(days=7)
+
+
 class WorkersConfig(Section):
     """How many manual deletions, and how many sweeps, run at the same time.
 
@@ -191,6 +201,7 @@ class WorkersConfig(Section):
 class _ConfigFile(Section):
     storage: StorageConfig = Field(default_factory=StorageConfig)
     trash: TrashConfig = Field(default_factory=TrashConfig)
+    inventory: InventoryConfig = Field(default_factory=InventoryConfig)
     catalog: CatalogConfig = Field(default_factory=CatalogConfig)
     server: ServerConfig = Field(default_factory=ServerConfig)
     policies: AbsolutePath = Path("policies")

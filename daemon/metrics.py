@@ -78,6 +78,21 @@ class Metrics:
             "sweepd_trash_bytes", "Allocated bytes of what waits in the trash, as far as counted.", registry=registry
         )
         self._restores = Counter("sweepd_restores", "Restores asked for, by outcome.", ["outcome"], registry=registry)
+        self._scan_at = Gauge(
+            "sweepd_inventory_scan_timestamp_seconds", "When the last complete scan ended.", registry=registry
+        )
+        self._scan_directories = Gauge(
+            "sweepd_inventory_directories", "Task directories that the last complete scan met.", registry=registry
+        )
+        self._scan_bytes = Gauge(
+            "sweepd_inventory_bytes", "Allocated bytes of all task directories, as far as counted.", registry=registry
+        )
+        self._orphans = Gauge(
+            "sweepd_inventory_orphans", "Directories without a row, by the last complete scan.", registry=registry
+        )
+        self._missing = Gauge(
+            "sweepd_inventory_missing", "Rows without their directory, by the last complete scan.", registry=registry
+        )
         Info("sweepd_build", "Version of the daemon.", registry=registry).info({"version": __version__})
 
     def deletion(self, trigger: str, outcome: str, seconds: float) -> None:
@@ -126,6 +141,14 @@ class Metrics:
     def restore(self, outcome: str) -> None:
         """One restore came to its end."""
         self._restores.labels(outcome).inc()
+
+    def inventory(self, scanned_at: datetime, directories: int, size_bytes: int, *, orphans: int, missing: int) -> None:
+        """What the last complete scan found, and when it ended."""
+        self._scan_at.set(scanned_at.timestamp())
+        self._scan_directories.set(directories)
+        self._scan_bytes.set(size_bytes)
+        self._orphans.set(orphans)
+        self._missing.set(missing)
 
     def render(self) -> bytes:
         """The exposition text."""

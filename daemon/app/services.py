@@ -15,6 +15,7 @@ from daemon.deletion.purge import Tools
 from daemon.deletion.recovery import Recovery
 from daemon.deletion.restore import Restorer
 from daemon.deletion.retention import Retention
+from daemon.inventory.scan import Scanner
 from daemon.metrics import Metrics
 from daemon.policy.loader import load_policies
 from daemon.policy.models import PolicySet
@@ -38,6 +39,7 @@ class Services:
     purges: Purges
     clock_guard: ClockGuard
     sweeper: Sweeper
+    scanner: Scanner
 
     def load_policies(self) -> PolicySet:
         """The policies as the files say now. Raises DocumentError with every mistake in them."""
@@ -76,6 +78,7 @@ def build(config: Config) -> Iterator[Services]:
             retention=Retention(root, tools),
             purges=tools.purges,
             clock_guard=clock_guard,
+            scanner=Scanner(root, catalog, workers, metrics, recount=config.inventory.recount),
             sweeper=Sweeper(root, catalog, engine, metrics, clock_guard, workers=config.workers.sweeps),
         )
     finally:

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from daemon import clock, log
 from daemon.app.janitor import Janitor
 from daemon.app.readiness import Readiness
+from daemon.app.scanning import Scanning
 from daemon.app.services import Services
 from daemon.catalog import sweeps
 from daemon.catalog.daemon_lock import DaemonLock
@@ -60,6 +61,7 @@ class Supervisor:
             may_work=lambda: self._is_fine("catalog", "storage_root"),
             may_expire=lambda: self._is_fine("clock"),
         )
+        self._scanning = Scanning(services, may_work=lambda: self._is_fine("catalog", "storage_root"))
         self._stopping = threading.Event()
         self._held = ExitStack()
         self._thread = threading.Thread(target=self._work, name="supervisor", daemon=True)
@@ -75,6 +77,7 @@ class Supervisor:
         self._stopping.set()
         self._services.sweeper.stop()
         self._scheduler.stop()
+        self._scanning.stop()
         self._janitor.stop()
         if self._thread.is_alive():
             self._thread.join()
@@ -129,6 +132,7 @@ class Supervisor:
                 services.metrics.policy_memory(policy.name, memory.last_run_at, memory.last_success_at)
         self._look("clock", self._see_clock)
         self._janitor.start()
+        self._scanning.start()
         self._scheduler.start(self._policies, anchors)
         self._readiness.set("scheduler", None)
         _log.info("ready", root=str(services.root.path), policies=[policy.name for policy in self._policies.policies])

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cached_property
 
 from sqlalchemy.engine import Connection
 
-from daemon.catalog import setup
+from daemon.catalog import holds, setup
 from daemon.catalog.database import Database
 from daemon.catalog.instants import Instant, Timeline
 from daemon.catalog.pipeline import PipelineTables, inspect_tables
@@ -21,15 +22,21 @@ from daemon.policy.models import Policy, PolicySet
 class Session:
     """One transaction. ``connection`` is for the functions of this package only."""
 
-    def __init__(self, connection: Connection, tables: PipelineTables, timeline: Timeline) -> None:
+    def __init__(
+        self, connection: Connection, tables: PipelineTables, timeline: Timeline, at: datetime | None = None
+    ) -> None:
         self.connection = connection
         self.tables = tables
         self._timeline = timeline
+        self._at = at
 
     @cached_property
     def now(self) -> Instant:
-        """The database's present when it was first asked for: one and the same for the whole transaction."""
-        return self._timeline.now(self.connection)
+        """The database's present when it was first asked for: one and the same for the whole transaction.
+
+        Another instant if the session was opened ``at`` one.
+        """
+        return self._timeline.now(self.connection, self._at)
 
 
 class Catalog:
@@ -46,10 +53,13 @@ class Catalog:
         self._root_id: str | None = None
 
     @contextmanager
-    def read(self) -> Iterator[Session]:
-        """A transaction that changes nothing. Raises CatalogUnavailable or CatalogNotReady."""
+    def read(self, at: datetime | None = None) -> Iterator[Session]:
+        """A transaction that changes nothing; ``at`` (aware) stands for its present, to look ahead.
+
+        Raises CatalogUnavailable or CatalogNotReady.
+        """
         with self.database.read() as connection:
-            yield self._session(connection)
+            yield self._session(connection, at)
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -75,7 +85,7 @@ class Catalog:
         return found
 
     def select(self, session: Session, policy: Policy, policies: PolicySet) -> Selection:
-        """Compile a policy for this installation as of the session's instant."""
+        """Compile a policy for this installation as of the session's instant, with the holds in force then."""
         return Selection(
             policy,
             policies,
@@ -83,15 +93,16 @@ class Catalog:
             timeline=self.timeline,
             now=session.now,
             running_statuses=self.running_statuses,
+            active_holds=holds.active(session.connection, session.now.utc),
         )
 
     def close(self) -> None:
         self.database.close()
 
-    def _session(self, connection: Connection) -> Session:
+    def _session(self, connection: Connection, at: datetime | None = None) -> Session:
         with self._lock:
             if self._tables is None:
                 setup.check_schema(connection)
                 self._tables = inspect_tables(connection)
             tables = self._tables
-        return Session(connection, tables, self.timeline)
+        return Session(connection, tables, self.timeline, at)

@@ -6,6 +6,7 @@ Logic is three-valued where it protects: a missing timestamp is unknown, so neit
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +14,20 @@ from typing import Any
 import sqlalchemy as sa
 
 from daemon.catalog.instants import Instant, Timeline
+from daemon.catalog.patterns import glob_match
 from daemon.catalog.pipeline import PipelineTables
+from daemon.catalog.populations import Population, utc_before
+from daemon.catalog.tables import inventory
 from daemon.errors import CatalogNotReady
+from daemon.policy.condition import OF_INVENTORY, SizeRange
 from daemon.policy.models import Age, Condition, Glob
 from daemon.policy.values import format_duration
+from daemon.sizes import format_size
 
 Expression = sa.ColumnElement[bool]
 
+_COMPARE = {"gte": operator.ge, "gt": operator.gt, "lte": operator.le, "lt": operator.lt}
+_SIGNS = {"gte": ">=", "gt": ">", "lte": "<=", "lt": "<"}
 _TIMESTAMPS = {"created": "created_at", "started": "started_at", "completed": "completed_at", "updated": "updated_at"}
 
 
@@ -41,22 +49,11 @@ class Compiled:
     clauses: tuple[Clause, ...]
 
 
-def glob_match(column: sa.ColumnElement[Any], pattern: str, *, sqlite: bool) -> Expression:
-    """Whether the whole of ``column`` matches a pattern of ``*`` and ``?``, by case; NULL for NULL."""
-    if sqlite:
-        return column.op("GLOB", return_type=sa.Boolean())(pattern)  # LIKE ignores case there
-    return column.like(_like(pattern), escape="\\")
-
-
-def _like(pattern: str) -> str:
-    escaped = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return escaped.replace("*", "%").replace("?", "_")
-
-
 class ConditionCompiler:
     """Compiles conditions against one installation's tables at one instant."""
 
-    def __init__(self, tables: PipelineTables, timeline: Timeline, now: Instant) -> None:
+    def __init__(self, population: Population, tables: PipelineTables, timeline: Timeline, now: Instant) -> None:
+        self._task_id = population.task_id
         self._tables = tables
         self._timeline = timeline
         self._now = now
@@ -95,7 +92,7 @@ class ConditionCompiler:
             if age is not None:
                 yield self._age(f"{path}.{word}", word, age)
         if condition.task_id is not None:
-            yield self._glob(f"{path}.task_id", "task_id", columns.task_id, condition.task_id)
+            yield self._glob(f"{path}.task_id", "task_id", self._task_id, condition.task_id)
         if condition.task_name is not None:
             if not self._tables.has_task_name:
                 raise CatalogNotReady(
@@ -107,10 +104,24 @@ class ConditionCompiler:
             expression = present if condition.directory == "present" else sa.not_(present)
             yield Clause(f"{path}.directory", f"directory is {condition.directory}", "directory_exists", expression)
 
+        if condition.size is not None:
+            yield self._size(f"{path}.size", condition.size)
+
+    def _size(self, path: str, size: SizeRange) -> Clause:
+        column = inventory.c.size_bytes
+        parts = [_COMPARE[word](column, bound) for word, bound in size.bounds.items()]
+        required = " and ".join(f"{_SIGNS[word]} {format_size(bound)}" for word, bound in size.bounds.items())
+        return Clause(path, f"size {required}", "size_bytes", sa.and_(*parts))
+
     def _age(self, path: str, word: str, age: Age) -> Clause:
-        name = _TIMESTAMPS[age.by]
-        column = self._timeline.comparable(self._tables.tasks.c[name])
-        bound = self._timeline.before(self._now, age.age)
+        if age.by in OF_INVENTORY:
+            name = f"{age.by}_at"
+            column: sa.ColumnElement[Any] = inventory.c[name]
+            bound = utc_before(self._now, age.age)
+        else:
+            name = _TIMESTAMPS[age.by]
+            column = self._timeline.comparable(self._tables.tasks.c[name])
+            bound = self._timeline.before(self._now, age.age)
         expression = column <= bound if word == "older_than" else column > bound
         return Clause(path, f"{word.replace('_', ' ')} {format_duration(age.age)} by {age.by}", name, expression)
 

@@ -34,18 +34,21 @@ class Timeline:
         self.sqlite = sqlite
         self._timezone = timezone
 
-    def now(self, connection: Connection) -> Instant:
-        """The database's present, to the microsecond. Raises as the connection does."""
+    def now(self, connection: Connection, at: datetime | None = None) -> Instant:
+        """The database's present, to the microsecond, or the moment ``at``. Raises as the connection does."""
         if self.sqlite:
-            instant = clock.now()
+            instant = at or clock.now()
             return Instant(instant, self._sqlite_local(instant))
-        utc, local = connection.execute(self._present).one()
+        statement = self._present if at is None else self._instant(sa.literal(at, sa.DateTime(timezone=True)))
+        utc, local = connection.execute(statement).one()
         return Instant(utc.astimezone(UTC), local)
 
     @cached_property
     def _present(self) -> sa.Select[Any]:
-        stamp = sa.func.clock_timestamp(type_=sa.DateTime(timezone=True)).label("utc")
-        inner = sa.select(stamp).subquery()
+        return self._instant(sa.func.clock_timestamp(type_=sa.DateTime(timezone=True)))
+
+    def _instant(self, moment: sa.ColumnElement[Any]) -> sa.Select[Any]:
+        inner = sa.select(moment.label("utc")).subquery()
         return sa.select(inner.c.utc, self._postgresql_local(inner.c.utc))
 
     def comparable(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
@@ -58,6 +61,24 @@ class Timeline:
         if self.sqlite:
             return sa.literal(self._sqlite_local(moment).strftime("%Y-%m-%d %H:%M:%S"))
         return self._postgresql_local(sa.literal(moment, sa.DateTime(timezone=True)))
+
+    def instant(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """The moment a column's wall time means, for ``read_instant``; of two, the later one."""
+        if self.sqlite:
+            return sa.func.datetime(column)
+        zoned = sa.DateTime(timezone=True)
+        if self._timezone is None:
+            return sa.cast(column, zoned)  # in the session's zone
+        return sa.func.timezone(self._timezone, column, type_=zoned)
+
+    def read_instant(self, value: Any) -> datetime | None:
+        """What ``instant`` came to: aware UTC, on SQLite without its fraction of a second; None for no timestamp."""
+        if value is None:
+            return None
+        if not self.sqlite:
+            return value.astimezone(UTC)  # type: ignore[no-any-return]
+        local = datetime.fromisoformat(value).replace(tzinfo=ZoneInfo(self._timezone or "UTC"), fold=1)
+        return local.astimezone(UTC)
 
     def _postgresql_local(self, instant: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         if self._timezone is None:

@@ -1,22 +1,25 @@
 """What a policy says of every task, as one statement: the plan runs it over all, a claim asks it again for one.
 
-Precedence: running, protect, keep, match. Only what passes all of them is SELECTED.
+Precedence: hold, running, protect, keep, match. Only what passes all of them is SELECTED.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from daemon.catalog import rows
-from daemon.catalog.conditions import Clause, Compiled, ConditionCompiler, Expression
+from daemon.catalog import holds, populations, rows
+from daemon.catalog.conditions import Clause, Compiled, ConditionCompiler
+from daemon.catalog.holds import Hold
 from daemon.catalog.instants import Instant, Timeline
 from daemon.catalog.pipeline import PipelineTables
+from daemon.catalog.populations import MEASURED, Measured
 from daemon.catalog.rows import TaskRow
 from daemon.policy.models import Policy, PolicySet
 
@@ -27,6 +30,7 @@ class Verdict(StrEnum):
     """Why a task goes or stays."""
 
     SELECTED = "selected"
+    HELD = "held"
     RUNNING = "running"
     PROTECTED = "protected"
     KEEP_LAST = "keep_last"
@@ -38,14 +42,24 @@ class Verdict(StrEnum):
 class Judged:
     """One task under one policy. ``rank`` counts from 1, the newest of its group; None without ``keep.last``.
 
-    ``clauses`` holds, in the order of ``Selection.clauses``, true, false, or None for unknown.
+    ``clauses`` holds, in the order of ``Selection.clauses``, true, false, or None for unknown. ``measured``: what the
+    last scan found, if the policy asks for it.
     """
 
     task: TaskRow
     verdict: Verdict
+    held_by: Hold | None
     protected_by: str | None
     rank: int | None
     clauses: tuple[bool | None, ...]
+    measured: Measured | None
+
+    @property
+    def since(self) -> datetime | None:
+        """The date the task's age counts from: naive wall time of a row, or aware of a directory without one."""
+        task = self.task
+        found = task.completed_at or task.started_at or task.created_at
+        return found or (self.measured.first_seen_at if self.measured and task.status is None else None)
 
 
 class Selection:
@@ -60,17 +74,28 @@ class Selection:
         timeline: Timeline,
         now: Instant,
         running_statuses: tuple[str, ...],
+        active_holds: Sequence[Hold] = (),
     ) -> None:
-        compiler = ConditionCompiler(tables, timeline, now)
         self.policy = policy
         self.now = now
         self._tables = tables
         self._timeline = timeline
+        self._holds = active_holds
+        self._measured = (
+            policy.source == "orphans"
+            or policy.asks_inventory
+            or any(item.match.asks_inventory() for item in policies.protect)
+        )
+        self._population = (
+            populations.orphans(tables)
+            if policy.source == "orphans"
+            else populations.tasks_of(policy, tables, timeline, running_statuses, measured=self._measured)
+        )
+        compiler = ConditionCompiler(self._population, tables, timeline, now)
         self._match: Compiled = compiler.compile(policy.match, "match")
         self._protects = [
             (item.name, compiler.compile(item.match, f"protect.{item.name}")) for item in policies.protect
         ]
-        self._running = tables.running(running_statuses)
 
     @property
     def clauses(self) -> tuple[Clause, ...]:
@@ -78,32 +103,27 @@ class Selection:
         return self._match.clauses
 
     def judge_all(self, connection: Connection) -> Iterator[Judged]:
-        """Every task the policy looks at, streamed, the oldest first."""
-        base = self._base(self._tables.tasks, self._rank_by_window())
-        statement = self._verdicts(base).order_by(base.c.age_since.asc().nulls_last(), base.c.task_id)
+        """Every task the policy looks at, streamed, in the policy's order."""
+        base = self._base(self._rank_by_window())
+        statement = self._verdicts(base).order_by(*self._order(base), base.c.task_id)
         result = connection.execute(statement, execution_options={"yield_per": _STREAM_ROWS})
         for row in result:
             yield self._judged(row)
 
     def judge_some(self, connection: Connection, task_ids: Sequence[str]) -> dict[str, Judged]:
         """The same for these tasks, by id; those the policy does not look at (any more) are absent."""
-        base = self._base(self._tables.tasks, self._rank_by_count(), self._tables.tasks.c.task_id.in_(task_ids))
+        base = self._base(self._rank_by_count(), self._population.task_id.in_(task_ids))
         return {row.task_id: self._judged(row) for row in connection.execute(self._verdicts(base))}
 
-    def _population(self, tasks: sa.FromClause) -> Expression:
-        # Records alone may go only after their directory has gone: they are all that says whose it was.
-        has_directory = sa.func.coalesce(tasks.c.directory_exists, sa.true())
-        return sa.not_(has_directory) if self.policy.action.what == "records" else has_directory
-
-    def _base(self, tasks: sa.FromClause, rank: sa.ColumnElement[Any], *only: Expression) -> sa.Subquery:
-        c = tasks.c
-        since = self._timeline.comparable(sa.func.coalesce(c.completed_at, c.started_at, c.created_at))
+    def _base(self, rank: sa.ColumnElement[Any], *only: sa.ColumnElement[bool]) -> sa.Subquery:
+        population = self._population
         columns: list[sa.ColumnElement[Any]] = [
-            *rows.columns(self._tables),
-            since.label("age_since"),
-            self._running.label("is_running"),
+            *population.columns,
+            population.since.label("age_since"),
+            holds.held(self._holds, population.task_id, sqlite=self._timeline.sqlite).label("is_held"),
+            population.running.label("is_running"),
             rank.label("rank"),
-            self._ranking_date(tasks).label("rank_date"),
+            population.ranked.label("rank_date"),
             sa.func.coalesce(self._match.expression, sa.false()).label("matches"),
         ]
         for index, (_, compiled) in enumerate(self._protects):
@@ -111,11 +131,16 @@ class Selection:
             columns.append(sa.func.coalesce(compiled.expression, sa.true()).label(f"protect_{index}"))
         for index, clause in enumerate(self.clauses):
             columns.append(clause.expression.label(f"clause_{index}"))
-        return sa.select(*columns).where(self._population(tasks), *only).subquery("judged")
+        return sa.select(*columns).select_from(population.source).where(population.where, *only).subquery("judged")
 
-    def _ranking_date(self, tasks: sa.FromClause) -> sa.ColumnElement[Any]:
-        c = tasks.c
-        return self._timeline.comparable(sa.func.coalesce(c.created_at, c.started_at, c.completed_at))
+    def _order(self, base: sa.Subquery) -> list[sa.ColumnElement[Any]]:
+        keys = {
+            "oldest": lambda: base.c.age_since.asc().nulls_last(),
+            "newest": lambda: base.c.age_since.desc().nulls_last(),
+            "largest": lambda: base.c.freed_bytes.desc().nulls_last(),
+            "smallest": lambda: base.c.freed_bytes.asc().nulls_last(),
+        }
+        return [keys[order]() for order in self.policy.order]
 
     def _groups(self, tasks: sa.FromClause) -> list[sa.ColumnElement[Any]]:
         names = {"database": "db_name", "user": "by_user", "status": "status"}
@@ -125,7 +150,7 @@ class Selection:
         if self.policy.keep is None or self.policy.keep.last is None:
             return sa.cast(sa.null(), sa.Integer)
         tasks = self._tables.tasks
-        newest_first = [self._ranking_date(tasks).desc().nulls_last(), tasks.c.task_id.desc()]
+        newest_first = [self._population.ranked.desc().nulls_last(), tasks.c.task_id.desc()]
         return sa.func.row_number().over(partition_by=self._groups(tasks) or None, order_by=newest_first)
 
     def _rank_by_count(self) -> sa.ColumnElement[Any]:
@@ -133,13 +158,13 @@ class Selection:
         if self.policy.keep is None or self.policy.keep.last is None:
             return sa.cast(sa.null(), sa.Integer)
         tasks, other = self._tables.tasks, self._tables.tasks.alias("other")
-        mine, theirs = self._ranking_date(tasks), self._ranking_date(other)
+        mine, theirs = self._population.ranked, populations.ranking_date(self._timeline, other)
         newer = sa.or_(theirs > mine, sa.and_(theirs == mine, other.c.task_id > tasks.c.task_id))
         same_group = [a.is_not_distinct_from(b) for a, b in zip(self._groups(tasks), self._groups(other), strict=True)]
         some = (
             sa.select(sa.literal(1).label("one"))
             .select_from(other)
-            .where(self._population(other), newer, *same_group)
+            .where(populations.looked_at(self.policy, other), newer, *same_group)
             .correlate(tasks)
             .limit(self.policy.keep.last)
             .subquery()
@@ -147,7 +172,7 @@ class Selection:
         return sa.select(sa.func.count(some.c.one) + 1).scalar_subquery()
 
     def _verdicts(self, base: sa.Subquery) -> sa.Select[Any]:
-        whens: list[tuple[Any, str]] = [(base.c.is_running, Verdict.RUNNING)]
+        whens: list[tuple[Any, str]] = [(base.c.is_held, Verdict.HELD), (base.c.is_running, Verdict.RUNNING)]
         protected = [base.c[f"protect_{index}"] for index in range(len(self._protects))]
         if protected:
             whens.append((sa.or_(*protected), Verdict.PROTECTED))
@@ -156,7 +181,7 @@ class Selection:
             # a task without any date cannot be ranked, so it stays
             whens.append((sa.or_(base.c.rank_date.is_(None), base.c.rank <= keep.last), Verdict.KEEP_LAST))
         if keep is not None and keep.min_age is not None:
-            bound = self._timeline.before(self.now, keep.min_age)
+            bound = self._population.before(self.now, keep.min_age)
             whens.append((sa.or_(base.c.age_since.is_(None), base.c.age_since > bound), Verdict.KEEP_MIN_AGE))
         whens.append((base.c.matches, Verdict.SELECTED))
         return sa.select(base, sa.case(*whens, else_=Verdict.NOT_MATCHED).label("verdict"))
@@ -171,7 +196,9 @@ class Selection:
         return Judged(
             rows.from_row(row),
             verdict,
+            holds.holding(self._holds, values["task_id"]) if verdict is Verdict.HELD else None,
             protected_by,
             values["rank"],
             tuple(None if v is None else bool(v) for v in clauses),
+            Measured(*(values[name] for name in MEASURED)) if self._measured else None,
         )

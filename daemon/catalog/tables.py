@@ -89,6 +89,9 @@ policies = sa.Table(
     sa.Column("first_seen_at", UtcDateTime, nullable=False),
     sa.Column("last_run_at", UtcDateTime),
     sa.Column("last_success_at", UtcDateTime),
+    sa.Column("suspended_at", UtcDateTime),
+    sa.Column("suspended_reason", sa.Text),
+    sa.Column("suspended_digest", sa.String(64)),
 )
 
 sweeps = sa.Table(
@@ -108,5 +111,76 @@ sweeps = sa.Table(
     sa.Column("dropped", sa.BigInteger, nullable=False),
     sa.Column("size_bytes", sa.BigInteger, nullable=False),
     sa.Column("error", sa.Text),
+    sa.Column("plan_digest", sa.String(64)),
+    sa.Column("report", sa.Text),
     sa.Index("sweepd_sweeps_policy", "policy", "started_at"),
+)
+
+inventory = sa.Table(
+    "sweepd_inventory",
+    metadata,
+    sa.Column("task_id", sa.String(128), primary_key=True),
+    sa.Column("first_seen_at", UtcDateTime, nullable=False),
+    sa.Column("last_seen_at", UtcDateTime, nullable=False),
+    sa.Column("sightings", sa.Integer, nullable=False),
+    # which directory it was, and its own times: a change is cause to count again
+    sa.Column("signature", sa.String(96), nullable=False),
+    sa.Column("measured_at", UtcDateTime),
+    sa.Column("files", sa.BigInteger),
+    sa.Column("directories", sa.BigInteger),
+    sa.Column("size_bytes", sa.BigInteger),
+    sa.Column("freed_bytes", sa.BigInteger),
+    sa.Column("modified_at", UtcDateTime),
+    sa.Column("error", sa.Text),
+)
+
+scans = sa.Table(
+    "sweepd_scans",
+    metadata,
+    sa.Column("scan_id", sa.String(28), primary_key=True),
+    sa.Column("started_at", UtcDateTime, nullable=False),
+    sa.Column("finished_at", UtcDateTime),
+    sa.Column("directories", sa.BigInteger, nullable=False),
+    sa.Column("measured", sa.BigInteger, nullable=False),
+    sa.Column("orphans", sa.BigInteger),
+    sa.Column("missing", sa.BigInteger),
+    sa.Index("sweepd_scans_started_at", "started_at"),
+)
+
+holds = sa.Table(
+    "sweepd_holds",
+    metadata,
+    sa.Column("hold_id", sa.String(28), primary_key=True),
+    sa.Column("pattern", sa.String(128), nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("placed_at", UtcDateTime, nullable=False),
+    sa.Column("expires_at", UtcDateTime),
+    sa.Column("released_at", UtcDateTime),
+    sa.Column("released_by", sa.Text),
+    sa.Index("sweepd_holds_active", "expires_at", **_where("released_at IS NULL")),
+)
+
+plans = sa.Table(
+    "sweepd_plans",
+    metadata,
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("policy", sa.String(64), nullable=False),
+    # the policy itself, without the protections around it
+    sa.Column("policy_digest", sa.String(64), nullable=False),
+    sa.Column("made_at", UtcDateTime, nullable=False),
+    sa.Column("made_by", sa.Text, nullable=False),
+    sa.Column("considered", sa.BigInteger, nullable=False),
+    sa.Column("selected", sa.BigInteger, nullable=False),
+    sa.Index("sweepd_plans_policy", "policy", "made_at"),
+)
+
+plan_tasks = sa.Table(
+    "sweepd_plan_tasks",
+    metadata,
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("task_id", sa.String(128), nullable=False),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
 )

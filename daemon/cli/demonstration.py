@@ -37,7 +37,7 @@ def show(folder: Path, port: int) -> None:
         say("1. The plan. Nothing is deleted yet.", style="bold cyan")
         for policy in policies.policies:
             plan = make_plan(services.catalog, policies, policy, max_stays=2000)
-            show_plan(plan, measure(services.root, plan))
+            show_plan(plan, measure(services.root, services.catalog, plan))
         show_orphans(find_orphans(services.root, services.catalog))
         say()
         say("2. The daemon. Each policy is due every 5 seconds.", style="bold cyan")

@@ -35,7 +35,7 @@ MEANINGS = {
     Exit.ROOT: "the storage root is missing, not marked, swapped, or failing",
     Exit.CATALOG: "the database does not answer, or lacks what `sweepd init` makes",
     Exit.LIMIT: "a policy selects more than its limits allow; nothing was deleted",
-    Exit.REFUSED: "refused to start: unsafe address, another daemon, policy disabled or being swept, clocks apart",
+    Exit.REFUSED: "refused to start: unsafe address, other daemon or scan, policy disabled or in use, clocks apart",
     Exit.INTERRUPTED: "interrupted by Ctrl-C; the deletion in hand was finished or undone",
 }
 
@@ -48,6 +48,7 @@ _BY_CODE = {
     ErrorCode.LIMIT_EXCEEDED: Exit.LIMIT,
     ErrorCode.STARTUP_REFUSED: Exit.REFUSED,
     ErrorCode.SWEEP_RUNNING: Exit.REFUSED,
+    ErrorCode.SCAN_RUNNING: Exit.REFUSED,
     ErrorCode.CLOCK_UNRELIABLE: Exit.REFUSED,
 }
 

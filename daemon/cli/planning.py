@@ -7,6 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from daemon.app.services import Services
+from daemon.catalog import inventory
+from daemon.catalog.catalog import Catalog
 from daemon.cli.render import dump, say, table
 from daemon.errors import TaskRefused
 from daemon.policy.models import Mode, Policy
@@ -19,6 +21,7 @@ from daemon.sweep.plan import Decision, Plan, make_plan
 
 FIRST = 20
 EXAMPLES = 10
+MEASURED_NOW = 1000
 
 
 def show_plans(services: Services, name: str | None, *, everything: bool, sizes: bool, as_json: bool) -> None:
@@ -30,7 +33,7 @@ def show_plans(services: Services, name: str | None, *, everything: bool, sizes:
     documents = []
     for policy in chosen:
         plan = make_plan(services.catalog, policies, policy, max_stays=None if everything or as_json else 2000)
-        censuses = measure(services.root, plan) if sizes else {}
+        censuses = measure(services.root, services.catalog, plan) if sizes else {}
         if as_json:
             documents.append(plan_json(plan, censuses))
         else:
@@ -42,14 +45,20 @@ def show_plans(services: Services, name: str | None, *, everything: bool, sizes:
         show_orphans(orphans)
 
 
-def measure(root: StorageRoot, plan: Plan) -> dict[str, Census | None]:
-    """Count the directories that would go; None for one that is not there. Raises RootUnavailable or TaskRefused."""
+def measure(root: StorageRoot, catalog: Catalog, plan: Plan) -> dict[str, Census | None]:
+    """The counts of the directories that would go, as a scan found them, or else taken now; None for one not there.
+
+    Of what no scan has counted, at most MEASURED_NOW are counted; the others are left out. Raises SweepdError.
+    """
     if plan.policy.action.what == "records":
         return {}
-    found: dict[str, Census | None] = {}
+    task_ids = [decision.task.task_id for decision in plan.goes]
+    with catalog.read() as session:
+        known = inventory.measured(session.connection, task_ids)
+    counts = {name: (one.files, one.directories, one.size_bytes, one.freed_bytes) for name, one in known.items()}
+    found: dict[str, Census | None] = {name: Census(*numbers) for name, numbers in counts.items()}
     with root.open() as opened:
-        for decision in plan.goes:
-            task_id = decision.task.task_id
+        for task_id in [task_id for task_id in task_ids if task_id not in known][:MEASURED_NOW]:
             try:
                 found[task_id] = opened.measure(task_id)
             except OSError as error:
@@ -61,7 +70,9 @@ def show_plan(plan: Plan, censuses: dict[str, Census | None], *, everything: boo
     """Print one plan."""
     policy = plan.policy
     total = sum(census.freed_bytes for census in censuses.values() if census)
-    frees = f", freeing {format_size(total)}" if censuses else ""
+    uncounted = len(plan.goes) - len(censuses) if censuses else 0
+    more = f" and what {uncounted} more hold, which no scan has counted" if uncounted else ""
+    frees = f", freeing {format_size(total)}{more}" if censuses else ""
     say()
     say(f"policy {policy.name} (mode {policy.mode}): {what(policy)}", style="bold")
     say(f"{len(plan.goes)} of {plan.considered} tasks go{frees}; {plan.considered - len(plan.goes)} stay")

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 
 from daemon import log
-from daemon.catalog import ledger, snapshots, tasks
+from daemon.catalog import inventory, ledger, snapshots, tasks
 from daemon.catalog.catalog import Catalog, Session
 from daemon.catalog.database import CommitUncertain
 from daemon.catalog.ledger import Counts, Entry, State
@@ -274,6 +274,7 @@ class Claim:
             ledger.insert(connection, [one.item.entry for one in open_], State.COMMITTED, counts)
         if done:
             ledger.insert(connection, done, State.PURGED)
+        inventory.forget(connection, [one.request.task_id for one in going if one.directory is not None])
         self._claimed.deleted_at = stamp
 
     def _outcome(self, one: Going, stamp: datetime) -> Outcome:

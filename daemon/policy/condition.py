@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Annotated, Any, Literal, TypeAlias
+from collections.abc import Collection, Iterator
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
-from daemon.policy.values import Duration
+from daemon.policy.values import Duration, Size
 from daemon.strict_yaml import kind, suggestion
+
+OF_INVENTORY: Final = frozenset({"modified", "first_seen"})
+"""Timestamps of directories, not of rows."""
 
 
 class Strict(BaseModel):
@@ -19,7 +22,8 @@ class Strict(BaseModel):
     )
 
 
-def _one_or_more(value: Any) -> Any:
+def one_or_more(value: Any) -> Any:
+    """A single string stands for a list of it; an empty list is refused."""
     if isinstance(value, str):
         return (value,)
     if not isinstance(value, list | tuple):
@@ -56,18 +60,22 @@ def _wildcards(value: str) -> str:
     return value
 
 
-Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_one_or_more)]
+Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(one_or_more)]
 Status: TypeAlias = Annotated[str, AfterValidator(_known_status)]
-Statuses: TypeAlias = Annotated[tuple[Status, ...], BeforeValidator(_one_or_more)]
+Statuses: TypeAlias = Annotated[tuple[Status, ...], BeforeValidator(one_or_more)]
 Pattern: TypeAlias = Annotated[str, AfterValidator(_wildcards)]
-Patterns: TypeAlias = Annotated[tuple[Pattern, ...], BeforeValidator(_one_or_more)]
+Patterns: TypeAlias = Annotated[tuple[Pattern, ...], BeforeValidator(one_or_more)]
 
 
 class Age(Strict):
-    """How long ago one of a task's timestamps has to be; a bare duration means since it completed."""
+    """How long ago one of a task's timestamps has to be; a bare duration means since it completed.
+
+    ``modified`` is the newest change of a file, ``first_seen`` the first scan that met the directory: both are the
+    inventory's. Directories without a row have no other.
+    """
 
     age: Duration
-    by: Literal["created", "started", "completed", "updated"] = "completed"
+    by: Literal["created", "started", "completed", "updated", "modified", "first_seen"] = "completed"
 
     @model_validator(mode="before")
     @classmethod
@@ -88,6 +96,33 @@ class Glob(Strict):
         return value
 
 
+class SizeRange(Strict):
+    """How large a task directory is: the apparent bytes of its files, as the last scan counted them."""
+
+    gte: Size | None = None
+    gt: Size | None = None
+    lte: Size | None = None
+    lt: Size | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_shorthand(cls, value: Any) -> Any:
+        if not isinstance(value, dict | SizeRange):
+            raise ValueError(f"expected a mapping such as {{gte: 100MB}}, got {kind(value)}")
+        return value
+
+    @model_validator(mode="after")
+    def _says_something(self) -> SizeRange:
+        if not self.bounds:
+            raise ValueError("says nothing: add one of `gte`, `gt`, `lte` and `lt`")
+        return self
+
+    @property
+    def bounds(self) -> dict[str, int]:
+        """The bounds that are given, by their word."""
+        return {word: bound for word in ("gte", "gt", "lte", "lt") if (bound := getattr(self, word)) is not None}
+
+
 class Condition(Strict):
     """Several keys mean all of them. Without any key it is true; YAML cannot write that, except by ``allow_all``."""
 
@@ -103,6 +138,18 @@ class Condition(Strict):
     user: Names | None = None
     database: Names | None = None
     directory: Literal["present", "missing"] | None = None
+    size: SizeRange | None = None
+
+    def inside(self) -> Iterator[Condition]:
+        """This condition and every one inside it."""
+        yield self
+        for child in (*(self.all or ()), *(self.any or ()), *((self.not_,) if self.not_ is not None else ())):
+            yield from child.inside()
+
+    def asks_inventory(self) -> bool:
+        """Whether it needs to know what is in the directories."""
+        ages = [age for one in self.inside() for age in (one.older_than, one.newer_than) if age is not None]
+        return any(one.size for one in self.inside()) or any(age.by in OF_INVENTORY for age in ages)
 
     def matches_everything(self) -> bool:
         """Whether its structure alone says so: no key at all, or nothing but patterns that fit any text."""
@@ -118,7 +165,7 @@ class Condition(Strict):
         if self.not_ is not None:
             truths.append(_negation(_truth(self.not_)))
         truths += [any(map(_universal, glob.glob)) or None for glob in (self.task_id, self.task_name) if glob]
-        leaves = (self.status, self.older_than, self.newer_than, self.user, self.database, self.directory)
+        leaves = (self.status, self.older_than, self.newer_than, self.user, self.database, self.directory, self.size)
         truths += [None for leaf in leaves if leaf is not None]
         return truths
 

@@ -9,14 +9,25 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic import model_validator as validates_model
 
 from daemon.config import TimeZoneName
 from daemon.errors import ErrorCode, SweepdError
-from daemon.policy.condition import Age, Condition, Glob, NonEmpty, Strict
+from daemon.policy.condition import Age, Condition, Glob, NonEmpty, SizeRange, Strict, one_or_more
 from daemon.policy.cron import CronFields, parse_cron
-from daemon.policy.values import Duration
+from daemon.policy.quota import Quota
+from daemon.policy.sources import check_source
+from daemon.policy.values import Duration, Size
 from daemon.strict_yaml import suggestion
 
 __all__ = [
@@ -31,7 +42,9 @@ __all__ = [
     "PolicyFile",
     "PolicySet",
     "Protect",
+    "Quota",
     "Schedule",
+    "SizeRange",
     "Trash",
 ]
 
@@ -44,6 +57,8 @@ def _name(value: str) -> str:
 
 Name: TypeAlias = Annotated[str, AfterValidator(_name)]
 Count: TypeAlias = Annotated[StrictInt, Field(ge=1)]
+Percent: TypeAlias = Annotated[StrictInt | StrictFloat, Field(ge=0, le=100)]
+Order: TypeAlias = Literal["oldest", "newest", "largest", "smallest"]
 
 
 class Mode(StrEnum):
@@ -76,10 +91,25 @@ class Keep(Strict):
 
 
 class Limits(Strict):
-    """How much one sweep may delete; beyond it the sweep stops before its first deletion, or takes the first ones."""
+    """How much one sweep may delete; beyond it the sweep stops before its first deletion, or takes the first ones.
+
+    ``max_percent``: of the tasks the policy looks at. ``max_times_usual``: as many times as the policy's last sweeps
+    selected, by their median. ``max_error_percent``: of the deletions tried; beyond it the sweep stops where it is.
+    """
 
     max_tasks: Count | None = None
+    max_bytes: Size | None = None
+    max_percent: Percent | None = None
+    max_times_usual: Annotated[StrictInt | StrictFloat, Field(ge=1)] | None = None
+    max_error_percent: Percent | None = None
     on_exceed: Literal["abort", "truncate"] = "abort"
+
+    @validates_model(mode="after")
+    def _says_something(self) -> Limits:
+        bounds = (self.max_tasks, self.max_bytes, self.max_percent, self.max_times_usual, self.max_error_percent)
+        if all(bound is None for bound in bounds):
+            raise ValueError("says nothing: add a bound such as `max_tasks`, or remove it")
+        return self
 
 
 class Schedule(Strict):
@@ -157,18 +187,54 @@ class Protect(Strict):
 
 
 class Policy(Strict):
-    """One policy. An empty ``match`` means every task; ``allow_all`` is then true."""
+    """One policy. An empty ``match`` means every task; ``allow_all`` is then true.
+
+    ``source``: the tasks of the catalog, or the directories without a row. ``order``: which go first.
+    """
 
     name: Name
     description: str = ""
     mode: Mode = Mode.OBSERVE
+    source: Literal["tasks", "orphans"] = "tasks"
     schedule: Schedule | None = None
     allow_all: StrictBool = False
     match: Condition
     catch_up: StrictBool = False
     keep: Keep | None = None
     limits: Limits | None = None
+    quota: Quota | None = None
+    order: Annotated[tuple[Order, ...], BeforeValidator(one_or_more)] = ("oldest",)
     action: Action
+
+    @field_validator("order")
+    @classmethod
+    def _orders_differ(cls, value: tuple[Order, ...]) -> tuple[Order, ...]:
+        kinds = ["date" if order in ("oldest", "newest") else "size" for order in value]
+        if len(set(kinds)) < len(kinds):
+            raise ValueError("sorts by the same thing twice: keep the first of them")
+        return value
+
+    @validates_model(mode="after")
+    def _parts_fit(self) -> Policy:
+        if self.quota is not None and self.action.trash is not None:
+            raise ValueError("a quota cannot retain in the trash, it would free nothing: write `delete` in `action`")
+        if self.quota is not None and self.action.what == "records":
+            raise ValueError("a quota frees space, and records take none: write `delete: directory` in `action`")
+        if self.source == "orphans":
+            check_source(self)
+        return self
+
+    @property
+    def asks_inventory(self) -> bool:
+        """Whether its decisions need what the last scan counted."""
+        sizes = self.limits is not None and self.limits.max_bytes is not None
+        by_size = any(order in ("largest", "smallest") for order in self.order)
+        return sizes or by_size or self.quota is not None or self.match.asks_inventory()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, in hex, of what the policy means."""
+        return _digest(self.model_dump(mode="json", by_alias=True, exclude_none=True))
 
     @field_validator("match")
     @classmethod
@@ -208,8 +274,12 @@ class PolicySet(Strict):
         content = self.model_dump(mode="json", by_alias=True, exclude_none=True)
         for entries in content.values():
             entries.sort(key=lambda entry: entry["name"])
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return _digest(content)
+
+
+def _digest(content: dict[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _version(value: Any) -> Any:

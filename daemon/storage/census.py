@@ -1,14 +1,16 @@
-"""Exact counts of a task directory, taken before its first file is removed."""
+"""Exact counts of a task directory: before its first file is removed, and for the inventory."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
 
 from daemon.storage.walk import Helpers, Note, traverse
 
+# Files after which a counter tells that it goes on.
+_STEP: Final = 64
 _BLOCK: Final = 512  # st_blocks counts units of 512 bytes, whatever the file system's block size: stat(2)
 
 
@@ -39,38 +41,59 @@ class Census:
 NOTHING: Final = Census(0, 0, 0, 0)
 
 
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A census, and the newest mtime of any file or directory in the tree, in nanoseconds since 1970."""
+
+    census: Census
+    modified_ns: int
+
+
 class TooMany(Exception):
     """A tree has more entries than a counter may look at."""
+
+
+class ScanEnded(Exception):
+    """Measuring was ended before its time: the daemon is stopping."""
 
 
 class Counter:
     """Counts trees, alone or as one of several that share them out. ``links`` are files not all of whose links
     have been seen: by device and inode, how many were seen, how many there are, and their blocks.
 
-    With ``most``, raises TooMany after so many entries. Errors end the walk: a census is exact or it is none.
+    With ``most``, raises TooMany after so many entries. ``tick`` is called with the number of files, in small steps,
+    at least once a directory; what it raises ends the walk, as errors do: a census is exact or it is none.
     """
 
     leaves = False
     helpers: Helpers | None = None
 
-    def __init__(self, most: int | None = None) -> None:
+    def __init__(self, most: int | None = None, tick: Callable[[int], None] | None = None) -> None:
         self.files = 0
         self.directories = 0
         self.size_bytes = 0
         self.blocks = 0
+        self.modified_ns = 0
         self.links: dict[tuple[int, int], tuple[int, int, int]] = {}
         self._most = most
+        self._tick = tick
 
     def scan(self, fd: int, note: Note) -> Generator[str, None, None]:
         del note
         self.directories += 1
+        self.enter(fd)
         with os.scandir(fd) as entries:
             yield from self.count(entries)
+
+    def enter(self, fd: int) -> None:
+        """Take the directory's own mtime."""
+        self.modified_ns = max(self.modified_ns, os.fstat(fd).st_mtime_ns)
 
     def count(self, entries: Iterator[os.DirEntry[str]]) -> Generator[str, None, None]:
         """Count these entries of one directory, and yield its subdirectories."""
         files = size = blocks = 0
-        most = self._most
+        newest, most = self.modified_ns, self._most
+        due = _STEP if self._tick is not None else -1
         try:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
@@ -82,14 +105,22 @@ class Counter:
                     continue
                 files += 1
                 size += status.st_size
+                if status.st_mtime_ns > newest:
+                    newest = status.st_mtime_ns
                 if status.st_nlink == 1:
                     blocks += status.st_blocks
                 else:
                     self.add_link((status.st_dev, status.st_ino), 1, status.st_nlink, status.st_blocks)
                 if most is not None and self.files + files + self.directories > most:
                     raise TooMany
+                if files == due and self._tick is not None:
+                    due += _STEP
+                    self._tick(_STEP)
+            if self._tick is not None:
+                self._tick(files % _STEP)
         finally:
             self.files += files
+            self.modified_ns = max(self.modified_ns, newest)
             self.size_bytes += size
             self.blocks += blocks
 
@@ -109,6 +140,10 @@ class Counter:
         """What was counted."""
         return Census(self.files, self.directories, self.size_bytes, self.blocks * _BLOCK)
 
+    def measurement(self) -> Measurement:
+        """The same with the newest mtime."""
+        return Measurement(self.census(), self.modified_ns)
+
 
 def take(parent_fd: int, name: str) -> Census:
     """Count the tree ``name`` inside the directory ``parent_fd``. Raises OSError (EXDEV: a mount lies inside)."""
@@ -125,3 +160,10 @@ def take_small(parent_fd: int, name: str, most: int) -> Census | None:
     except TooMany:
         return None
     return counter.census()
+
+
+def measure(parent_fd: int, name: str, tick: Callable[[int], None]) -> Measurement:
+    """Count as ``take`` does, with the newest mtime; ``tick`` as in Counter."""
+    counter = Counter(tick=tick)
+    traverse(parent_fd, name, counter)
+    return counter.measurement()

@@ -18,10 +18,11 @@ import socket
 import sys
 import time
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import asdict
 from itertools import islice
 from typing import Any, Final
 
-from daemon.storage.census import Counter
+from daemon.storage.census import Counter, ScanEnded, TooMany
 from daemon.storage.pacing import Pace
 from daemon.storage.removal import Remover, remove_tree
 from daemon.storage.syscalls import open_directory
@@ -37,6 +38,12 @@ _SIGN_EVERY_S: Final = 0.2
 _LOOK_EVERY_S: Final = 0.05
 MESSAGE_BYTES: Final = 128 * 1024
 _LINKS_AT_ONCE: Final = 1000
+SCANS_END: Final = 128
+"""In the shared page: not 0 when measuring is to end at once."""
+# One of several trees is given back to be shared out when it has more files than this and others are idle.
+_ALONE: Final = 2000
+# Of the path in an error, the end says most; the whole has to fit into a message.
+_PATH_CHARACTERS: Final = 500
 _IOPRIO_SET: Final = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 273, "s390x": 282}
 _IOPRIO_IDLE: Final = 3 << 13  # IOPRIO_CLASS_IDLE, include/uapi/linux/ioprio.h
 
@@ -115,6 +122,10 @@ class _Parent:
         self._above = above
         self._share = share
 
+    def scans_end(self) -> bool:
+        """Whether the daemon wants no measuring any more."""
+        return self._idle[SCANS_END] != 0
+
     def removed(self, files: int, size: int) -> None:
         """Tell now and then how many files went; the end of the daemon is noticed by it."""
         self._files += files
@@ -155,9 +166,18 @@ def _shared(entries: Iterator[os.DirEntry[str]], share: tuple[int, int] | None) 
 
 
 class _Counting(Counter):
-    def __init__(self, parent: _Parent) -> None:
-        super().__init__()
+    """With ``pace`` it measures for a scan: at that pace, and until scans are to end."""
+
+    def __init__(self, parent: _Parent, pace: Pace | None = None) -> None:
+        super().__init__(tick=None if pace is None else self._go_on)
         self.helpers = self._parent = parent
+        self._pace = pace
+
+    def _go_on(self, files: int) -> None:
+        if self._parent.scans_end():
+            raise ScanEnded
+        if self._pace is not None:
+            self._pace.pause(files)
 
     def scan(self, fd: int, note: Note) -> Generator[str, None, None]:
         del note
@@ -165,8 +185,24 @@ class _Counting(Counter):
 
     def _scan(self, fd: int, share: tuple[int, int] | None) -> Generator[str, None, None]:
         self.directories += share is None or share[0] == 0
+        self.enter(fd)
         with os.scandir(fd) as entries:
             yield from self.count(_shared(entries, share))
+
+
+class _Alone(_Counting):
+    """Measures one of many trees without sharing it out; raises TooMany when that would be better."""
+
+    def __init__(self, parent: _Parent, pace: Pace) -> None:
+        super().__init__(parent, pace)
+        self.helpers = None
+        self._seen = 0
+
+    def _go_on(self, files: int) -> None:
+        super()._go_on(files)
+        self._seen += files
+        if self._parent.are_idle(0) and self._seen > _ALONE:
+            raise TooMany
 
 
 class _Removing(Remover):
@@ -195,7 +231,8 @@ def _open(base_fd: int, path: Sequence[str]) -> int:
 
 def _work(parent: _Parent, pace: Pace, base_fd: int, unit: dict[str, Any]) -> dict[str, Any]:
     """Do one unit; the last message about it. An error has errno, text and path."""
-    counting = _Counting(parent)
+    counting = _Counting(parent, pace if unit["scan"] else None)
+    each: list[Any] = []
     removing = _Removing(parent, pace, measure=unit["measure"])
     share = None if unit["share"] is None else (int(unit["share"][0]), int(unit["share"][1]))
     error: OSError | None = None
@@ -209,12 +246,16 @@ def _work(parent: _Parent, pace: Pace, base_fd: int, unit: dict[str, Any]) -> di
             for name in unit["names"]:
                 parent.begin(unit["path"], share)
                 try:
-                    if unit["count"]:
+                    if unit["each"]:
+                        each.append(_measure(fd, name, _Alone(parent, pace)))
+                    elif unit["count"]:
                         traverse(fd, name, counting)
                     else:
                         _remove(fd, name, removing, share)
                 except BrokenPipeError:
                     raise
+                except ScanEnded:
+                    break
                 except OSError as failed:
                     if failed.errno == errno.ENOENT and not unit["count"]:
                         continue
@@ -226,12 +267,27 @@ def _work(parent: _Parent, pace: Pace, base_fd: int, unit: dict[str, Any]) -> di
     links = [[*key, *seen] for key, seen in counting.links.items()]
     for start in range(0, len(links), _LINKS_AT_ONCE):
         parent.send({"links": links[start : start + _LINKS_AT_ONCE]})
-    done = [counting.files, counting.directories, counting.size_bytes, counting.blocks]
+    done = [counting.files, counting.directories, counting.size_bytes, counting.blocks, counting.modified_ns]
     return {
         **parent.sign(),
         "done": done,
+        "each": each,
         "error": None if error is None else [error.errno, error.strerror, error.filename],
     }
+
+
+def _measure(fd: int, name: str, counting: _Alone) -> list[Any]:
+    """Name, counts, error; neither of the two if the tree is to be shared out."""
+    try:
+        traverse(fd, name, counting)
+    except TooMany:
+        return [name, None, None]
+    except BrokenPipeError:
+        raise
+    except OSError as failed:
+        path = failed.filename if isinstance(failed.filename, str) else name
+        return [name, None, [failed.errno, failed.strerror, path[-_PATH_CHARACTERS:]]]
+    return [name, [*asdict(counting.census()).values(), counting.modified_ns], None]
 
 
 def _remove(fd: int, name: str, remover: _Removing, share: tuple[int, int] | None) -> None:

@@ -19,13 +19,14 @@ from typing import Any, Final, Literal
 
 from daemon import log
 from daemon.storage import census
-from daemon.storage.census import Census, Counter
+from daemon.storage.census import Census, Counter, Measurement, ScanEnded
 from daemon.storage.child import Child
 from daemon.storage.growth import Growth
 from daemon.storage.pacing import Pace
 from daemon.storage.progress import Progress
 from daemon.storage.removal import Remover, remove_tree
 from daemon.storage.syscalls import DIRECTORY
+from daemon.storage.worker import SCANS_END
 
 _log = log.get(__name__)
 # Trees of fewer entries are done before a child has been told of them.
@@ -34,12 +35,17 @@ _SMALL: Final = 1000
 _SMALL_WHEN_WARM: Final = 300
 # Names sent at once at most: they have to fit into a message.
 _BUNDLE: Final = 64
+# The same for measuring: the last ones are not to keep the others waiting.
+_MEASURED_AT_ONCE: Final = 16
 _IDLE_S: Final = 60.0
 
 
 @dataclass(slots=True)
 class _Job:
-    """One call, spread over the children. ``open`` counts the units that are not done."""
+    """One call, spread over the children. ``open`` counts the units that are not done.
+
+    ``scanning``: it counts for a scan. ``each``: what came of each tree, if they are counted one by one.
+    """
 
     base_fd: int
     counting: bool
@@ -50,6 +56,8 @@ class _Job:
     total: Counter = field(default_factory=Counter)
     error: OSError | None = None
     lost: bool = False
+    scanning: bool = False
+    each: dict[str, Measurement | OSError | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +93,7 @@ class Workers:
         self._closed = False
         self._idle: mmap.mmap | None = None
         self._idle_fd = -1
+        self._scans_ended = False
 
     def count(self, parent_fd: int, names: Sequence[str]) -> list[Census]:
         """The exact counts of the trees ``names`` inside ``parent_fd``.
@@ -92,6 +101,24 @@ class Workers:
         Raises OSError with the path below ``parent_fd``: EXDEV names a mount.
         """
         return [self._count(parent_fd, name) for name in names]
+
+    def measure(self, parent_fd: int, names: Sequence[str]) -> dict[str, Measurement | OSError]:
+        """Counts and newest mtime of each of these trees, or why it has none: ENOENT, EXDEV for a mount inside.
+
+        Keeps to ``max_files_per_second``. Raises ScanEnded after ``end_scans``.
+        """
+        found: dict[str, Measurement | OSError | None] = {}
+        if self._processes > 1 and not self._scans_ended:
+            bundles = [names[start : start + _MEASURED_AT_ONCE] for start in range(0, len(names), _MEASURED_AT_ONCE)]
+            self._spread(_Job(parent_fd, counting=True, progress=None, scanning=True, each=found), bundles)
+        return {name: found.get(name) or self._measure(parent_fd, name, large=name in found) for name in names}
+
+    def end_scans(self) -> None:
+        """End what ``measure`` is at, and begin none any more."""
+        self._scans_ended = True
+        with self._lock:
+            if self._idle is not None:
+                self._idle[SCANS_END] = 1
 
     def remove(self, parent_fd: int, names: Sequence[str], progress: Progress | None = None) -> None:
         """Remove the trees ``names`` inside ``parent_fd``; absent ones are fine.
@@ -142,6 +169,25 @@ class Workers:
         self._spread(job, [[name]])
         # What one of them could not count the calling thread counts, or names the reason.
         return census.take(parent_fd, name) if job.lost or job.error is not None else job.total.census()
+
+    def _measure(self, parent_fd: int, name: str, *, large: bool) -> Measurement | OSError:
+        """One tree: shared out if it is ``large``, else, or if that fails, in this thread."""
+        job = _Job(parent_fd, counting=True, progress=None, scanning=True)
+        if large and not self._scans_ended:
+            self._spread(job, [[name]])
+        if self._scans_ended:
+            raise ScanEnded
+        if large and not job.lost and job.error is None:
+            return job.total.measurement()
+        try:
+            return census.measure(parent_fd, name, self._go_on)
+        except OSError as error:
+            return error
+
+    def _go_on(self, files: int) -> None:
+        if self._scans_ended:
+            raise ScanEnded
+        self._pace.pause(files)
 
     def _spread(self, job: _Job, bundles: Sequence[Sequence[str]]) -> None:
         """Have the children do it; returns when they are through with what they did of it."""
@@ -258,9 +304,16 @@ class Workers:
 
     def _do(self, child: Child, unit: _Unit) -> None:
         job = unit.job
-        measure = job.progress is not None and job.progress.measures
-        asked = {"count": job.counting, "path": list(unit.path), "names": list(unit.names), "share": unit.share}
-        child.ask({**asked, "measure": measure}, job.base_fd)
+        asked = {
+            "count": job.counting,
+            "path": list(unit.path),
+            "names": list(unit.names),
+            "share": unit.share,
+            "scan": job.scanning,
+            "each": job.each is not None,
+            "measure": job.progress is not None and job.progress.measures,
+        }
+        child.ask(asked, job.base_fd)
         while True:
             message = child.hear()
             if "names" in message:
@@ -286,12 +339,15 @@ class Workers:
                 self._grow()
 
     def _add(self, job: _Job, message: dict[str, Any]) -> None:
-        files, directories, size, blocks = message["done"]
+        files, directories, size, blocks, modified_ns = message["done"]
         with job.lock:
             job.total.files += files
             job.total.directories += directories
             job.total.size_bytes += size
             job.total.blocks += blocks
+            job.total.modified_ns = max(job.total.modified_ns, modified_ns)
+            if job.each is not None:
+                job.each.update((name, _measured(counts, error)) for name, counts, error in message["each"])
             if message["error"] is not None and job.error is None:
                 job.error = OSError(*message["error"][:2], message["error"][2])
 
@@ -300,3 +356,10 @@ class Workers:
             job.open -= 1
             if job.open == 0:
                 job.done.set()
+
+
+def _measured(counts: Sequence[int] | None, error: Sequence[Any] | None) -> Measurement | OSError | None:
+    """What a child says of one of several trees; None if it is to be shared out."""
+    if counts is not None:
+        return Measurement(Census(*counts[:4]), counts[4])
+    return None if error is None else OSError(*error)

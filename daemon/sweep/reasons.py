@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from daemon.catalog.conditions import Clause
+from daemon.catalog.holds import Hold
 from daemon.catalog.instants import Instant
-from daemon.catalog.rows import TaskRow
+from daemon.catalog.populations import MEASURED, Measured
 from daemon.catalog.selection import Judged, Verdict
 from daemon.policy.models import Keep
 from daemon.policy.values import format_duration
+from daemon.sizes import format_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class ClauseResult:
 def clause_results(judged: Judged, clauses: Sequence[Clause], now: Instant) -> tuple[ClauseResult, ...]:
     """Every clause of the policy's match with what the task has instead."""
     return tuple(
-        ClauseResult(clause.path, clause.required, _actual(clause.column, judged.task, now), holds)
+        ClauseResult(clause.path, clause.required, _actual(clause.column, judged, now), holds)
         for clause, holds in zip(clauses, judged.clauses, strict=True)
     )
 
@@ -36,6 +38,8 @@ def reason(judged: Judged, results: Sequence[ClauseResult], keep: Keep | None, n
     """One line: the values that decided."""
     task = judged.task
     match judged.verdict:
+        case Verdict.HELD:
+            return held(judged.held_by, now)
         case Verdict.RUNNING:
             return f"it, or a step of it, is running (status {task.status})"
         case Verdict.PROTECTED:
@@ -47,8 +51,7 @@ def reason(judged: Judged, results: Sequence[ClauseResult], keep: Keep | None, n
             return f"kept: number {judged.rank} of the newest {keep.last}{group}"
         case Verdict.KEEP_MIN_AGE:
             least = format_duration(keep.min_age) if keep and keep.min_age else "?"
-            last = task.completed_at or task.started_at or task.created_at
-            return f"kept: {'no date' if last is None else _age(last, now)}, the least age is {least}"
+            return f"kept: {'no date' if judged.since is None else _age(judged.since, now)}, the least age is {least}"
         case Verdict.SELECTED:
             parts = [result.actual for result in results if result.holds and not _negated(result)]
             return "; ".join(dict.fromkeys(parts)) or "every task matches"
@@ -65,8 +68,18 @@ def _wanted(result: ClauseResult) -> str:
     return f"not {result.required}" if _negated(result) else result.required
 
 
-def _actual(column: str, task: TaskRow, now: Instant) -> str:
-    value = getattr(task, column)
+def held(hold: Hold | None, now: Instant) -> str:
+    """Whose word it is that a task stays, why, and until when."""
+    if hold is None:
+        return "held"
+    until = "" if hold.expires_at is None else f", for another {format_duration(hold.expires_at - now.utc)}"
+    return f"held by {hold.owner}: {hold.reason}{until}"
+
+
+def _actual(column: str, judged: Judged, now: Instant) -> str:
+    if column in MEASURED:
+        return _measured(column, judged.measured, now)
+    value = getattr(judged.task, column)
     label = {"by_user": "user", "db_name": "database"}.get(column, column.removesuffix("_at"))
     if column == "directory_exists":
         return "directory is present" if value else "directory is missing"
@@ -75,8 +88,19 @@ def _actual(column: str, task: TaskRow, now: Instant) -> str:
     return f"no {label}" if value is None else f"{label} {value}"
 
 
+def _measured(column: str, measured: Measured | None, now: Instant) -> str:
+    value = None if measured is None else getattr(measured, column)
+    if value is None:
+        return "not measured yet"
+    return f"size {format_size(value)}" if column == "size_bytes" else f"{_label(column)} {_age(value, now)}"
+
+
+def _label(column: str) -> str:
+    return column.removesuffix("_at").replace("_", " ")
+
+
 def _age(stamp: datetime, now: Instant) -> str:
-    seconds = int((now.local - stamp).total_seconds())
+    seconds = int(((now.local if stamp.tzinfo is None else now.utc) - stamp).total_seconds())
     if seconds < 0:
         return f"in the future ({stamp:%Y-%m-%d %H:%M:%S})"
     days, rest = divmod(seconds, 86400)

@@ -55,6 +55,7 @@ MESSAGES: Final[Mapping[str, Message]] = {
     "TASK_RESTORED": Message("任务恢复成功", "Task restored"),
     "TRASH_LISTED": Message("获取回收站列表成功", "Trash listed"),
     "PURGES_LISTED": Message("获取删除进度成功", "Purges under way listed"),
+    "INVENTORY_LISTED": Message("获取存储清单成功", "Inventory listed"),
     "UNSAFE_DIRECTORY": Message(
         "任务目录不安全,拒绝删除", "The task directory is not safe to delete: a link, a mount or not a directory"
     ),
@@ -90,6 +91,7 @@ MESSAGES: Final[Mapping[str, Message]] = {
     "MUST_BE_FEWER": Message("最多包含 {limit} 个任务", "must name at most {limit} tasks"),
     "MUST_BE_BETWEEN": Message("必须为 {least} 到 {most} 之间的整数", "must be a whole number from {least} to {most}"),
     "MUST_BE_STATUS": Message("必须为一个任务状态", "must be one task status"),
+    "MUST_BE_DRIFT": Message("必须为 orphans 或 missing", "must be orphans or missing"),
     "ROUTE_NOT_FOUND": Message("接口不存在", "There is nothing at this address"),
     "METHOD_NOT_ALLOWED": Message("不支持的请求方法", "This address does not take that method"),
     "EXPECTATION_FAILED": Message("不支持的 Expect 请求头", "Unknown expectation in the Expect header"),

@@ -112,7 +112,7 @@ def test_the_digest_changes_with_the_meaning_and_not_with_the_order() -> None:
 
 
 def test_the_digest_is_the_same_in_every_release() -> None:
-    assert PolicySet(policies=(policy(),)).digest == "6d85a2f8b0e58d3ae05af45e96176c6eabab5b34f1c36d01d52a39389b53f55c"
+    assert PolicySet(policies=(policy(),)).digest == "b8d01dcf26e36b6053a473c9eeee9950cfda55c9c048c1e0da398fb6cfe659e9"
 
 
 def test_editors_can_have_a_schema() -> None:

@@ -1,0 +1,110 @@
+"""What a policy looks at: the tasks of the catalog, or the directories that have no row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from daemon.catalog import rows
+from daemon.catalog.instants import Instant, Timeline
+from daemon.catalog.pipeline import PipelineTables
+from daemon.catalog.tables import UtcDateTime, inventory
+from daemon.policy.models import Policy
+
+Expression = sa.ColumnElement[bool]
+
+SIGHTINGS: Final = 2
+"""Scans that have to meet a directory without a row before it is an orphan: its row may come a moment later."""
+
+MEASURED: Final = ("files", "size_bytes", "freed_bytes", "modified_at", "first_seen_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the last scan found of a directory; all None if none has counted it. Instants are aware."""
+
+    files: int | None
+    size_bytes: int | None
+    freed_bytes: int | None
+    modified_at: datetime | None
+    first_seen_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """Where the rows come from, and what they are called there.
+
+    ``since``: the date a task's age counts from; ``ranked``: the one ``keep.last`` ranks by. Both compare with
+    ``before``, which gives the moment so long before an instant.
+    """
+
+    source: sa.FromClause
+    columns: Sequence[sa.ColumnElement[Any]]
+    where: Expression
+    task_id: sa.ColumnElement[Any]
+    running: Expression
+    since: sa.ColumnElement[Any]
+    ranked: sa.ColumnElement[Any]
+    before: Callable[[Instant, timedelta], sa.ColumnElement[Any]]
+
+
+def tasks_of(
+    policy: Policy, tables: PipelineTables, timeline: Timeline, running: tuple[str, ...], *, measured: bool
+) -> Population:
+    """The tasks a policy looks at; with ``measured``, beside what the last scan found of them."""
+    c = tables.tasks.c
+    source: sa.FromClause = tables.tasks
+    columns: list[sa.ColumnElement[Any]] = list(rows.columns(tables))
+    if measured:
+        source = tables.tasks.outerjoin(inventory, inventory.c.task_id == c.task_id)
+        columns += [inventory.c[name] for name in MEASURED]
+    return Population(
+        source=source,
+        columns=columns,
+        where=looked_at(policy, tables.tasks),
+        task_id=c.task_id,
+        running=tables.running(running),
+        since=timeline.comparable(sa.func.coalesce(c.completed_at, c.started_at, c.created_at)),
+        ranked=ranking_date(timeline, tables.tasks),
+        before=timeline.before,
+    )
+
+
+def looked_at(policy: Policy, tasks: sa.FromClause) -> Expression:
+    """Records alone may go only after their directory has gone: they are all that says whose it was."""
+    has_directory = sa.func.coalesce(tasks.c.directory_exists, sa.true())
+    return sa.not_(has_directory) if policy.action.what == "records" else has_directory
+
+
+def ranking_date(timeline: Timeline, tasks: sa.FromClause) -> sa.ColumnElement[Any]:
+    """The date ``keep.last`` ranks a task by."""
+    return timeline.comparable(sa.func.coalesce(tasks.c.created_at, tasks.c.started_at, tasks.c.completed_at))
+
+
+def orphans(tables: PipelineTables) -> Population:
+    """The directories without a row that enough scans have met."""
+    c = inventory.c
+    has_row = sa.exists().where(tables.tasks.c.task_id == c.task_id)
+    named: dict[str, sa.ColumnElement[Any]] = {"task_id": c.task_id, "directory_exists": sa.true()}
+    columns = [
+        named.get(column.name, sa.cast(sa.null(), column.type)).label(column.name) for column in rows.columns(tables)
+    ]
+    return Population(
+        source=inventory,
+        columns=[*columns, *(c[name] for name in MEASURED)],
+        where=sa.and_(sa.not_(has_row), c.sightings >= SIGHTINGS),
+        task_id=c.task_id,
+        running=sa.false(),
+        since=c.first_seen_at,
+        ranked=c.first_seen_at,
+        before=utc_before,
+    )
+
+
+def utc_before(instant: Instant, age: timedelta) -> sa.ColumnElement[Any]:
+    """The moment that lay ``age`` before ``instant``, for sweepd's own columns."""
+    return sa.literal(instant.utc - age, UtcDateTime)

@@ -1,0 +1,1 @@
+"""The background scan that keeps what is known of every task directory."""

@@ -1,0 +1,298 @@
+"""One scan of the storage root: every task directory is looked at, and walked where there is cause.
+
+It writes in short transactions as it goes, so that one that is cut off loses a few seconds; the next one goes on with
+what is stale. Rows of directories that have gone are removed only by a scan that met everything there was, in a
+root that is proven once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from threading import Event
+from typing import Final
+
+from daemon import clock, log
+from daemon.catalog import inventory, scans
+from daemon.catalog.catalog import Catalog
+from daemon.catalog.inventory import Counted, Found, Known
+from daemon.catalog.scans import Drift, DriftFinder, Scan
+from daemon.errors import ErrorCode, RootUnavailable, SweepdError
+from daemon.inventory.staleness import is_stale, signature
+from daemon.metrics import Metrics
+from daemon.storage import faults, listing
+from daemon.storage.census import Measurement, ScanEnded
+from daemon.storage.listing import Listed
+from daemon.storage.locks import exclusive
+from daemon.storage.root import OpenRoot, StorageRoot
+from daemon.storage.trash import new_deletion_id
+from daemon.storage.workers import Workers
+
+_log = log.get(__name__)
+# Directories of one transaction.
+_BATCH: Final = 500
+# What was measured is written after this many seconds at the latest.
+_WRITE_EVERY_S: Final = 5.0
+# Directories measured by one call, and calls at the same time: the children always have the next ones.
+_GROUP: Final = 64
+_GROUPS: Final = 3
+_FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST: Final = datetime(9999, 12, 31, tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a scan is; also what it came to. ``expected``: directories that the last one met."""
+
+    expected: int = 0
+    directories: int = 0
+    measured: int = 0
+    files: int = 0
+    failed: int = 0
+    gone: int = 0
+
+
+Result = tuple[Listed, Known, datetime, Measurement | OSError]
+
+
+class Scanner:
+    """Scans one installation, one scan at a time. Everything blocks; ``stop`` may come from another thread."""
+
+    def __init__(
+        self, root: StorageRoot, catalog: Catalog, workers: Workers, metrics: Metrics, *, recount: timedelta
+    ) -> None:
+        self._root = root
+        self._catalog = catalog
+        self._workers = workers
+        self._metrics = metrics
+        self._recount = recount
+        self._stop = Event()
+
+    def stop(self) -> None:
+        """End the scan under way, and begin none any more."""
+        self._stop.set()
+        self._workers.end_scans()
+
+    def remember(self) -> None:
+        """Set the metrics as the last complete scan left them. Raises CatalogUnavailable or CatalogNotReady."""
+        with self._catalog.read() as session:
+            last = scans.last_complete(session.connection)
+            size = inventory.total_bytes(session.connection)
+        if last is not None:
+            self._show(last, size)
+
+    def scan(self, progress: Callable[[Progress], None] | None = None) -> Scan | None:
+        """Run one scan; None if it was stopped. ``progress`` is told after every transaction, in this thread.
+
+        Raises RootUnavailable, CatalogUnavailable, CatalogNotReady, or SweepdError (SCAN_RUNNING).
+        """
+        started = clock.monotonic()
+        try:
+            with exclusive(self._root, "scan") as free:
+                if not free:
+                    raise SweepdError(
+                        "another process scans the storage root; wait for it", code=ErrorCode.SCAN_RUNNING
+                    )
+                run = _Run(self._root, self._catalog, self._workers, self._recount, self._stop, progress)
+                scan = run.scan()
+        except ScanEnded:
+            _log.info("scan_stopped", seconds=round(clock.monotonic() - started, 3))
+            return None
+        except OSError as error:
+            raise RootUnavailable(f"cannot scan the storage root {self._root.path}: {error}") from error
+        with self._catalog.read() as session:
+            size = inventory.total_bytes(session.connection)
+        self._show(scan, size)
+        _log.info(
+            "scan_finished",
+            scan_id=scan.scan_id,
+            directories=scan.directories,
+            measured=scan.measured,
+            files=run.progress.files,
+            failed=run.progress.failed,
+            gone=run.progress.gone,
+            orphans=scan.orphans,
+            missing=scan.missing,
+            seconds=round(clock.monotonic() - started, 3),
+        )
+        before = run.last
+        if (scan.orphans, scan.missing) != ((before.orphans, before.missing) if before else (0, 0)):
+            _log.warning("drift_found", orphans=scan.orphans, missing=scan.missing)
+        return scan
+
+    def _show(self, scan: Scan, size_bytes: int) -> None:
+        assert scan.finished_at is not None  # it is complete
+        self._metrics.inventory(
+            scan.finished_at, scan.directories, size_bytes, orphans=scan.orphans or 0, missing=scan.missing or 0
+        )
+
+
+class _Run:
+    """The state of one scan."""
+
+    def __init__(
+        self,
+        root: StorageRoot,
+        catalog: Catalog,
+        workers: Workers,
+        recount: timedelta,
+        stop: Event,
+        tell: Callable[[Progress], None] | None,
+    ) -> None:
+        self._root = root
+        self._catalog = catalog
+        self._workers = workers
+        self._recount = recount
+        self._stop = stop
+        self._tell = tell or (lambda _progress: None)
+        self._started_at = clock.now()
+        self._unchanged: list[str] = []
+        self._found: list[Found] = []
+        self._written = clock.monotonic()
+        self.last: Scan | None = None
+        self.progress = Progress()
+
+    def scan(self) -> Scan:
+        scan = Scan(new_deletion_id(), self._started_at, None, 0, 0, None, None)
+        with self._catalog.write() as session:
+            self.last = scans.last_complete(session.connection)
+            scans.began(session.connection, scan.scan_id, self._started_at)
+            self._running = inventory.running(session.connection, session.tables, self._catalog.running_statuses)
+        self.progress.expected = 0 if self.last is None else self.last.directories
+        with self._root.open() as opened:
+            self._tell(self.progress)
+            with ThreadPoolExecutor(_GROUPS, thread_name_prefix="scan") as pool:
+                self._measure_all(opened, pool)
+            self._write()
+        self._forget_gone()
+        with self._catalog.write() as session:
+            since = self._catalog.timeline.now(session.connection, self._started_at)
+            drift = DriftFinder(session.tables, self._catalog.timeline, since)
+            scan = replace(
+                scan,
+                finished_at=clock.now(),
+                directories=self.progress.directories,
+                measured=self.progress.measured,
+                orphans=drift.count(session.connection, Drift.ORPHANS),
+                missing=drift.count(session.connection, Drift.MISSING),
+            )
+            scans.ended(session.connection, scan)
+        return scan
+
+    def _measure_all(self, opened: OpenRoot, pool: ThreadPoolExecutor) -> None:
+        pending: set[Future[list[Result]]] = set()
+        groups = self._stale_groups(opened)
+        while True:
+            for group in islice(groups, _GROUPS - len(pending)):
+                pending.add(pool.submit(self._measure, opened, group))
+            if not pending:
+                return
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for future in done:
+                self._add(future.result())
+            self._write_if_due()
+
+    def _stale_groups(self, opened: OpenRoot) -> Iterator[list[tuple[Listed, Known]]]:
+        """What has to be walked, in groups; the rest is noted as unchanged on the way."""
+        listed = listing.tasks(opened)
+        stale: list[tuple[Listed, Known]] = []
+        while batch := list(islice(listed, _BATCH)):
+            if self._stop.is_set():
+                raise ScanEnded
+            with self._catalog.read() as session:
+                known = inventory.known(
+                    session.connection,
+                    session.tables,
+                    self._catalog.timeline,
+                    [one.name for one in batch],
+                    self._running,
+                )
+            now = clock.now()
+            for one in batch:
+                if one.problem is not None:
+                    self._note(one, known[one.name], now, one.problem)
+                elif is_stale(one, known[one.name], now, self._recount):
+                    stale.append((one, known[one.name]))
+                else:
+                    self._unchanged.append(one.name)
+            self._write_if_due()
+            while len(stale) >= _GROUP:
+                yield stale[:_GROUP]
+                del stale[:_GROUP]
+        if stale:
+            yield stale
+
+    def _measure(self, opened: OpenRoot, group: Sequence[tuple[Listed, Known]]) -> list[Result]:
+        began = clock.now()
+        found = self._workers.measure(opened.fd, [listed.name for listed, _ in group])
+        # A deletion may have taken it away, or somebody have put another one in its place, while it was walked.
+        return [
+            (listed, known, began, found[listed.name]) for listed, known in group if listing.is_there(opened, listed)
+        ]
+
+    def _add(self, results: Sequence[Result]) -> None:
+        for listed, known, began, result in results:
+            if isinstance(result, FileNotFoundError):
+                continue
+            if isinstance(result, OSError):
+                fault = faults.explain(result, listed.name, "counting its files")
+                if isinstance(fault, RootUnavailable):
+                    raise fault from result
+                self._note(listed, known, began, str(fault))
+                continue
+            self.progress.measured += 1
+            self.progress.files += result.census.files
+            self._note(listed, known, began, None, _counted(result))
+
+    def _note(
+        self, listed: Listed, known: Known, at: datetime, error: str | None, counted: Counted | None = None
+    ) -> None:
+        self.progress.failed += error is not None
+        self._found.append(Found(listed.name, known.is_new, signature(listed, known), at, counted, error))
+
+    def _write_if_due(self) -> None:
+        waiting = len(self._unchanged) + len(self._found)
+        if waiting >= _BATCH or clock.monotonic() - self._written >= _WRITE_EVERY_S:
+            self._write()
+
+    def _write(self) -> None:
+        unchanged, self._unchanged = self._unchanged, []
+        found, self._found = self._found, []
+        for start in range(0, max(len(unchanged), len(found)), _BATCH):
+            end = start + _BATCH
+            with self._catalog.write() as session:
+                inventory.record(session.connection, self._started_at, unchanged[start:end], found[start:end])
+        self._written = clock.monotonic()
+        self.progress.directories += len(unchanged) + len(found)
+        self._tell(self.progress)
+
+    def _forget_gone(self) -> None:
+        """Everything was met: what has a row and was not met is looked for once more, and forgotten if it is gone."""
+        after = ""
+        while True:
+            with self._catalog.read() as session:
+                names = inventory.not_seen_since(session.connection, self._started_at, after, _BATCH)
+            if not names:
+                return
+            after = names[-1]
+            with self._root.open() as opened:
+                gone = [name for name in names if listing.is_absent(opened, name)]
+            with self._catalog.write() as session:
+                inventory.forget_unseen(session.connection, self._started_at, gone)
+            self.progress.gone += len(gone)
+
+
+def _counted(measurement: Measurement) -> Counted:
+    census = measurement.census
+    microseconds = measurement.modified_ns // 1000
+    most = (_LAST - _FIRST) // timedelta(microseconds=1)
+    return Counted(
+        census.files,
+        census.directories,
+        census.size_bytes,
+        census.freed_bytes,
+        _FIRST + timedelta(microseconds=min(microseconds, most)),
+    )

@@ -1,0 +1,63 @@
+"""What lies in the storage root under the name of a task: which directory it is, without looking into it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from daemon.storage.names import is_task_id
+from daemon.storage.root import OpenRoot
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One name. ``signature`` changes with the directory itself and with what lies directly in it.
+
+    ``problem`` says why it is not a task directory, although it has the name of one.
+    """
+
+    name: str
+    device: int
+    inode: int
+    signature: str
+    problem: str | None = None
+
+
+def tasks(root: OpenRoot) -> Iterator[Listed]:
+    """Everything that is a task directory, or a symlink in the place of one, in no order. Raises OSError."""
+    with os.scandir(root.fd) as entries:
+        for entry in entries:
+            if is_task_id(entry.name):
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                if stat.S_ISDIR(status.st_mode):
+                    yield _listed(entry.name, status, None)
+                elif stat.S_ISLNK(status.st_mode):
+                    yield _listed(entry.name, status, "a symbolic link, which is not followed")
+
+
+def is_there(root: OpenRoot, listed: Listed) -> bool:
+    """Whether the name still belongs to the same directory. Raises OSError."""
+    status = _lstat(root, listed.name)
+    return status is not None and (status.st_dev, status.st_ino) == (listed.device, listed.inode)
+
+
+def is_absent(root: OpenRoot, name: str) -> bool:
+    """Whether nothing in the root has that name. Raises OSError."""
+    return _lstat(root, name) is None
+
+
+def _lstat(root: OpenRoot, name: str) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=root.fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _listed(name: str, status: os.stat_result, problem: str | None) -> Listed:
+    signature = f"{status.st_dev}:{status.st_ino}:{status.st_mtime_ns}:{status.st_ctime_ns}"
+    return Listed(name, status.st_dev, status.st_ino, signature, problem)
