@@ -13,6 +13,7 @@ from daemon.web.deletions import Deletions
 from daemon.web.envelope import envelope
 from daemon.web.guard import make_guard
 from daemon.web.health import Health
+from daemon.web.holds import Holds
 from daemon.web.listing import Listing
 from daemon.web.trash import Trash
 from daemon.web.work import Workers
@@ -20,6 +21,7 @@ from daemon.web.work import Workers
 TASKS: Final = "/api/v0/data_pipeline/tasks"
 TRASH: Final = "/api/v0/data_pipeline/trash"
 PURGES: Final = "/api/v0/data_pipeline/purges"
+HOLDS: Final = "/api/v0/holds"
 
 _CONNECTION: Final = {
     "auto_decompress": False,  # nothing is taken compressed, so nothing can be a bomb
@@ -38,6 +40,7 @@ def make_application(context: ApiContext) -> web.Application:
     )
     workers = Workers(context.deletions, context.reads)
     deletions, health, trash = Deletions(context, workers), Health(context), Trash(context, workers)
+    holds = Holds(context, workers)
     application.add_routes(
         [
             web.delete(TASKS, deletions.many),
@@ -47,6 +50,9 @@ def make_application(context: ApiContext) -> web.Application:
             web.post(TASKS + r"/{task_id:[\s\S]*}/restore", trash.restore),
             web.get(TRASH, trash.waiting),
             web.get(PURGES, trash.purges),
+            web.get(HOLDS, holds.listed),
+            web.post(HOLDS, holds.place),
+            web.delete(HOLDS + "/{hold_id}", holds.release),
             web.get("/livez", health.live),
             web.get("/readyz", health.ready),
             web.get("/metrics", health.metrics),

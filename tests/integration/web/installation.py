@@ -24,6 +24,7 @@ from daemon.catalog.catalog import Catalog
 from daemon.catalog.database import Database
 from daemon.config import ServerConfig
 from daemon.deletion.engine import Engine
+from daemon.deletion.holding import Holds
 from daemon.deletion.progress import Purges
 from daemon.deletion.purge import Tools
 from daemon.deletion.restore import Restorer
@@ -228,6 +229,7 @@ async def serving(
         engine=Engine(root, tools),
         restorer=Restorer(root, tools),
         retention=Retention(root, tools),
+        holds=Holds(catalog, metrics),
         purges=tools.purges,
         catalog=catalog,
         metrics=metrics,
