@@ -45,7 +45,7 @@ MESSAGES: Final[Mapping[str, Message]] = {
     "TASK_RUNNING": Message("任务正在运行中,无法删除", "The task is running and cannot be deleted"),
     "TASK_CHANGED": Message("任务状态已改变,未删除", "The task has changed in the meantime and was not deleted"),
     "TASK_BUSY": Message("任务正被占用,请稍后重试", "The task is in use, try again in a moment"),
-    "TASK_HELD": Message("任务已被保留,不能删除: {rule}", "The task is held and cannot be deleted: {rule}"),
+    "TASK_HELD": Message("任务被保留,不能删除: {rule}", "The task is held and cannot be deleted: {rule}"),
     "HELD_BY": Message("保留人 {owner},原因: {reason}", "by {owner}, because: {reason}"),
     "HOLDS_NOT_LOOKED_UP": Message("无法查询保留记录", "the holds could not be looked up"),
     "HOLD_PLACED": Message("保留成功", "Hold placed"),
