@@ -106,7 +106,7 @@ def test_a_group_loses_only_what_is_held_and_asks_once(site: Site, monkeypatch: 
 
 
 def test_a_sweep_passes_over_what_was_held_after_its_plan(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = {"created_at": "2024-01-01 00:00:00", "completed_at": "2024-01-01 00:00:00"}
+    old: dict[str, Any] = {"created_at": "2024-01-01 00:00:00", "completed_at": "2024-01-01 00:00:00"}
     before = [site.task(f"task_{number}", **old) for number in range(4)]
     policies = policy_set({"older_than": "30d"}, mode="enforce")
     site.hold("task_0")
