@@ -77,6 +77,7 @@ class Metrics:
         self._trash_bytes = Gauge(
             "sweepd_trash_bytes", "Allocated bytes of what waits in the trash, as far as counted.", registry=registry
         )
+        self._holds = Gauge("sweepd_holds", "Holds in force.", registry=registry)
         self._restores = Counter("sweepd_restores", "Restores asked for, by outcome.", ["outcome"], registry=registry)
         self._scan_at = Gauge(
             "sweepd_inventory_scan_timestamp_seconds", "When the last complete scan ended.", registry=registry
@@ -137,6 +138,10 @@ class Metrics:
         """How much waits in the trash."""
         self._trash_entries.set(deletions)
         self._trash_bytes.set(size_bytes)
+
+    def holds(self, number: int) -> None:
+        """How many holds are in force."""
+        self._holds.set(number)
 
     def restore(self, outcome: str) -> None:
         """One restore came to its end."""

@@ -71,6 +71,7 @@ class Janitor:
             self._services.retention.purge_expired()
         self._services.retention.count_waiting()
         self._services.retention.report()
+        self._services.holds.report()
 
     def _make_room(self) -> None:
         while not self._stopping.is_set() and self._is_full():

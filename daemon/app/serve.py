@@ -85,6 +85,7 @@ async def _listening(services: Services, readiness: Readiness) -> AsyncIterator[
         engine=services.engine,
         restorer=services.restorer,
         retention=services.retention,
+        holds=services.holds,
         purges=services.purges,
         catalog=services.catalog,
         metrics=services.metrics,

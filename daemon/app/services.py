@@ -10,6 +10,7 @@ from daemon.catalog.catalog import Catalog
 from daemon.catalog.clock_guard import ClockGuard
 from daemon.config import Config
 from daemon.deletion.engine import Engine
+from daemon.deletion.holding import Holds
 from daemon.deletion.progress import Purges
 from daemon.deletion.purge import Tools
 from daemon.deletion.recovery import Recovery
@@ -36,6 +37,7 @@ class Services:
     recovery: Recovery
     restorer: Restorer
     retention: Retention
+    holds: Holds
     purges: Purges
     clock_guard: ClockGuard
     sweeper: Sweeper
@@ -76,6 +78,7 @@ def build(config: Config) -> Iterator[Services]:
             recovery=Recovery(root, tools),
             restorer=Restorer(root, tools),
             retention=Retention(root, tools),
+            holds=Holds(catalog, metrics),
             purges=tools.purges,
             clock_guard=clock_guard,
             scanner=Scanner(root, catalog, workers, metrics, recount=config.inventory.recount),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
@@ -12,10 +12,11 @@ from sqlalchemy.engine import Connection
 
 from daemon.catalog import holds, setup
 from daemon.catalog.database import Database
+from daemon.catalog.holds import Hold
 from daemon.catalog.instants import Instant, Timeline
 from daemon.catalog.pipeline import PipelineTables, inspect_tables
 from daemon.catalog.selection import Selection
-from daemon.errors import CatalogNotReady
+from daemon.errors import CatalogNotReady, CatalogUnavailable, ErrorCode, TaskRefused
 from daemon.policy.models import Policy, PolicySet
 
 
@@ -93,8 +94,29 @@ class Catalog:
             timeline=self.timeline,
             now=session.now,
             running_statuses=self.running_statuses,
-            active_holds=holds.active(session.connection, session.now.utc),
+            active_holds=self.holds(session),
         )
+
+    def holds(self, session: Session, *, claiming: Sequence[str] | None = None) -> list[Hold]:
+        """The holds in force at the session's instant; with ``claiming``, those that may be about these tasks.
+
+        To claim is to delete: no hold is placed from then on until the transaction has ended. Raises
+        CatalogUnavailable or CatalogNotReady, and TaskRefused (TASK_HELD) if the look-up fails for any other reason:
+        what cannot be looked up counts as held.
+        """
+        try:
+            with self.database.translated():
+                if claiming is not None:
+                    holds.keep_out_new_ones(session.connection)
+                return holds.active(session.connection, session.now.utc, about=claiming)
+        except (CatalogUnavailable, CatalogNotReady):
+            raise
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise TaskRefused(
+                f"the holds could not be looked up ({reason}), so every task counts as held; nothing was deleted",
+                code=ErrorCode.TASK_HELD,
+            ) from error
 
     def close(self) -> None:
         self.database.close()

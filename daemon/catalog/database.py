@@ -133,7 +133,7 @@ class Database:
             return CatalogNotReady(f"there is no database at {self.name}; run: sweepd init")
         if state in _LOCKED:
             return TaskRefused(
-                "the task's row is locked by another transaction; try again in a moment", code=ErrorCode.TASK_BUSY
+                "another transaction has locked what is needed; try again in a moment", code=ErrorCode.TASK_BUSY
             )
         if state == _FORBIDDEN:
             return CatalogNotReady(f"the database {self.name} refuses ({first_line}); grant its user what sweepd needs")

@@ -1,17 +1,26 @@
-"""Holds: a person's word that a task stays, whatever policies and people say."""
+"""Holds: a person's word that a task stays, whatever policies and people say.
+
+A claim looks at them in its own transaction, and from then on keeps new ones out until it ends; who places one waits
+for the claims that have looked. So a hold is in force for every claim that has not ended when it is acknowledged.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from daemon.catalog.patterns import fits, glob_match
-from daemon.catalog.tables import holds
+from daemon.catalog.pipeline import PipelineTables
+from daemon.catalog.tables import deletions, holds
+
+# PostgreSQL: these two exclude each other, and neither gets in the way of plain readers or of a backup.
+_CLAIMS: Final = "ROW SHARE"
+_PLACES: Final = "EXCLUSIVE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +33,88 @@ class Hold:
     reason: str
     placed_at: datetime
     expires_at: datetime | None
+    released_at: datetime | None = None
+    released_by: str | None = None
+
+    def in_force(self, now: datetime) -> bool:
+        """Whether it is neither released nor expired at ``now`` (aware)."""
+        return self.released_at is None and (self.expires_at is None or self.expires_at > now)
 
 
-def active(connection: Connection, now: datetime) -> list[Hold]:
-    """The holds in force at ``now`` (aware), the oldest first."""
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """What a pattern is about now: tasks with a row, those of them whose directory is gone, deletions that wait."""
+
+    tasks: int
+    gone: int
+    in_trash: int
+
+
+def active(connection: Connection, now: datetime, *, about: Sequence[str] | None = None) -> list[Hold]:
+    """The holds in force at ``now`` (aware), the oldest first; with ``about``, those that may be about these tasks."""
+    c = holds.c
+    statement = _all().where(c.released_at.is_(None), sa.or_(c.expires_at.is_(None), c.expires_at > now))
+    if about is not None:
+        statement = statement.where(sa.or_(c.pattern.in_(about), *(c.pattern.contains(sign) for sign in "*?")))
+    return [Hold(*row) for row in connection.execute(statement)]
+
+
+def journal(connection: Connection) -> list[Hold]:
+    """Every hold there ever was, the oldest first."""
+    return [Hold(*row) for row in connection.execute(_all())]
+
+
+def find(connection: Connection, hold_id: str) -> Hold | None:
+    """The hold of that id, released or not."""
+    row = connection.execute(_all().where(holds.c.hold_id == hold_id)).one_or_none()
+    return None if row is None else Hold(*row)
+
+
+def keep_out_new_ones(connection: Connection) -> None:
+    """Until the transaction ends nobody places a hold. Where transactions that write take turns, it is so anyway."""
+    _lock(connection, _CLAIMS)
+
+
+def await_claims(connection: Connection) -> None:
+    """Wait for the transactions that keep new holds out; those that come later wait for this one.
+
+    Raises through the connection: TaskRefused (TASK_BUSY) if they do not end in time.
+    """
+    _lock(connection, _PLACES)
+
+
+def place(connection: Connection, hold: Hold) -> None:
+    """Add a hold; after ``await_claims``, in the same transaction."""
+    connection.execute(holds.insert().values({name: getattr(hold, name) for name in Hold.__slots__}))
+
+
+def release(connection: Connection, hold_ids: Sequence[str], now: datetime, by: str) -> set[str]:
+    """End these holds, as far as nobody has done so before; their ids. Their rows stay."""
     c = holds.c
     statement = (
-        sa.select(*(c[name] for name in Hold.__slots__))
-        .where(c.released_at.is_(None), sa.or_(c.expires_at.is_(None), c.expires_at > now))
-        .order_by(c.placed_at, c.hold_id)
+        holds.update()
+        .where(c.hold_id.in_(sorted(hold_ids)), c.released_at.is_(None))
+        .values(released_at=now, released_by=by)
+        .returning(c.hold_id)
     )
-    return [Hold(*row) for row in connection.execute(statement)]
+    return set(connection.execute(statement).scalars())
+
+
+def covered(connection: Connection, tables: PipelineTables, hold: Hold) -> Covered:
+    """What the hold's pattern is about now."""
+    sqlite = connection.dialect.name == "sqlite"
+    gone = sa.func.sum(sa.case((tables.has_directory, 0), else_=1))
+    statement = sa.select(sa.func.count(), sa.func.coalesce(gone, 0)).select_from(tables.tasks)
+    tasks, without = connection.execute(statement.where(held([hold], tables.tasks.c.task_id, sqlite=sqlite))).one()
+    d = deletions.c
+    waiting = sa.select(sa.func.count()).where(d.state == "committed", d.purge_after.is_not(None))
+    in_trash = connection.execute(waiting.where(held([hold], d.task_id, sqlite=sqlite))).scalar_one()
+    return Covered(int(tasks), int(without), int(in_trash))
 
 
 def holding(found: Sequence[Hold], task_id: str) -> Hold | None:
     """The first of these holds that is about the task."""
-    return next((hold for hold in found if fits(hold.pattern, task_id)), None)
+    return next((hold for hold in found if _is_about(hold.pattern, task_id)), None)
 
 
 def held(found: Sequence[Hold], task_id: sa.ColumnElement[Any], *, sqlite: bool) -> sa.ColumnElement[bool]:
@@ -53,3 +128,17 @@ def held(found: Sequence[Hold], task_id: sa.ColumnElement[Any], *, sqlite: bool)
 def is_glob(pattern: str) -> bool:
     """Whether it means more than one task."""
     return "*" in pattern or "?" in pattern
+
+
+def _is_about(pattern: str, task_id: str) -> bool:
+    return fits(pattern, task_id) if is_glob(pattern) else pattern == task_id
+
+
+def _all() -> sa.Select[Any]:
+    columns = (holds.c[name] for name in Hold.__slots__)
+    return sa.select(*columns).order_by(holds.c.placed_at, holds.c.hold_id)
+
+
+def _lock(connection: Connection, mode: str) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.text(f"LOCK TABLE {holds.name} IN {mode} MODE"))

@@ -13,6 +13,7 @@ from sqlalchemy import exc
 from sqlalchemy.engine import Connection
 
 from daemon import clock
+from daemon.catalog.holds import Hold, held
 from daemon.catalog.tables import deletions, snapshots
 
 _IDS_AT_ONCE: Final = 500  # bound parameters of one statement
@@ -144,9 +145,13 @@ def retained(
     task_id: str | None = None,
     expired_at: datetime | None = None,
     uncounted: bool = False,
+    spared: Sequence[Hold] = (),
     limit: int | None = None,
 ) -> list[Record]:
-    """What waits in the trash, the first to be purged first: all, of one task, due, or not counted yet."""
+    """What waits in the trash, the first to be purged first: all, of one task, due, or not counted yet.
+
+    Not those of tasks under one of the holds ``spared``.
+    """
     c = deletions.c
     statement = (
         sa.select(deletions)
@@ -160,15 +165,22 @@ def retained(
         statement = statement.where(c.purge_after <= expired_at)
     if uncounted:
         statement = statement.where(c.files.is_(None), c.directory_deleted)
+    if spared:
+        statement = statement.where(_not_held(connection, spared))
     return [_record(row) for row in connection.execute(statement)]
 
 
-def oldest_retained(connection: Connection, limit: int) -> list[Record]:
-    """What has waited in the trash longest, whenever it is due; only what has a directory there."""
+def oldest_retained(connection: Connection, limit: int, *, spared: Sequence[Hold] = ()) -> list[Record]:
+    """What has waited in the trash longest, whenever it is due; only what has a directory there.
+
+    Not those of tasks under one of the holds ``spared``.
+    """
     c = deletions.c
     statement = (
         sa.select(deletions)
-        .where(c.state == State.COMMITTED, c.purge_after.is_not(None), c.directory_deleted)
+        .where(
+            c.state == State.COMMITTED, c.purge_after.is_not(None), c.directory_deleted, _not_held(connection, spared)
+        )
         .order_by(c.committed_at, c.deletion_id)
         .limit(limit)
     )
@@ -248,6 +260,10 @@ def note_error(connection: Connection, deletion_id: str, error: str) -> None:
 def _forget(connection: Connection, deletion_ids: Collection[str]) -> None:
     if deletion_ids:
         connection.execute(snapshots.delete().where(snapshots.c.deletion_id.in_(sorted(deletion_ids))))
+
+
+def _not_held(connection: Connection, spared: Sequence[Hold]) -> sa.ColumnElement[bool]:
+    return sa.not_(held(spared, deletions.c.task_id, sqlite=connection.dialect.name == "sqlite"))
 
 
 def _values(entry: Entry) -> dict[str, Any]:

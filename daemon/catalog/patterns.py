@@ -17,8 +17,17 @@ def glob_match(column: sa.ColumnElement[Any], pattern: str, *, sqlite: bool) -> 
 
 def fits(pattern: str, text: str) -> bool:
     """Whether the whole of ``text`` matches."""
-    wild = {"*": ".*", "?": "."}
-    return re.fullmatch("".join(wild.get(sign) or re.escape(sign) for sign in pattern), text, re.DOTALL) is not None
+    first, *others = (_literal(part) for part in pattern.split("*"))
+    if not others:
+        return re.fullmatch(first, text, re.DOTALL) is not None
+    *between, last = others
+    # The first place where a part fits is as good as any later one (atomic groups): many stars take no longer.
+    middle = "".join(f"(?>.*?{part})" for part in between)
+    return re.fullmatch(f"{first}{middle}.*{last}", text, re.DOTALL) is not None
+
+
+def _literal(part: str) -> str:
+    return "".join("." if sign == "?" else re.escape(sign) for sign in part)
 
 
 def _like(pattern: str) -> str:

@@ -13,12 +13,12 @@ from datetime import datetime
 from functools import partial
 
 from daemon import log
-from daemon.catalog import inventory, ledger, snapshots, tasks
+from daemon.catalog import holds, inventory, ledger, snapshots, tasks
 from daemon.catalog.catalog import Catalog, Session
 from daemon.catalog.database import CommitUncertain
 from daemon.catalog.ledger import Counts, Entry, State
 from daemon.catalog.tasks import LockedTask
-from daemon.deletion import manifest
+from daemon.deletion import holding, manifest
 from daemon.deletion.manifest import Item, Kind, Manifest
 from daemon.deletion.models import Outcome, Request, What
 from daemon.errors import CatalogUnavailable, ErrorCode, RootUnavailable, SweepdError, TaskRefused
@@ -119,6 +119,7 @@ class Claim:
     def _choose(self, session: Session, by_id: Mapping[str, Request], locked: Mapping[str, LockedTask]) -> list[Going]:
         """Ask everything again; the tasks that go. The others have their result."""
         claimed = self._claimed
+        found = self._catalog.holds(session, claiming=list(by_id))
         in_doubt = self._in_doubt(session)
         guarded = self._guarded(session, by_id, locked)
         going = []
@@ -126,6 +127,9 @@ class Claim:
             row = locked.get(task_id)
             try:
                 directory = self._root.find(task_id)
+                hold = holds.holding(found, task_id)
+                if hold is not None and (row is not None or directory is not None):
+                    raise holding.refused(task_id, hold)
                 self._check(request, row, directory)
                 if task_id in guarded:
                     raise changed(task_id, guarded[task_id])

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from daemon import log
-from daemon.catalog import ledger
+from daemon.catalog import holds, ledger
+from daemon.catalog.holds import Hold
 from daemon.catalog.ledger import Counts, Record
-from daemon.deletion import manifest
+from daemon.deletion import holding, manifest
 from daemon.deletion.claim import journal_counts
 from daemon.deletion.manifest import Item, Kind, Manifest
 from daemon.deletion.purge import Tools, purge
@@ -44,7 +45,7 @@ class Retention:
             return ledger.retained(session.connection, task_id=task_id)
 
     def purge_expired(self) -> int:
-        """Purge what has waited long enough by the catalog's clock; how many deletions that was.
+        """Purge what has waited long enough by the catalog's clock, except for what is held; how many that was.
 
         Raises RootUnavailable, CatalogUnavailable or CatalogNotReady. What cannot be removed is logged, and
         recovery goes on with it.
@@ -52,7 +53,8 @@ class Retention:
         purged = 0
         while not self._stop.is_set():
             with self._tools.catalog.read() as session:
-                due = ledger.retained(session.connection, expired_at=session.now.utc, limit=_AT_ONCE)
+                spared = self._tools.catalog.holds(session)
+                due = ledger.retained(session.connection, expired_at=session.now.utc, spared=spared, limit=_AT_ONCE)
             done = self._purge(due) if due else 0
             purged += done
             if done < len(due) or not due:
@@ -60,9 +62,10 @@ class Retention:
         return purged
 
     def purge_oldest(self) -> int:
-        """Purge what has waited longest, for a full disk; the bytes it freed. 0 if nothing waits."""
+        """Purge what has waited longest, for a full disk; the bytes it freed. 0 if nothing waits that is not held."""
         with self._tools.catalog.read() as session:
-            oldest = ledger.oldest_retained(session.connection, 1)
+            spared = self._tools.catalog.holds(session)
+            oldest = ledger.oldest_retained(session.connection, 1, spared=spared)
         if not oldest:
             return 0
         record = oldest[0]
@@ -76,18 +79,21 @@ class Retention:
     def purge(self, deletion_ids: Sequence[str]) -> list[Record]:
         """Purge these before their time; as they are now.
 
-        Raises TaskRefused (DELETION_NOT_FOUND, NOT_RESTORABLE) before anything is removed if one does not wait, and
-        DELETION_FAILED if one could not be removed.
+        Raises TaskRefused (DELETION_NOT_FOUND, NOT_RESTORABLE, TASK_HELD) before anything is removed if one does not
+        wait, or its task is held, and DELETION_FAILED if one could not be removed.
         """
         with self._tools.catalog.read() as session:
             records = ledger.find(session.connection, deletion_ids)
+            found = self._tools.catalog.holds(session)
         for deletion_id in deletion_ids:
-            check_waits(records.get(deletion_id), deletion_id)
+            _check_not_held(check_waits(records.get(deletion_id), deletion_id), found)
         self._purge(list(records.values()))
         with self._tools.catalog.read() as session:
             after = ledger.find(session.connection, deletion_ids)
+            found = self._tools.catalog.holds(session)
         for record in after.values():
             if record.retained:
+                _check_not_held(record, found)  # since it was asked above
                 raise TaskRefused(
                     f"{record.entry.task_id} could not be purged: {record.error or 'it is in use'}",
                     code=ErrorCode.DELETION_FAILED,
@@ -137,9 +143,10 @@ class Retention:
             with trash.new_entry(root) as entry:
                 held = Manifest(Kind.PURGE, entry.entry_id, root.root_id, tuple(items))
                 entry.write_manifest(held.to_json())
-                taken = set(entry.take_retained(r.entry.deletion_id for r in records if r.entry.directory_deleted))
+                free, taken = self._take(entry, records)
+                items = [Item(record.entry) for record in free]
                 # Not there, though the journal says so: being restored, or removed by hand. Only the former goes on.
-                missing = [r for r in records if r.entry.directory_deleted and r.entry.deletion_id not in taken]
+                missing = [r for r in free if r.entry.directory_deleted and r.entry.deletion_id not in taken]
                 gone = self._gone(entry, missing)
                 items = [item for item in items if item.deletion_id in taken | gone or not item.entry.directory_deleted]
                 if not items:
@@ -171,6 +178,16 @@ class Retention:
             )
         return len(purged.recorded)
 
+    def _take(self, entry: TrashEntry, records: Sequence[Record]) -> tuple[list[Record], set[str]]:
+        """Those whose tasks are not held now, and of which of them the directory has left where it waited.
+
+        Once it has left, a hold that is placed comes too late.
+        """
+        with self._tools.catalog.write() as session:
+            found = self._tools.catalog.holds(session, claiming=[record.entry.task_id for record in records])
+            free = [record for record in records if holds.holding(found, record.entry.task_id) is None]
+            return free, set(entry.take_retained(r.entry.deletion_id for r in free if r.entry.directory_deleted))
+
     def _gone(self, entry: TrashEntry, missing: Sequence[Record]) -> set[str]:
         """Of directories that do not wait where they should, those that nobody is working on either."""
         ids = {record.entry.deletion_id for record in missing}
@@ -182,6 +199,12 @@ class Retention:
         for deletion_id in sorted(ids):
             _log.error("retained_directory_missing", deletion_id=deletion_id)
         return ids
+
+
+def _check_not_held(record: Record, found: Sequence[Hold]) -> None:
+    hold = holds.holding(found, record.entry.task_id)
+    if hold is not None:
+        raise holding.refused(record.entry.task_id, hold)
 
 
 def check_waits(record: Record | None, deletion_id: str) -> Record:

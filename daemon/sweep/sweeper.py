@@ -26,7 +26,7 @@ from daemon.sweep.report import Missed, SweepOutcome, SweepReport
 
 _log = log.get(__name__)
 
-_DROPPED = {ErrorCode.TASK_CHANGED, ErrorCode.TASK_RUNNING, ErrorCode.TASK_NOT_FOUND}
+_DROPPED = {ErrorCode.TASK_CHANGED, ErrorCode.TASK_RUNNING, ErrorCode.TASK_NOT_FOUND, ErrorCode.TASK_HELD}
 Progress = Callable[[SweepReport], None]
 
 

@@ -27,11 +27,17 @@ def language(request: web.BaseRequest) -> Language:
 
 
 def success(
-    request: web.Request, message: str, *, data: Mapping[str, object], fields: Mapping[str, object] | None = None
+    request: web.Request,
+    message: str,
+    *,
+    data: Mapping[str, object],
+    fields: Mapping[str, object] | None = None,
+    status: int = 200,
 ) -> web.Response:
-    """200 with ``data``, and ``fields`` beside it; ``message`` is the message's key."""
-    body = {"success": True, "code": 200, "message": text(message, language(request)), **(fields or {}), "data": data}
-    return _respond(request, 200, body, {})
+    """``status`` with ``data``, and ``fields`` beside it; ``message`` is the message's key."""
+    said = text(message, language(request))
+    body = {"success": True, "code": status, "message": said, **(fields or {}), "data": data}
+    return _respond(request, status, body, {})
 
 
 def failure(request: web.BaseRequest, error: ApiError) -> web.Response:

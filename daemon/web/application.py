@@ -14,6 +14,7 @@ from daemon.web.envelope import envelope
 from daemon.web.guard import make_guard
 from daemon.web.health import Health
 from daemon.web.inventory import Inventory
+from daemon.web.holds import Holds
 from daemon.web.listing import Listing
 from daemon.web.trash import Trash
 from daemon.web.work import Workers
@@ -22,6 +23,7 @@ TASKS: Final = "/api/v0/data_pipeline/tasks"
 TRASH: Final = "/api/v0/data_pipeline/trash"
 PURGES: Final = "/api/v0/data_pipeline/purges"
 INVENTORY: Final = "/api/v0/inventory"
+HOLDS: Final = "/api/v0/holds"
 
 _CONNECTION: Final = {
     "auto_decompress": False,  # nothing is taken compressed, so nothing can be a bomb
@@ -40,6 +42,7 @@ def make_application(context: ApiContext) -> web.Application:
     )
     workers = Workers(context.deletions, context.reads)
     deletions, health, trash = Deletions(context, workers), Health(context), Trash(context, workers)
+    holds = Holds(context, workers)
     application.add_routes(
         [
             web.delete(TASKS, deletions.many),
@@ -50,6 +53,9 @@ def make_application(context: ApiContext) -> web.Application:
             web.get(TRASH, trash.waiting),
             web.get(PURGES, trash.purges),
             web.get(INVENTORY, Inventory(context, workers).show),
+            web.get(HOLDS, holds.listed),
+            web.post(HOLDS, holds.place),
+            web.delete(HOLDS + "/{hold_id}", holds.release),
             web.get("/livez", health.live),
             web.get("/readyz", health.ready),
             web.get("/metrics", health.metrics),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, NoReturn, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from daemon.deletion.hold_terms import check_pattern, check_text, parse_until
 from daemon.policy.values import parse_duration
 from daemon.web.errors import ApiCode, ApiError
 
@@ -31,8 +32,18 @@ def _retain(value: object) -> timedelta | None:
     return parse_duration(value)
 
 
+def _until(value: object) -> datetime | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ValueError("must be text")
+    return parse_until(value)
+
+
 # JSON has no durations: text with a unit, as in a policy.
 Retain: TypeAlias = Annotated[timedelta | None, BeforeValidator(_retain)]
+Until: TypeAlias = Annotated[datetime | None, BeforeValidator(_until)]
+Line: TypeAlias = Annotated[str, AfterValidator(check_text)]
 Confirmation: TypeAlias = Annotated[bool, AfterValidator(_is_true)]
 
 
@@ -73,11 +84,33 @@ class RestoreBody(Body):
     deletion_id: str | None = None
 
 
+class HoldBody(Body):
+    """What ``POST …/holds`` takes: one of ``pattern`` and ``task_id``, and at most one of ``until`` and ``for``."""
+
+    pattern: Annotated[str, AfterValidator(check_pattern)] | None = None
+    task_id: str | None = None
+    reason: Line
+    until: Until = None
+    lasting: Retain = Field(default=None, alias="for")
+    owner: Line | None = None
+    all_tasks: bool = False
+
+
+class NoBody(Body):
+    """Nothing, or an empty object."""
+
+
 _RULES: Final = {
     "confirm": "MUST_BE_TRUE",
     "task_ids": "MUST_BE_IDS",
     "retain": "MUST_BE_DURATION",
     "deletion_id": "MUST_BE_TEXT",
+    "pattern": "MUST_BE_PATTERN",
+    "task_id": "MUST_BE_TEXT",
+    "reason": "MUST_BE_LINE",
+    "until": "MUST_BE_DATE",
+    "for": "MUST_BE_DURATION",
+    "owner": "MUST_BE_LINE",
 }
 
 _Model = TypeVar("_Model", bound=Body)
@@ -112,20 +145,28 @@ def decode(body: bytes) -> dict[str, Any]:
 
 def check(model: type[_Model], values: dict[str, Any]) -> _Model:
     """``values`` as ``model``. Raises ApiError: UNKNOWN_PARAMETER, MISSING_PARAMETER or INVALID_PARAMETER."""
-    unknown = [shown(name) for name in values if name not in model.model_fields]
+    fields = {field.alias or name: field for name, field in model.model_fields.items()}
+    unknown = [shown(name) for name in values if name not in fields]
     if unknown:
         names = ", ".join(unknown)
         raise ApiError(ApiCode.UNKNOWN_PARAMETER, values={"parameters": names}, fields={"unknown_params": unknown})
-    required = (name for name, field in model.model_fields.items() if field.is_required())
-    missing = [name for name in required if values.get(name) is None]
-    if missing:
-        names = ", ".join(missing)
-        raise ApiError(ApiCode.MISSING_PARAMETER, values={"parameters": names}, fields={"missing_params": missing})
+    required = (name for name, field in fields.items() if field.is_required())
+    missing_ones = [name for name in required if values.get(name) is None]
+    if missing_ones:
+        raise missing(*missing_ones)
     try:
         return model.model_validate(values)
     except ValidationError as error:
         name = str(error.errors(include_url=False, include_context=False, include_input=False)[0]["loc"][0])
         raise invalid(name, _RULES.get(name, "MUST_BE_BOOLEAN")) from None
+
+
+def missing(*parameters: str) -> ApiError:
+    """Parameters that have to be there."""
+    names = ", ".join(parameters)
+    return ApiError(
+        ApiCode.MISSING_PARAMETER, values={"parameters": names}, fields={"missing_params": list(parameters)}
+    )
 
 
 def invalid(parameter: str, rule: str, **values: object) -> ApiError:

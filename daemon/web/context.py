@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from daemon.catalog.catalog import Catalog
 from daemon.config import ServerConfig
 from daemon.deletion.engine import Engine
+from daemon.deletion.holding import Holds
 from daemon.deletion.progress import Purges
 from daemon.deletion.restore import Restorer
 from daemon.deletion.retention import Retention
@@ -27,6 +28,7 @@ class ApiContext:
     engine: Engine
     restorer: Restorer
     retention: Retention
+    holds: Holds
     purges: Purges
     catalog: Catalog
     metrics: Metrics

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from daemon.deletion.models import Outcome, Request, Trigger, What
+from daemon.errors import ErrorCode
 from daemon.sizes import format_size
 from daemon.web import answers, bodies
 from daemon.web.batch import BatchReport, run_batch
@@ -89,7 +90,7 @@ def _failed(task_id: str, problem: ApiError, language: Language) -> dict[str, ob
     }
     if "current_status" in problem.data:
         entry["current_status"] = problem.data["current_status"]
-    elif problem.status in (403, 500) and problem.data:
+    elif (problem.status in (403, 500) or problem.code is ErrorCode.TASK_HELD) and problem.data:
         entry["details"] = problem.data
     return entry
 

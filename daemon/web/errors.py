@@ -50,6 +50,9 @@ RULES: Final[Mapping[str, Rule]] = {
     ErrorCode.TASK_RUNNING: Rule(409),
     ErrorCode.TASK_CHANGED: Rule(409),
     ErrorCode.TASK_BUSY: Rule(409, _RETRY),
+    ErrorCode.TASK_HELD: Rule(409),
+    ErrorCode.INVALID_HOLD: Rule(400),
+    ErrorCode.HOLD_NOT_FOUND: Rule(404),
     ErrorCode.RECORDS_IN_USE: Rule(409),
     ErrorCode.DELETION_NOT_FOUND: Rule(404),
     ErrorCode.NOT_RESTORABLE: Rule(409),
@@ -135,6 +138,10 @@ def explain(error: Exception, task_id: str | None = None) -> ApiError:
     if not isinstance(error, SweepdError) or error.code not in RULES:
         return ApiError(ApiCode.INTERNAL_ERROR)
     data = dict(error.details)
+    rule = None
+    if error.code is ErrorCode.TASK_HELD:
+        rule = "HELD_BY" if "hold_id" in data else "HOLDS_NOT_LOOKED_UP"
+    values = {"task_id": task_id, "owner": data.get("owner"), "reason": data.get("reason")}
     if isinstance(error, TaskRefused) and error.code not in _WITHOUT_REASON:
-        data["reason"] = str(error)
-    return ApiError(error.code, values={"task_id": task_id}, data=data)
+        data.setdefault("reason", str(error))  # of what is held, why it is held
+    return ApiError(error.code, values=values, rule=rule, data=data)

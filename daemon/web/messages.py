@@ -45,6 +45,18 @@ MESSAGES: Final[Mapping[str, Message]] = {
     "TASK_RUNNING": Message("任务正在运行中,无法删除", "The task is running and cannot be deleted"),
     "TASK_CHANGED": Message("任务状态已改变,未删除", "The task has changed in the meantime and was not deleted"),
     "TASK_BUSY": Message("任务正被占用,请稍后重试", "The task is in use, try again in a moment"),
+    "TASK_HELD": Message("任务被保留,不能删除: {rule}", "The task is held and cannot be deleted: {rule}"),
+    "HELD_BY": Message("保留人 {owner},原因: {reason}", "by {owner}, because: {reason}"),
+    "HOLDS_NOT_LOOKED_UP": Message("无法查询保留记录", "the holds could not be looked up"),
+    "HOLD_PLACED": Message("保留成功", "Hold placed"),
+    "HOLD_PLACED_ON_NOTHING": Message("保留成功,但目前没有匹配的任务", "Hold placed, but no task matches now"),
+    "HOLD_PLACED_TOO_LATE": Message(
+        "保留成功,但匹配的任务目录均已删除", "Hold placed, but the directories of all matching tasks are gone already"
+    ),
+    "HOLDS_LISTED": Message("获取保留列表成功", "Holds listed"),
+    "HOLD_RELEASED": Message("保留已解除", "Hold released"),
+    "INVALID_HOLD": Message("保留的到期时间须在将来", "The hold has to end in the future"),
+    "HOLD_NOT_FOUND": Message("保留记录不存在或已解除", "There is no such hold, or it has been released already"),
     "RECORDS_IN_USE": Message("任务记录被其他数据引用,未删除", "Other tables refer to the task's records"),
     "DELETION_NOT_FOUND": Message("删除记录不存在", "There is no such deletion"),
     "NOT_RESTORABLE": Message("任务不在回收站中,无法恢复", "It does not wait in the trash and cannot be restored"),
@@ -87,6 +99,19 @@ MESSAGES: Final[Mapping[str, Message]] = {
         "必须为带单位的时长,例如 7d、12h 或 1d12h", "must be a duration with a unit, such as 7d, 12h or 1d12h"
     ),
     "MUST_BE_TEXT": Message("必须为字符串", "must be text"),
+    "MUST_BE_PATTERN": Message(
+        "必须为任务ID或由任务ID字符与 '*'、'?' 组成的模式",
+        "must be a task id, or a pattern of its characters with '*' and '?'",
+    ),
+    "MUST_NOT_BE_EVERYTHING": Message(
+        "匹配所有任务,须同时给出 all_tasks: true", "matches every task, which takes all_tasks: true as well"
+    ),
+    "MUST_BE_ALONE": Message("不能与 {other} 同时给出", "cannot be given together with {other}"),
+    "MUST_BE_LINE": Message("必须为1到500个可打印字符的单行文本", "must be 1 to 500 printable characters in one line"),
+    "MUST_BE_DATE": Message(
+        "必须为日期,例如 2026-12-31 或 2026-12-31T18:00:00+08:00",
+        "must be a date such as 2026-12-31 or 2026-12-31T18:00:00+08:00",
+    ),
     "MUST_BE_IDS": Message("必须为非空的字符串数组", "must be a non-empty list of strings"),
     "MUST_BE_FEWER": Message("最多包含 {limit} 个任务", "must name at most {limit} tasks"),
     "MUST_BE_BETWEEN": Message("必须为 {least} 到 {most} 之间的整数", "must be a whole number from {least} to {most}"),

@@ -10,6 +10,8 @@ from typing import Any
 from daemon.catalog import setup
 from daemon.catalog.catalog import Catalog
 from daemon.deletion.engine import Engine
+from daemon.deletion.hold_terms import Terms
+from daemon.deletion.holding import Holds, Placed
 from daemon.deletion.models import Request, Trigger, What
 from daemon.deletion.progress import Purges
 from daemon.deletion.purge import Tools
@@ -44,6 +46,7 @@ class Site:
         self.engine = Engine(self.root, self.tools)
         self.restorer = Restorer(self.root, self.tools)
         self.retention = Retention(self.root, self.tools)
+        self.holds = Holds(self.catalog, self.metrics)
 
     def init(self) -> None:
         """Mark the root and tie the database to it."""
@@ -69,6 +72,10 @@ class Site:
         """A task directory alone."""
         fill(self.path / task_id, files)
         return self.before(task_id)
+
+    def hold(self, pattern: str, **options: Any) -> Placed:
+        """Place a hold, Alice's if nobody else is named."""
+        return self.holds.place(Terms(pattern, **{"reason": "an audit", "owner": "alice", **options}), "test")
 
     def before(self, task_id: str) -> Before:
         return remember(self.store, self.path, task_id)

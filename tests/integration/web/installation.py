@@ -25,6 +25,7 @@ from daemon.catalog.catalog import Catalog
 from daemon.catalog.database import Database
 from daemon.config import ServerConfig
 from daemon.deletion.engine import Engine
+from daemon.deletion.holding import Holds
 from daemon.deletion.progress import Purges
 from daemon.deletion.purge import Tools
 from daemon.deletion.restore import Restorer
@@ -230,6 +231,7 @@ async def serving(
         engine=Engine(root, tools),
         restorer=Restorer(root, tools),
         retention=Retention(root, tools),
+        holds=Holds(catalog, metrics),
         purges=tools.purges,
         catalog=catalog,
         metrics=metrics,
