@@ -8,9 +8,9 @@ compared with the column as it stands, so that an index on the column stays usab
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -43,6 +43,17 @@ class Timeline:
         inner = sa.select(stamp).subquery()
         utc, local = connection.execute(sa.select(inner.c.utc, self._postgresql_local(inner.c.utc))).one()
         return Instant(utc.astimezone(UTC), local)
+
+    def zone(self, connection: Connection) -> tzinfo:
+        """The zone the pipeline writes in. One that only the database knows is its present distance from UTC."""
+        name = self._timezone or "UTC"
+        if self._timezone is None and not self.sqlite:
+            name = str(connection.execute(sa.select(sa.func.current_setting("TimeZone"))).scalar_one())
+        try:
+            return ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError):
+            now = self.now(connection)
+            return timezone(now.local - now.utc.replace(tzinfo=None))
 
     def comparable(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         """``column`` in the form that compares with ``before``; NULL if it holds no timestamp."""
