@@ -26,6 +26,21 @@ class Instant:
     local: datetime
 
 
+def parse_instant(text: str, zone: tzinfo) -> datetime:
+    """An ISO 8601 date (its midnight) or date-time, aware; without an offset it is wall time of ``zone``.
+
+    Raises ValueError that says what to write.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+        if not 1970 <= found.year <= 9000:  # ages are subtracted from it and added to it
+            raise ValueError
+    except ValueError:
+        message = f"not a date: write 2026-12-31 or 2026-12-31T03:00 (wall time of {zone}), or one with an offset"
+        raise ValueError(message) from None
+    return found.replace(tzinfo=zone) if found.tzinfo is None else found
+
+
 class Timeline:
     """Converts between instants and the pipeline's columns on one database."""
 

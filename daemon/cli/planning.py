@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from daemon.app.services import Services
+from daemon.catalog.instants import parse_instant
 from daemon.cli.render import dump, say, table
 from daemon.errors import TaskRefused
 from daemon.policy.models import Mode, Policy
@@ -46,7 +47,7 @@ def show_plans(
     if not chosen and not as_json:
         say(f"there are no policies in {services.config.policies}")
     zone = pipeline_zone(services)
-    instant = None if at is None else parse_instant(at, zone)
+    instant = None if at is None else read_instant(at, zone)
     shown = []
     for policy in chosen:
         most = None if everything or as_json else 2000
@@ -73,21 +74,12 @@ def pipeline_zone(services: Services) -> tzinfo:
         return session.zone
 
 
-def parse_instant(text: str, zone: tzinfo) -> datetime:
-    """An ISO 8601 date (its midnight) or date-time; without an offset it is wall time of ``zone``.
-
-    Raises typer.BadParameter that says what to write.
-    """
+def read_instant(text: str, zone: tzinfo) -> datetime:
+    """The instant that the option ``--at`` names. Raises typer.BadParameter that says what to write."""
     try:
-        found = datetime.fromisoformat(text)
-        if not 1970 <= found.year <= 9000:  # ages are subtracted from it and added to it
-            raise ValueError
-    except ValueError:
-        message = (
-            f"not a date: write one such as 2026-12-31 or 2026-12-31T03:00 (wall time of {zone}), or with an offset"
-        )
-        raise typer.BadParameter(message, param_hint="--at") from None
-    return found.replace(tzinfo=zone) if found.tzinfo is None else found
+        return parse_instant(text, zone)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--at") from None
 
 
 def measure(root: StorageRoot, plan: Plan) -> dict[str, Census | None]:

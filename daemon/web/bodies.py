@@ -73,11 +73,23 @@ class RestoreBody(Body):
     deletion_id: str | None = None
 
 
+class PlanBody(Body):
+    """What ``POST …/policies/{name}/plans`` takes: nothing."""
+
+
+class SweepBody(Body):
+    """What ``POST …/policies/{name}/sweeps`` takes; ``plan`` is the digest of a stored one."""
+
+    confirm: Confirmation
+    plan: str | None = None
+
+
 _RULES: Final = {
     "confirm": "MUST_BE_TRUE",
     "task_ids": "MUST_BE_IDS",
     "retain": "MUST_BE_DURATION",
     "deletion_id": "MUST_BE_TEXT",
+    "plan": "MUST_BE_TEXT",
 }
 
 _Model = TypeVar("_Model", bound=Body)

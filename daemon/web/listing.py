@@ -57,8 +57,8 @@ class Listing:
 
 def parse(query: Mapping[str, Sequence[str]]) -> Page:
     """The page a query asks for. Raises ApiError (INVALID_PARAMETER); parameters it does not know are ignored."""
-    limit = _number(query, "limit", _DEFAULT_LIMIT, 1, _MOST_LIMIT)
-    offset = _number(query, "offset", 0, 0, _MOST_OFFSET)
+    limit = number(query, "limit", _DEFAULT_LIMIT, 1, _MOST_LIMIT)
+    offset = number(query, "offset", 0, 0, _MOST_OFFSET)
     given = query.get("status")
     if given is None:
         return Page(limit, offset, None)
@@ -67,7 +67,8 @@ def parse(query: Mapping[str, Sequence[str]]) -> Page:
     return Page(limit, offset, given[0])
 
 
-def _number(query: Mapping[str, Sequence[str]], name: str, default: int, least: int, most: int) -> int:
+def number(query: Mapping[str, Sequence[str]], name: str, default: int, least: int, most: int) -> int:
+    """The whole number that the query gives. Raises ApiError (INVALID_PARAMETER) for one outside the bounds."""
     given = query.get(name)
     if given is None:
         return default
