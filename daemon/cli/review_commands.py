@@ -1,7 +1,8 @@
-"""The commands that look before and after: one task before every policy, and what sweeps did."""
+"""The commands that look before and after: tests of policies, one task before every policy, and what sweeps did."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,3 +38,15 @@ def sweeps(
 
     with _services(context) as services:
         history.show_sweeps(services, policy, limit=limit, as_json=as_json)
+
+
+@app.command("test")
+def run_policy_tests(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Policy tests, in YAML.")],
+    as_json: Json = False,
+) -> None:
+    """Run policy tests: made-up tasks, a date, and what is expected to go. Needs no database."""
+    from daemon.cli import testing
+
+    raise typer.Exit(testing.run_tests(context.obj, files, as_json=as_json))

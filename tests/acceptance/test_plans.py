@@ -125,3 +125,23 @@ def test_the_running_daemon_plans_and_sweeps_by_hand(site: Installation) -> None
     assert names(site) == {"task_later"}
     assert explained["policies"][0]["decision"]["eligible"]["at"].startswith("2999-01-31T10:00")
     assert remembered["report"]["deleted_count"] == 3
+
+
+def test_policy_tests_need_no_database_and_their_exit_status_tells(tmp_path: Path) -> None:
+    made = Installation(tmp_path / "site", "postgresql://nobody@127.0.0.1:1/nothing", POLICIES.format(mode="observe"))
+    case = made.folder / "case.yaml"
+    text = """
+policies: policies
+now: 2026-06-01
+tasks: [{task_id: task_1, status: completed, completed_at: 2026-01-01}]
+expect: {old: {goes: [task_1]}}
+"""
+    case.write_text(text, encoding="utf-8")
+    assert "1 decisions as expected" in made.run("test", str(case)).stdout
+    case.write_text(text.replace("2026-06-01", "2026-01-02"), encoding="utf-8")
+    differs = made.run("test", str(case), "--json", check=False)
+    [difference] = json.loads(differs.stdout)["files"][0]["differences"]
+    assert (differs.returncode, difference["task_id"], difference["expected"]) == (1, "task_1", "goes")
+    case.write_text(text.replace("goes", "gone"), encoding="utf-8")
+    wrong = made.run("test", str(case), check=False)
+    assert (wrong.returncode, f"{case}:5:16: unknown key `gone`" in wrong.stderr) == (3, True)
