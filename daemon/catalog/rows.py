@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -53,7 +53,8 @@ def from_row(row: sa.Row[*tuple[Any, ...]]) -> TaskRow:
 
 def to_json(row: TaskRow) -> dict[str, Any]:
     """The row as JSON has it: timestamps in ISO 8601, without a zone as they are."""
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(row).items()}
+    values = ((name, getattr(row, name)) for name in TaskRow.__slots__)  # asdict takes five times as long
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values}
 
 
 def from_json(values: Mapping[str, Any]) -> TaskRow:

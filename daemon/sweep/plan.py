@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
-from daemon.catalog import rows
 from daemon.catalog.catalog import Catalog
 from daemon.catalog.instants import Instant
 from daemon.catalog.populations import Measured
@@ -60,7 +58,7 @@ class Plan:
         """SHA-256, in hex, of what the policy does and the tasks that go, with their state."""
         content = hashlib.sha256(meaning(self.policy).encode())
         for decision in self.goes:
-            content.update(b"\n" + json.dumps(rows.to_json(decision.task)).encode())
+            content.update(f"\n{decision.task!r}".encode())
         return content.hexdigest()
 
 

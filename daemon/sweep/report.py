@@ -82,6 +82,7 @@ class SweepReport:
 
     def record(self, finished_at: datetime) -> SweepRecord:
         """As the catalog keeps it."""
+        document = self.document(limit=REMEMBERED)
         return SweepRecord(
             sweep_id=self.sweep_id,
             policy=self.policy,
@@ -97,8 +98,8 @@ class SweepReport:
             dropped=len(self.dropped),
             size_bytes=self.size_bytes,
             error=self.error,
-            plan_digest=self.plan.digest,
-            report=json.dumps(self.document(limit=REMEMBERED), ensure_ascii=False),
+            plan_digest=document["plan_digest"],
+            report=json.dumps(document, ensure_ascii=False),
         )
 
     def document(self, *, limit: int | None = None) -> dict[str, Any]:

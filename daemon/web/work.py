@@ -23,7 +23,7 @@ class Workers:
         self.stopping = threading.Event()
 
     async def read(self, function: Callable[[], _T]) -> _T:
-        """Run something short that changes nothing. Raises what it raises, and ApiError (SHUTTING_DOWN)."""
+        """Run something short that deletes nothing. Raises what it raises, and ApiError (SHUTTING_DOWN)."""
         return await _run(self._reads, function)
 
     async def delete(self, function: Callable[[], _T]) -> _T:

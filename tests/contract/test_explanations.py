@@ -77,7 +77,7 @@ def verdict_at(catalog: Catalog, policies: PolicySet, task_id: str, at: datetime
         return selection.judge_some(session.connection, [task_id])[task_id].verdict
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_the_database_selects_a_task_at_the_instant_it_was_told_and_not_a_second_before(
     store: Store, seed: int
 ) -> None:
@@ -86,12 +86,12 @@ def test_the_database_selects_a_task_at_the_instant_it_was_told_and_not_a_second
     catalog = make_catalog(store)
     with catalog.read() as session:
         now = session.now.local
-    add_random_tasks(chance, store, now, 12)
+    add_random_tasks(chance, store, now, 10)
     add_hold(store, "task_1", 9)
     add_hold(store, "task_2*", 40)
     add_hold(store, "task_3", None)
     seen: set[When] = set()
-    for _ in range(12):
+    for _ in range(6):
         policies = policy_set(
             condition(chance),
             protect=[condition(chance, 1)] if chance.random() < 0.4 else (),
@@ -107,7 +107,7 @@ def test_the_database_selects_a_task_at_the_instant_it_was_told_and_not_a_second
                 assert verdict_at(catalog, policies, task_id, eligible.at - SECOND) is not Verdict.SELECTED
             else:
                 assert eligible.when is When.NEVER
-                for days in (1, 11, 45, 90, 36_500):
+                for days in (1, 45, 36_500):
                     ahead = plan.now.utc + timedelta(days=days)
                     assert verdict_at(catalog, policies, task_id, ahead) is not Verdict.SELECTED
     catalog.close()
