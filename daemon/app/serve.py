@@ -58,7 +58,7 @@ async def serve(
         loop.add_signal_handler(number, stop.set)
     readiness = Readiness()
     supervisor = Supervisor(services, policies, readiness, on_sweep)
-    async with _listening(services, readiness) as address:
+    async with _listening(services, policies, readiness) as address:
         _log.info("listening", address=address, version=__version__)
         if on_listening is not None:
             on_listening(address)
@@ -77,7 +77,7 @@ async def serve(
 
 
 @contextlib.asynccontextmanager
-async def _listening(services: Services, readiness: Readiness) -> AsyncIterator[str]:
+async def _listening(services: Services, policies: PolicySet, readiness: Readiness) -> AsyncIterator[str]:
     config = services.config
     deletions = ThreadPoolExecutor(config.workers.deletions, thread_name_prefix="deletion")
     reads = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="read")
@@ -92,6 +92,8 @@ async def _listening(services: Services, readiness: Readiness) -> AsyncIterator[
         server=config.server,
         deletions=deletions,
         reads=reads,
+        policies=lambda: policies,
+        sweeper=services.sweeper,
         readiness=readiness.snapshot,
     )
     runner = ApiRunner(make_application(context), access_log=None, shutdown_timeout=_GRACE_S)

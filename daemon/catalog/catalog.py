@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, tzinfo
 from functools import cached_property
 
 from sqlalchemy.engine import Connection
@@ -38,6 +38,11 @@ class Session:
         Another instant if the session was opened ``at`` one.
         """
         return self._timeline.now(self.connection, self._at)
+
+    @cached_property
+    def zone(self) -> tzinfo:
+        """The zone the pipeline writes its timestamps in."""
+        return self._timeline.zone(self.connection)
 
 
 class Catalog:

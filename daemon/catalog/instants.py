@@ -8,10 +8,10 @@ compared with the column as it stands, so that an index on the column stays usab
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import cached_property
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -25,6 +25,21 @@ class Instant:
 
     utc: datetime
     local: datetime
+
+
+def parse_instant(text: str, zone: tzinfo) -> datetime:
+    """An ISO 8601 date (its midnight) or date-time, aware; without an offset it is wall time of ``zone``.
+
+    Raises ValueError that says what to write.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+        if not 1970 <= found.year <= 9000:  # ages are subtracted from it and added to it
+            raise ValueError
+    except ValueError:
+        message = f"not a date: write 2026-12-31 or 2026-12-31T03:00 (wall time of {zone}), or one with an offset"
+        raise ValueError(message) from None
+    return found.replace(tzinfo=zone) if found.tzinfo is None else found
 
 
 class Timeline:
@@ -50,6 +65,17 @@ class Timeline:
     def _instant(self, moment: sa.ColumnElement[Any]) -> sa.Select[Any]:
         inner = sa.select(moment.label("utc")).subquery()
         return sa.select(inner.c.utc, self._postgresql_local(inner.c.utc))
+
+    def zone(self, connection: Connection) -> tzinfo:
+        """The zone the pipeline writes in. One that only the database knows is its present distance from UTC."""
+        name = self._timezone or "UTC"
+        if self._timezone is None and not self.sqlite:
+            name = str(connection.execute(sa.select(sa.func.current_setting("TimeZone"))).scalar_one())
+        try:
+            return ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError):
+            now = self.now(connection)
+            return timezone(now.local - now.utc.replace(tzinfo=None))
 
     def comparable(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         """``column`` in the form that compares with ``before``; NULL if it holds no timestamp."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from daemon.catalog import rows
 from daemon.catalog.instants import Instant, Timeline
@@ -34,6 +35,19 @@ class Measured:
     first_seen_at: datetime | None
 
 
+def to_json(measured: Measured) -> dict[str, Any]:
+    """As JSON has it: instants in ISO 8601, in UTC."""
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(measured).items()
+    }
+
+
+def from_json(values: Mapping[str, Any]) -> Measured:
+    """What ``to_json`` made this of."""
+    stamps = {name: datetime.fromisoformat(text) for name, text in values.items() if name.endswith("_at") and text}
+    return Measured(**{**values, **stamps})
+
+
 @dataclass(frozen=True, slots=True)
 class Population:
     """Where the rows come from, and what they are called there.
@@ -50,6 +64,13 @@ class Population:
     since: sa.ColumnElement[Any]
     ranked: sa.ColumnElement[Any]
     before: Callable[[Instant, timedelta], sa.ColumnElement[Any]]
+
+
+def measured_of(connection: Connection, task_id: str) -> Measured | None:
+    """What scans found of the directory; None if they have never met it."""
+    statement = sa.select(*(inventory.c[name] for name in MEASURED)).where(inventory.c.task_id == task_id)
+    row = connection.execute(statement).one_or_none()
+    return None if row is None else Measured(*row)
 
 
 def tasks_of(

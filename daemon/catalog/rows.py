@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -48,3 +49,15 @@ def from_row(row: sa.Row[*tuple[Any, ...]]) -> TaskRow:
     """The TaskRow in a result row that has its columns, perhaps among others."""
     values = row._mapping
     return TaskRow(*(values[name] for name in TaskRow.__slots__))
+
+
+def to_json(row: TaskRow) -> dict[str, Any]:
+    """The row as JSON has it: timestamps in ISO 8601, without a zone as they are."""
+    values = ((name, getattr(row, name)) for name in TaskRow.__slots__)  # asdict takes five times as long
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values}
+
+
+def from_json(values: Mapping[str, Any]) -> TaskRow:
+    """The row that ``to_json`` made this of, to the microsecond."""
+    stamps = {name: datetime.fromisoformat(text) for name, text in values.items() if name.endswith("_at") and text}
+    return TaskRow(**{**values, **stamps})

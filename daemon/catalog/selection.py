@@ -18,10 +18,11 @@ from daemon.catalog import holds, populations, rows
 from daemon.catalog.conditions import Clause, Compiled, ConditionCompiler
 from daemon.catalog.holds import Hold
 from daemon.catalog.instants import Instant, Timeline
+from daemon.catalog.patterns import fits
 from daemon.catalog.pipeline import PipelineTables
 from daemon.catalog.populations import MEASURED, Measured
 from daemon.catalog.rows import TaskRow
-from daemon.policy.models import Policy, PolicySet
+from daemon.policy.models import Policy, PolicySet, Protect
 
 _STREAM_ROWS = 2000
 
@@ -53,6 +54,7 @@ class Judged:
     rank: int | None
     clauses: tuple[bool | None, ...]
     measured: Measured | None
+    running: bool
 
     @property
     def since(self) -> datetime | None:
@@ -81,6 +83,7 @@ class Selection:
         self._tables = tables
         self._timeline = timeline
         self._holds = active_holds
+        self.protections: tuple[Protect, ...] = policies.protect
         self._measured = (
             policy.source == "orphans"
             or policy.asks_inventory
@@ -101,6 +104,10 @@ class Selection:
     def clauses(self) -> tuple[Clause, ...]:
         """The leaves of the policy's match, in document order."""
         return self._match.clauses
+
+    def holds_of(self, task_id: str) -> list[Hold]:
+        """The holds in force that are about the task."""
+        return [hold for hold in self._holds if fits(hold.pattern, task_id)]
 
     def judge_all(self, connection: Connection) -> Iterator[Judged]:
         """Every task the policy looks at, streamed, in the policy's order."""
@@ -201,4 +208,5 @@ class Selection:
             values["rank"],
             tuple(None if v is None else bool(v) for v in clauses),
             Measured(*(values[name] for name in MEASURED)) if self._measured else None,
+            bool(values["is_running"]),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -23,7 +24,11 @@ class PolicyMemory:
 
 @dataclass(frozen=True, slots=True)
 class SweepRecord:
-    """A finished sweep, as the table keeps it. ``size_bytes``: apparent bytes of what it deleted."""
+    """A finished sweep, as the table keeps it. ``size_bytes``: apparent bytes of what it deleted.
+
+    ``plan_digest``: the plan it made or was given; ``report``: what it did to which tasks, as JSON. Both are None for
+    sweeps of earlier versions.
+    """
 
     sweep_id: str
     policy: str
@@ -39,6 +44,8 @@ class SweepRecord:
     dropped: int
     size_bytes: int
     error: str | None
+    plan_digest: str | None
+    report: str | None
 
 
 def remember(connection: Connection, name: str) -> PolicyMemory:
@@ -63,6 +70,25 @@ def ended(connection: Connection, record: SweepRecord, *, success: bool) -> None
     if success:
         statement = policies.update().where(policies.c.name == record.policy)
         connection.execute(statement.values(last_success_at=record.finished_at))
+
+
+def recent(connection: Connection, policy: str | None, limit: int) -> list[SweepRecord]:
+    """The last sweeps, of one policy or of all, the newest first."""
+    c = sweeps.c
+    statement = _records().order_by(c.started_at.desc(), c.sweep_id.desc()).limit(limit)
+    return [
+        SweepRecord(*row) for row in connection.execute(statement.where(c.policy == policy) if policy else statement)
+    ]
+
+
+def find(connection: Connection, sweep_id: str) -> SweepRecord | None:
+    """That sweep."""
+    row = connection.execute(_records().where(sweeps.c.sweep_id == sweep_id)).one_or_none()
+    return None if row is None else SweepRecord(*row)
+
+
+def _records() -> sa.Select[Any]:
+    return sa.select(*(sweeps.c[name] for name in SweepRecord.__slots__))
 
 
 def _find(connection: Connection, name: str) -> PolicyMemory | None:

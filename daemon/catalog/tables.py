@@ -166,12 +166,13 @@ plans = sa.Table(
     metadata,
     sa.Column("digest", sa.String(64), primary_key=True),
     sa.Column("policy", sa.String(64), nullable=False),
-    # the policy itself, without the protections around it
+    # what the policy selects and does, without its mode, its schedule and the protections around it
     sa.Column("policy_digest", sa.String(64), nullable=False),
     sa.Column("made_at", UtcDateTime, nullable=False),
     sa.Column("made_by", sa.Text, nullable=False),
     sa.Column("considered", sa.BigInteger, nullable=False),
     sa.Column("selected", sa.BigInteger, nullable=False),
+    sa.Column("stay_counts", sa.Text, nullable=False),
     sa.Index("sweepd_plans_policy", "policy", "made_at"),
 )
 

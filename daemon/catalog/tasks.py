@@ -69,6 +69,13 @@ def _locking(
     return claim, steps, sa.select(*rows.columns(tables), running).where(c.task_id.in_(_IDS))
 
 
+def find(connection: Connection, tables: PipelineTables, task_id: str) -> TaskRow | None:
+    """The task's row, without a lock."""
+    statement = sa.select(*rows.columns(tables)).where(tables.tasks.c.task_id == task_id)
+    row = connection.execute(statement).one_or_none()
+    return None if row is None else rows.from_row(row)
+
+
 def mark_directory_gone(
     connection: Connection, tables: PipelineTables, task_ids: Sequence[str], now: Instant
 ) -> datetime:

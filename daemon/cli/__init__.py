@@ -7,8 +7,7 @@ import sys
 
 def main() -> None:
     """The entry point of ``sweepd``; ends the process with a status of ``cli.exits``."""
-    import daemon.cli.inventory_commands  # noqa: F401  # adds its command to the app
-    import daemon.cli.hold_commands  # noqa: F401  # adds its commands to the app
+    from daemon.cli import hold_commands, inventory_commands, review_commands  # noqa: F401  # they add to the app
     from daemon.cli.commands import app
     from daemon.cli.exits import guarded
 

@@ -87,26 +87,38 @@ def plan(
     policy: Annotated[str | None, typer.Argument(help="One policy; all if left out.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="List every task, not only the first ones.")] = False,
     sizes: Annotated[bool, typer.Option(help="Measure the directories that would go.")] = True,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATE", help="As of that date or date-time, in the pipeline's zone unless it has an offset."
+        ),
+    ] = None,
+    save: Annotated[bool, typer.Option("--save", help="Keep the plan, for `sweep --plan`.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show what would go and why, and why the rest stays. Deletes nothing."""
+    """Show what would go and why, why the rest stays and until when. Deletes nothing."""
     from daemon.cli import planning
 
+    if save and at is not None:
+        raise typer.BadParameter("a plan of another date cannot be applied: leave out --save or --at")
     with _services(context) as services:
-        planning.show_plans(services, policy, everything=everything, sizes=sizes, as_json=as_json)
+        planning.show_plans(services, policy, everything=everything, sizes=sizes, as_json=as_json, at=at, save=save)
 
 
 @app.command()
 def sweep(
     context: typer.Context,
     policy: Annotated[str, typer.Argument(help="The policy to run once, now.")],
+    plan: Annotated[
+        str | None, typer.Option(metavar="DIGEST", help="Delete exactly what this stored plan says (8 digits or more).")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run one policy now. One in mode observe only reports what it would delete."""
     from daemon.cli import sweeping
 
     with _services(context) as services:
-        raise typer.Exit(sweeping.sweep(services, policy, as_json=as_json))
+        raise typer.Exit(sweeping.sweep(services, policy, digest=plan, as_json=as_json))
 
 
 @app.command()

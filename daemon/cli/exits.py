@@ -15,7 +15,7 @@ class Exit(IntEnum):
     """The statuses of the command ``sweepd``."""
 
     OK = 0
-    BUG = 1
+    FAILED = 1
     USAGE = 2
     DOCUMENT = 3
     NOT_DELETED = 4
@@ -28,7 +28,7 @@ class Exit(IntEnum):
 
 MEANINGS = {
     Exit.OK: "done; for `plan` and `tasks` also when there is nothing to show",
-    Exit.BUG: "an unexpected error, which is a bug; the traceback is printed",
+    Exit.FAILED: "`test`: a decision is not the expected one; else an unexpected error, a bug, with its traceback",
     Exit.USAGE: "wrong command line",
     Exit.DOCUMENT: "the configuration or a policy file is wrong; every mistake is printed as file:line:column",
     Exit.NOT_DELETED: "at least one task was not deleted; each is printed with its reason",
@@ -43,6 +43,9 @@ _BY_CODE = {
     ErrorCode.INVALID_DOCUMENT: Exit.DOCUMENT,
     ErrorCode.POLICY_NOT_FOUND: Exit.USAGE,
     ErrorCode.INVALID_HOLD: Exit.USAGE,
+    ErrorCode.PLAN_NOT_FOUND: Exit.USAGE,
+    ErrorCode.SWEEP_NOT_FOUND: Exit.USAGE,
+    ErrorCode.PLAN_OUTDATED: Exit.REFUSED,
     ErrorCode.ROOT_UNAVAILABLE: Exit.ROOT,
     ErrorCode.CATALOG_UNAVAILABLE: Exit.CATALOG,
     ErrorCode.CATALOG_NOT_READY: Exit.CATALOG,

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime, tzinfo
 from typing import Any
+
+import typer
 
 from daemon.app.services import Services
 from daemon.catalog import inventory
 from daemon.catalog.catalog import Catalog
+from daemon.catalog.instants import parse_instant
 from daemon.cli.render import dump, say, table
 from daemon.errors import TaskRefused
 from daemon.policy.models import Mode, Policy
@@ -16,6 +21,8 @@ from daemon.policy.values import format_duration
 from daemon.sizes import format_size
 from daemon.storage.census import Census
 from daemon.storage.root import StorageRoot
+from daemon.sweep import documents, stored
+from daemon.sweep.eligibility import Eligibility, When
 from daemon.sweep.orphans import find_orphans
 from daemon.sweep.plan import Decision, Plan, make_plan
 
@@ -24,25 +31,58 @@ EXAMPLES = 10
 MEASURED_NOW = 1000
 
 
-def show_plans(services: Services, name: str | None, *, everything: bool, sizes: bool, as_json: bool) -> None:
-    """Plan one policy or all, and print it. Raises SweepdError."""
+def show_plans(
+    services: Services,
+    name: str | None,
+    *,
+    everything: bool,
+    sizes: bool,
+    as_json: bool,
+    at: str | None = None,
+    save: bool = False,
+) -> None:
+    """Plan one policy or all, as of ``at`` (ISO 8601) or now, and print it; with ``save`` keep it. Raises SweepdError.
+
+    Raises typer.BadParameter for a date that is none.
+    """
     policies = services.load_policies()
     chosen = [policies.get(name)] if name is not None else [p for p in policies.policies if p.mode is not Mode.DISABLED]
     if not chosen and not as_json:
         say(f"there are no policies in {services.config.policies}")
-    documents = []
+    zone = pipeline_zone(services)
+    instant = None if at is None else read_instant(at, zone)
+    shown = []
     for policy in chosen:
-        plan = make_plan(services.catalog, policies, policy, max_stays=None if everything or as_json else 2000)
+        most = None if everything or as_json else 2000
+        plan = make_plan(services.catalog, policies, policy, max_stays=most, at=instant)
+        digest = stored.save(services.catalog, plan, f"cli:{getpass.getuser()}") if save else None
         censuses = measure(services.root, services.catalog, plan) if sizes else {}
         if as_json:
-            documents.append(plan_json(plan, censuses))
+            shown.append(plan_json(plan, censuses, zone) | {"saved": save})
         else:
-            show_plan(plan, censuses, everything=everything)
+            show_plan(plan, censuses, everything=everything, zone=zone)
+            if digest is not None:
+                say(f"saved as plan {digest}")
+                say(f"apply exactly this: sweepd sweep {policy.name} --plan {digest[:12]}")
     orphans = find_orphans(services.root, services.catalog)
     if as_json:
-        dump({"plans": documents, "orphans": orphans})
+        dump({"plans": shown, "orphans": orphans})
     else:
         show_orphans(orphans)
+
+
+def pipeline_zone(services: Services) -> tzinfo:
+    """The zone the pipeline writes in. Raises CatalogUnavailable or CatalogNotReady."""
+    with services.catalog.read() as session:
+        return session.zone
+
+
+def read_instant(text: str, zone: tzinfo) -> datetime:
+    """The instant that the option ``--at`` names. Raises typer.BadParameter that says what to write."""
+    try:
+        return parse_instant(text, zone)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--at") from None
 
 
 def measure(root: StorageRoot, catalog: Catalog, plan: Plan) -> dict[str, Census | None]:
@@ -66,8 +106,8 @@ def measure(root: StorageRoot, catalog: Catalog, plan: Plan) -> dict[str, Census
     return found
 
 
-def show_plan(plan: Plan, censuses: dict[str, Census | None], *, everything: bool = False) -> None:
-    """Print one plan."""
+def show_plan(plan: Plan, censuses: dict[str, Census | None], *, zone: tzinfo, everything: bool = False) -> None:
+    """Print one plan; instants are shown in ``zone``."""
     policy = plan.policy
     total = sum(census.freed_bytes for census in censuses.values() if census)
     uncounted = len(plan.goes) - len(censuses) if censuses else 0
@@ -75,6 +115,7 @@ def show_plan(plan: Plan, censuses: dict[str, Census | None], *, everything: boo
     frees = f", freeing {format_size(total)}{more}" if censuses else ""
     say()
     say(f"policy {policy.name} (mode {policy.mode}): {what(policy)}", style="bold")
+    say(f"as of {plan.now.utc.astimezone(zone):%Y-%m-%d %H:%M:%S%z}", style="dim")
     say(f"{len(plan.goes)} of {plan.considered} tasks go{frees}; {plan.considered - len(plan.goes)} stay")
     if plan.goes:
         shown = plan.goes if everything else plan.goes[:FIRST]
@@ -83,8 +124,8 @@ def show_plan(plan: Plan, censuses: dict[str, Census | None], *, everything: boo
         _more(len(plan.goes) - len(shown))
     if plan.stays:
         examples = plan.stays if everything else _varied(plan.stays)
-        rows = [(d.task.task_id, d.task.status or "-", "", d.reason) for d in examples]
-        table(("stays", "status", "", "because"), rows)
+        rows = [(d.task.task_id, d.task.status or "-", eligible_in_words(d.eligible, zone), d.reason) for d in examples]
+        table(("stays", "status", "until", "because"), rows)
         _more(plan.considered - len(plan.goes) - len(examples))
 
 
@@ -112,32 +153,22 @@ def _goes(policy: Policy) -> str:
             return "deletes the records of tasks whose directory is gone"
 
 
-def plan_json(plan: Plan, censuses: dict[str, Census | None]) -> dict[str, Any]:
-    """One plan as ``--json`` prints it. Timestamps are wall time of the pipeline's zone, sizes in bytes."""
-    retain = plan.policy.action.retain
-    return {
-        "policy": plan.policy.name,
-        "mode": plan.policy.mode,
-        "action": plan.policy.action.what,
-        "retain": None if retain is None else format_duration(retain),
-        "now": plan.now.utc.isoformat(),
-        "digest": plan.digest,
-        "considered": plan.considered,
-        "goes": [_decision_json(decision, censuses) for decision in plan.goes],
-        "stays": [_decision_json(decision, {}) for decision in plan.stays],
-        "stay_counts": dict(plan.stay_counts),
-    }
+def eligible_in_words(eligible: Eligibility | None, zone: tzinfo) -> str:
+    """When a task that stays could go, short enough for a table."""
+    if eligible is None:
+        return "-"
+    if eligible.at is not None:
+        return f"{eligible.at.astimezone(zone):%Y-%m-%d %H:%M}"
+    return {When.NOW: "now", When.NEVER: "not by time", When.UNKNOWN: "unknown"}.get(eligible.when, "-")
 
 
-def _decision_json(decision: Decision, censuses: dict[str, Census | None]) -> dict[str, Any]:
-    census = censuses.get(decision.task.task_id)
-    return {
-        **asdict(decision.task),
-        "verdict": decision.verdict,
-        "reason": decision.reason,
-        "clauses": [asdict(clause) for clause in decision.clauses],
-        "census": asdict(census) if census else None,
-    }
+def plan_json(plan: Plan, censuses: dict[str, Census | None], zone: tzinfo) -> dict[str, Any]:
+    """One plan as ``--json`` prints it: as the API answers it, with the census of what would go."""
+    document = documents.plan_document(plan, zone)
+    for entry in document["goes"]:
+        census = censuses.get(entry["task_id"])
+        entry["census"] = asdict(census) if census else None
+    return document
 
 
 def _row(decision: Decision, census: Census | None) -> tuple[str, str, str, str]:

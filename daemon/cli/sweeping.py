@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -12,14 +11,20 @@ from daemon.cli.exits import Exit
 from daemon.cli.render import console, dump, say, table
 from daemon.deletion.models import Trigger
 from daemon.sizes import format_size
+from daemon.sweep import stored
 from daemon.sweep.report import SweepOutcome, SweepReport
 
 _EXITS = {SweepOutcome.BLOCKED: Exit.LIMIT, SweepOutcome.SUCCESS: Exit.OK, SweepOutcome.OBSERVED: Exit.OK}
 
 
-def sweep(services: Services, name: str, *, as_json: bool) -> Exit:
-    """Sweep and print the report. Raises SweepdError if it could not run."""
+def sweep(services: Services, name: str, *, digest: str | None = None, as_json: bool) -> Exit:
+    """Sweep, by the stored plan of that digest or a new one, and print the report. Raises SweepdError if it could not.
+
+    What dropped out of a stored plan counts as not deleted: somebody has reviewed it and expects it to go.
+    """
     policies = services.load_policies()
+    policy = policies.get(name)
+    plan = None if digest is None else stored.load(services.catalog, policy, digest)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=as_json or not console.is_terminal) as bar:
         line = bar.add_task("planning", total=None)
@@ -29,12 +34,14 @@ def sweep(services: Services, name: str, *, as_json: bool) -> Exit:
             bar.update(line, description=f"sweeping {name}", total=report.selected, completed=done)
 
         report = services.sweeper.sweep(
-            policies, policies.get(name), Trigger.CLI, f"cli:{getpass.getuser()}", progress=progress
+            policies, policy, Trigger.CLI, f"cli:{getpass.getuser()}", progress=progress, plan=plan
         )
     if as_json:
-        dump(report_json(report))
+        dump(report.document())
     else:
         show_report(report)
+    if plan is not None and report.dropped:
+        return Exit.NOT_DELETED
     return _EXITS.get(report.outcome, Exit.NOT_DELETED)
 
 
@@ -63,26 +70,3 @@ def show_report(report: SweepReport) -> None:
     missed = [(m.task_id, m.code, m.reason) for m in (*report.failed, *report.dropped)]
     if missed:
         table(("not deleted", "code", "because"), missed)
-
-
-def report_json(report: SweepReport) -> dict[str, Any]:
-    """A report as ``--json`` prints it; sizes in bytes."""
-    return {
-        "sweep_id": report.sweep_id,
-        "policy": report.policy,
-        "mode": report.plan.policy.mode,
-        "outcome": report.outcome,
-        "error": report.error,
-        "considered": report.plan.considered,
-        "selected": report.selected,
-        "truncated_to": report.truncated_to,
-        "not_attempted": report.not_attempted,
-        "stay_counts": dict(report.plan.stay_counts),
-        "files": report.files,
-        "size_bytes": report.size_bytes,
-        "freed_bytes": report.freed_bytes,
-        "deleted": [outcome.task_id for outcome in report.deleted],
-        "would_delete": [d.task.task_id for d in report.plan.goes] if report.outcome is SweepOutcome.OBSERVED else [],
-        "failed": [{"task_id": m.task_id, "code": m.code, "reason": m.reason} for m in report.failed],
-        "dropped": [{"task_id": m.task_id, "code": m.code, "reason": m.reason} for m in report.dropped],
-    }

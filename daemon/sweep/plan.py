@@ -5,23 +5,31 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime, tzinfo
 
 from daemon.catalog.catalog import Catalog
 from daemon.catalog.instants import Instant
+from daemon.catalog.populations import Measured
 from daemon.catalog.rows import TaskRow
 from daemon.catalog.selection import Judged, Selection, Verdict
-from daemon.policy.models import Policy, PolicySet
+from daemon.policy.models import Mode, Policy, PolicySet
+from daemon.sweep.eligibility import Eligibility, Facts, earliest
 from daemon.sweep.reasons import ClauseResult, clause_results, reason
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer for one task: it goes, or it stays, and why."""
+    """The answer for one task: it goes, or it stays, and why.
+
+    ``clauses`` is empty in a plan that was stored; ``eligible`` says when one that stays could go.
+    """
 
     task: TaskRow
     verdict: Verdict
     reason: str
     clauses: tuple[ClauseResult, ...]
+    measured: Measured | None = None
+    eligible: Eligibility | None = None
 
     @property
     def goes(self) -> bool:
@@ -47,32 +55,49 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """SHA-256, in hex, of the policy and the tasks that go, with their state."""
-        lines = [self.policy.model_dump_json(by_alias=True), *(repr(decision.task) for decision in self.goes)]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        """SHA-256, in hex, of what the policy does and the tasks that go, with their state."""
+        content = hashlib.sha256(meaning(self.policy).encode())
+        for decision in self.goes:
+            content.update(f"\n{decision.task!r}".encode())
+        return content.hexdigest()
 
 
-def make_plan(catalog: Catalog, policies: PolicySet, policy: Policy, *, max_stays: int | None = 0) -> Plan:
+def meaning(policy: Policy) -> str:
+    """SHA-256, in hex, of what the policy selects and does: not of when it runs, nor of whether it may delete yet."""
+    timeless = {"mode": Mode.OBSERVE, "schedule": None, "catch_up": False, "description": ""}
+    return policy.model_copy(update=timeless).digest
+
+
+def make_plan(
+    catalog: Catalog, policies: PolicySet, policy: Policy, *, max_stays: int | None = 0, at: datetime | None = None
+) -> Plan:
     """Judge every task. ``max_stays``: how many that stay are kept with their reasons, None for all.
 
-    Raises CatalogUnavailable or CatalogNotReady.
+    ``at`` (aware) judges them as of that instant.     Raises CatalogUnavailable or CatalogNotReady.
     """
     goes: list[Decision] = []
     stays: list[Decision] = []
     counts: Counter[Verdict] = Counter()
-    with catalog.read() as session:
+    with catalog.read(at) as session:
         selection = catalog.select(session, policy, policies)
         for judged in selection.judge_all(session.connection):
             if judged.verdict is Verdict.SELECTED:
-                goes.append(_decide(judged, selection))
+                goes.append(decide(judged, selection))
                 continue
             counts[judged.verdict] += 1
             if max_stays is None or len(stays) < max_stays:
-                stays.append(_decide(judged, selection))
+                stays.append(decide(judged, selection, session.zone))
         return Plan(policy, session.now, tuple(goes), tuple(stays), counts)
 
 
-def _decide(judged: Judged, selection: Selection) -> Decision:
+def decide(judged: Judged, selection: Selection, zone: tzinfo | None = None) -> Decision:
+    """The judgement in words; with the pipeline's ``zone``, also when a task that stays could go."""
     results = clause_results(judged, selection.clauses, selection.now)
     why = reason(judged, results, selection.policy.keep, selection.now)
-    return Decision(judged.task, judged.verdict, why, results)
+    eligible = None
+    if zone is not None and judged.verdict is not Verdict.SELECTED:
+        facts = Facts(
+            judged.task, judged.measured, judged.running, judged.rank, selection.holds_of(judged.task.task_id)
+        )
+        eligible = earliest(selection.policy, selection.protections, facts, selection.now.utc, zone)
+    return Decision(judged.task, judged.verdict, why, results, judged.measured, eligible)

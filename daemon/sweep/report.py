@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any, Final
 
 from daemon.catalog.sweeps import SweepRecord
 from daemon.deletion.models import Outcome
 from daemon.sweep.plan import Plan
+
+REMEMBERED: Final = 1000
+"""How many tasks of each kind the record of a sweep names; its totals are always whole."""
 
 
 class SweepOutcome(StrEnum):
@@ -76,6 +82,7 @@ class SweepReport:
 
     def record(self, finished_at: datetime) -> SweepRecord:
         """As the catalog keeps it."""
+        document = self.document(limit=REMEMBERED)
         return SweepRecord(
             sweep_id=self.sweep_id,
             policy=self.policy,
@@ -91,4 +98,36 @@ class SweepReport:
             dropped=len(self.dropped),
             size_bytes=self.size_bytes,
             error=self.error,
+            plan_digest=document["plan_digest"],
+            report=json.dumps(document, ensure_ascii=False),
         )
+
+    def document(self, *, limit: int | None = None) -> dict[str, Any]:
+        """As JSON has it, sizes in bytes; ``limit``: how many tasks of each kind it names at most."""
+        return {
+            "sweep_id": self.sweep_id,
+            "policy": self.policy,
+            "mode": self.plan.policy.mode,
+            "outcome": self.outcome,
+            "error": self.error,
+            "plan_digest": self.plan.digest,
+            "considered": self.plan.considered,
+            "selected": self.selected,
+            "truncated_to": self.truncated_to,
+            "not_attempted": self.not_attempted,
+            "stay_counts": dict(self.plan.stay_counts),
+            "files": self.files,
+            "size_bytes": self.size_bytes,
+            "freed_bytes": self.freed_bytes,
+            "deleted_count": len(self.deleted),
+            "failed_count": len(self.failed),
+            "dropped_count": len(self.dropped),
+            "selected_tasks": [decision.task.task_id for decision in self.plan.goes[:limit]],
+            "deleted": [outcome.task_id for outcome in self.deleted[:limit]],
+            "failed": _missed(self.failed[:limit]),
+            "dropped": _missed(self.dropped[:limit]),
+        }
+
+
+def _missed(missed: Sequence[Missed]) -> list[dict[str, str]]:
+    return [{"task_id": one.task_id, "code": one.code, "reason": one.reason} for one in missed]

@@ -21,7 +21,7 @@ from daemon.policy.models import Mode, Policy, PolicySet
 from daemon.storage.locks import exclusive
 from daemon.storage.root import StorageRoot
 from daemon.storage.trash import new_deletion_id
-from daemon.sweep.plan import Decision, Plan, make_plan
+from daemon.sweep.plan import Decision, Plan, decide, make_plan
 from daemon.sweep.report import Missed, SweepOutcome, SweepReport
 
 _log = log.get(__name__)
@@ -64,11 +64,13 @@ class Sweeper:
         *,
         max_stays: int | None = 0,
         progress: Progress | None = None,
+        plan: Plan | None = None,
     ) -> SweepReport:
         """Run the policy once. Task failures are in the report; raises SweepdError if it could not run at all.
 
         SweepRefused: the policy is disabled (STARTUP_REFUSED) or being swept already (SWEEP_RUNNING), or the clocks
         cannot be believed (CLOCK_UNRELIABLE; only where something would be deleted).
+        ``plan``: one that was reviewed, instead of a new one; what has changed since drops out.
         ``progress`` is called after the plan and after every deletion, from this thread.
         """
         if policy.mode is Mode.DISABLED:
@@ -85,7 +87,7 @@ class Sweeper:
                     raise SweepRefused(problem, code=ErrorCode.CLOCK_UNRELIABLE)
                 with self._catalog.write() as session:
                     sweeps.began(session.connection, policy.name)
-                plan = make_plan(self._catalog, policies, policy, max_stays=max_stays)
+                plan = plan or make_plan(self._catalog, policies, policy, max_stays=max_stays)
                 report = SweepReport(new_deletion_id(), trigger, plan, began)
                 self._run(report, policies, initiator, progress)
         except OSError as error:
@@ -175,10 +177,14 @@ class Sweeper:
         def check(session: Session, rows: Sequence[TaskRow]) -> dict[str, str]:
             refused = {row.task_id: "it has changed since the plan" for row in rows if row != planned[row.task_id]}
             asked = [row.task_id for row in rows if row.task_id not in refused]
-            judged = self._catalog.select(session, policy, policies).judge_some(session.connection, asked)
+            selection = self._catalog.select(session, policy, policies)
+            judged = selection.judge_some(session.connection, asked)
             for task_id in asked:
-                if task_id not in judged or judged[task_id].verdict is not Verdict.SELECTED:
+                if task_id not in judged:
                     refused[task_id] = f"policy {policy.name} does not select it any more"
+                elif judged[task_id].verdict is not Verdict.SELECTED:
+                    why = decide(judged[task_id], selection).reason
+                    refused[task_id] = f"policy {policy.name} does not select it any more: {why}"
             return refused
 
         return check

@@ -13,9 +13,11 @@ from daemon.web.deletions import Deletions
 from daemon.web.envelope import envelope
 from daemon.web.guard import make_guard
 from daemon.web.health import Health
-from daemon.web.inventory import Inventory
 from daemon.web.holds import Holds
+from daemon.web.inventory import Inventory
 from daemon.web.listing import Listing
+from daemon.web.policies import Policies
+from daemon.web.sweeps import Sweeps
 from daemon.web.trash import Trash
 from daemon.web.work import Workers
 
@@ -24,6 +26,8 @@ TRASH: Final = "/api/v0/data_pipeline/trash"
 PURGES: Final = "/api/v0/data_pipeline/purges"
 INVENTORY: Final = "/api/v0/inventory"
 HOLDS: Final = "/api/v0/holds"
+POLICIES: Final = "/api/v0/policies"
+SWEEPS: Final = "/api/v0/sweeps"
 
 _CONNECTION: Final = {
     "auto_decompress": False,  # nothing is taken compressed, so nothing can be a bomb
@@ -43,6 +47,7 @@ def make_application(context: ApiContext) -> web.Application:
     workers = Workers(context.deletions, context.reads)
     deletions, health, trash = Deletions(context, workers), Health(context), Trash(context, workers)
     holds = Holds(context, workers)
+    policies, sweeps = Policies(context, workers), Sweeps(context, workers)
     application.add_routes(
         [
             web.delete(TASKS, deletions.many),
@@ -50,6 +55,13 @@ def make_application(context: ApiContext) -> web.Application:
             # Everything below, slashes and decoded newlines included: the engine's check refuses it by name.
             web.delete(TASKS + r"/{task_id:[\s\S]*}", deletions.one),
             web.post(TASKS + r"/{task_id:[\s\S]*}/restore", trash.restore),
+            web.get(TASKS + r"/{task_id:[\s\S]*}/explain", policies.explain),
+            web.get(POLICIES, policies.listed),
+            web.get(POLICIES + "/{name}/plan", policies.plan),
+            web.post(POLICIES + "/{name}/plans", policies.store),
+            web.post(POLICIES + "/{name}/sweeps", policies.sweep),
+            web.get(SWEEPS, sweeps.listed),
+            web.get(SWEEPS + "/{sweep_id}", sweeps.one),
             web.get(TRASH, trash.waiting),
             web.get(PURGES, trash.purges),
             web.get(INVENTORY, Inventory(context, workers).show),

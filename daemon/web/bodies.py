@@ -100,6 +100,13 @@ class NoBody(Body):
     """Nothing, or an empty object."""
 
 
+class SweepBody(Body):
+    """What ``POST …/policies/{name}/sweeps`` takes; ``plan`` is the digest of a stored one."""
+
+    confirm: Confirmation
+    plan: str | None = None
+
+
 _RULES: Final = {
     "confirm": "MUST_BE_TRUE",
     "task_ids": "MUST_BE_IDS",
@@ -111,6 +118,7 @@ _RULES: Final = {
     "until": "MUST_BE_DATE",
     "for": "MUST_BE_DURATION",
     "owner": "MUST_BE_LINE",
+    "plan": "MUST_BE_TEXT",
 }
 
 _Model = TypeVar("_Model", bound=Body)

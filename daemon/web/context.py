@@ -14,6 +14,8 @@ from daemon.deletion.progress import Purges
 from daemon.deletion.restore import Restorer
 from daemon.deletion.retention import Retention
 from daemon.metrics import Metrics
+from daemon.policy.models import PolicySet
+from daemon.sweep.sweeper import Sweeper
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class ApiContext:
 
     ``deletions`` and ``reads`` are separate pools, so that lists are never starved by deletions.
     ``readiness`` maps each component (catalog, storage_root, recovery, scheduler) to None if it is fine, else to what
-    is wrong with it. It is called on the event loop, and must not block.
+    is wrong with it. ``policies`` gives those in force. Both are called on the event loop, and must not block.
     """
 
     engine: Engine
@@ -35,4 +37,6 @@ class ApiContext:
     server: ServerConfig
     deletions: Executor
     reads: Executor
+    policies: Callable[[], PolicySet]
+    sweeper: Sweeper
     readiness: Callable[[], Mapping[str, str | None]]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from daemon.errors import ErrorCode, SweepdError, TaskRefused
+from daemon.errors import ErrorCode, SweepdError, SweepRefused, TaskRefused
 from daemon.web.messages import Language, text
 
 _RETRY: Final = {"Retry-After": "5"}
@@ -63,6 +63,13 @@ RULES: Final[Mapping[str, Rule]] = {
     ErrorCode.ROOT_UNAVAILABLE: Rule(503, _RETRY),
     ErrorCode.CATALOG_UNAVAILABLE: Rule(503, _RETRY),
     ErrorCode.CATALOG_NOT_READY: Rule(503, _RETRY),
+    ErrorCode.POLICY_NOT_FOUND: Rule(404),
+    ErrorCode.PLAN_NOT_FOUND: Rule(404),
+    ErrorCode.PLAN_OUTDATED: Rule(409),
+    ErrorCode.SWEEP_NOT_FOUND: Rule(404),
+    ErrorCode.SWEEP_RUNNING: Rule(409, _RETRY),
+    ErrorCode.STARTUP_REFUSED: Rule(409),
+    ErrorCode.CLOCK_UNRELIABLE: Rule(503, _RETRY),
     ApiCode.BAD_REQUEST: Rule(400),
     ApiCode.INVALID_BODY: Rule(400),
     ApiCode.MISSING_PARAMETER: Rule(400),
@@ -142,6 +149,6 @@ def explain(error: Exception, task_id: str | None = None) -> ApiError:
     if error.code is ErrorCode.TASK_HELD:
         rule = "HELD_BY" if "hold_id" in data else "HOLDS_NOT_LOOKED_UP"
     values = {"task_id": task_id, "owner": data.get("owner"), "reason": data.get("reason")}
-    if isinstance(error, TaskRefused) and error.code not in _WITHOUT_REASON:
+    if isinstance(error, TaskRefused | SweepRefused) and error.code not in _WITHOUT_REASON:
         data.setdefault("reason", str(error))  # of what is held, why it is held
     return ApiError(error.code, values=values, rule=rule, data=data)

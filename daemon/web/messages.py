@@ -78,6 +78,23 @@ MESSAGES: Final[Mapping[str, Message]] = {
     "CATALOG_NOT_READY": Message(
         "数据库尚未初始化,请先运行 sweepd init", "The database is not prepared, run: sweepd init"
     ),
+    "POLICIES_LISTED": Message("获取策略列表成功", "Policies listed"),
+    "PLAN_MADE": Message("生成计划成功，未删除任何内容", "Plan made, nothing was deleted"),
+    "PLAN_STORED": Message("计划已保存", "Plan stored"),
+    "SWEEP_COMPLETE": Message("清理完成", "Sweep completed"),
+    "SWEEP_INCOMPLETE": Message("清理未全部完成", "Sweep ended without deleting everything that was selected"),
+    "SWEEPS_LISTED": Message("获取清理记录列表成功", "Sweeps listed"),
+    "SWEEP_SHOWN": Message("获取清理记录成功", "Sweep found"),
+    "TASK_EXPLAINED": Message("任务说明生成成功", "Task explained"),
+    "POLICY_NOT_FOUND": Message("策略不存在", "There is no such policy"),
+    "PLAN_NOT_FOUND": Message("计划不存在或已过期", "There is no such plan, or it was forgotten"),
+    "PLAN_OUTDATED": Message(
+        "策略在计划生成后已改变,未删除", "The policy has changed since the plan was made, nothing was deleted"
+    ),
+    "SWEEP_NOT_FOUND": Message("清理记录不存在", "There is no such sweep"),
+    "SWEEP_RUNNING": Message("该策略正在清理中,请稍后重试", "The policy is being swept already, try again later"),
+    "STARTUP_REFUSED": Message("策略的模式不允许删除", "The policy's mode does not let it delete"),
+    "CLOCK_UNRELIABLE": Message("时钟不可信,未删除", "The clocks cannot be believed, nothing was deleted"),
     "STARTING": Message(
         "服务正在恢复未完成的删除,请稍后重试", "Unfinished deletions are being settled, try again later"
     ),

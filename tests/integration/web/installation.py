@@ -22,6 +22,7 @@ from yarl import URL
 
 from daemon.catalog import setup
 from daemon.catalog.catalog import Catalog
+from daemon.catalog.clock_guard import ClockGuard
 from daemon.catalog.database import Database
 from daemon.config import ServerConfig
 from daemon.deletion.engine import Engine
@@ -31,8 +32,10 @@ from daemon.deletion.purge import Tools
 from daemon.deletion.restore import Restorer
 from daemon.deletion.retention import Retention
 from daemon.metrics import Metrics
+from daemon.policy.models import PolicySet
 from daemon.storage.root import StorageRoot, mark
 from daemon.storage.workers import Workers
+from daemon.sweep.sweeper import Sweeper
 from daemon.web.application import TASKS, make_application
 from daemon.web.context import ApiContext
 from daemon.web.server import ApiRunner
@@ -51,6 +54,7 @@ class Installation:
 
     def __init__(self, folder: Path, prepared: Path) -> None:
         self.root = folder / "training_data"
+        self.policies = PolicySet()
         self.database = folder / "catalog.sqlite3"
         shutil.copyfile(prepared, self.database)
         database = Database(self.url)
@@ -225,10 +229,11 @@ async def serving(
     catalog = Catalog(url or installation.url, timezone=None, running_statuses=("running", "in_progress"))
     root = StorageRoot(installation.root, catalog.root_id)
     tools = Tools(catalog, metrics, Workers(0), Purges())
+    engine = Engine(root, tools)
     deletions, reads = ThreadPoolExecutor(threads), ThreadPoolExecutor(2)
     problems: dict[str, str | None] = dict.fromkeys(COMPONENTS)
     context = ApiContext(
-        engine=Engine(root, tools),
+        engine=engine,
         restorer=Restorer(root, tools),
         retention=Retention(root, tools),
         holds=Holds(catalog, metrics),
@@ -238,6 +243,8 @@ async def serving(
         server=server or ServerConfig(),
         deletions=deletions,
         reads=reads,
+        policies=lambda: installation.policies,
+        sweeper=Sweeper(root, catalog, engine, metrics, ClockGuard(catalog), workers=2),
         readiness=lambda: problems,
     )
     runner = ApiRunner(

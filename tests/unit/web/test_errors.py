@@ -41,7 +41,7 @@ def test_what_may_pass_says_when_to_come_back(code: str) -> None:
     [
         ValueError("secret"),
         RecursionError("secret"),
-        SweepdError("secret", code=ErrorCode.SWEEP_RUNNING),
+        SweepdError("secret", code=ErrorCode.LIMIT_EXCEEDED),
         SweepdError("secret", code=ErrorCode.INVALID_DOCUMENT),
     ],
 )

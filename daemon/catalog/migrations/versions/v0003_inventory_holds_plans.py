@@ -65,6 +65,7 @@ def upgrade() -> None:
         sa.Column("made_by", sa.Text, nullable=False),
         sa.Column("considered", sa.BigInteger, nullable=False),
         sa.Column("selected", sa.BigInteger, nullable=False),
+        sa.Column("stay_counts", sa.Text, nullable=False),
     )
     op.create_index("sweepd_plans_policy", "sweepd_plans", ["policy", "made_at"])
     op.create_table(

@@ -1,0 +1,35 @@
+"""``sweepd sweeps``: what the last sweeps did."""
+
+from __future__ import annotations
+
+from daemon.app.services import Services
+from daemon.catalog import sweeps
+from daemon.cli.render import dump, say, table
+from daemon.sweep.documents import record_document
+
+
+def show_sweeps(services: Services, policy: str | None, *, limit: int, as_json: bool) -> None:
+    """Print them, the newest first; of a policy that is gone too. Raises CatalogUnavailable or CatalogNotReady."""
+    with services.catalog.read() as session:
+        records = sweeps.recent(session.connection, policy, limit)
+    if as_json:
+        dump({"sweeps": [record_document(record) for record in records]})
+        return
+    rows = [
+        (
+            record.sweep_id,
+            record.policy,
+            f"{record.started_at:%Y-%m-%d %H:%M:%S}",
+            record.trigger,
+            record.mode,
+            record.outcome,
+            str(record.selected),
+            str(record.deleted),
+            str(record.failed),
+            str(record.dropped),
+        )
+        for record in records
+    ]
+    numbers = ("selected", "deleted", "failed", "dropped")
+    table(("sweep", "policy", "started (UTC)", "trigger", "mode", "outcome", *numbers), rows, right=frozenset(numbers))
+    say(f"{len(rows)} sweeps; --json says what they did to which tasks", style="dim")

@@ -1,0 +1,125 @@
+"""The policies, what they would do, and sweeps by hand: ``/api/v0/policies`` and what every policy says of one task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from aiohttp import web
+
+from daemon.catalog.instants import parse_instant
+from daemon.deletion.models import Trigger
+from daemon.policy.models import Policy
+from daemon.sweep import stored
+from daemon.sweep.documents import explanation_document, plan_document, policy_document
+from daemon.sweep.explanation import explain
+from daemon.sweep.plan import make_plan
+from daemon.sweep.report import SweepReport
+from daemon.web import answers, bodies
+from daemon.web.bodies import NoBody, SweepBody
+from daemon.web.body import read_json
+from daemon.web.context import ApiContext
+from daemon.web.health import require_recovered
+from daemon.web.listing import number
+from daemon.web.work import Workers
+
+_DEFAULT_LISTED: Final = 100
+_MOST_LISTED: Final = 1000
+
+
+class Policies:
+    """The handlers. GET changes nothing."""
+
+    def __init__(self, context: ApiContext, workers: Workers) -> None:
+        self._context = context
+        self._workers = workers
+
+    async def listed(self, request: web.Request) -> web.Response:
+        """The policies the daemon works with, and what no policy may touch."""
+        policies = self._context.policies()
+        data = {
+            "policies": [policy_document(policy) for policy in policies.policies],
+            "protect": [one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in policies.protect],
+            "digest": policies.digest,
+            "total": len(policies.policies),
+        }
+        return answers.success(request, "POLICIES_LISTED", data=data)
+
+    async def plan(self, request: web.Request) -> web.Response:
+        """What the policy would do, as of now or ``?at=``."""
+        policy = self._policy(request)
+        query = {name: request.query.getall(name) for name in request.query}
+        limit = number(query, "limit", _DEFAULT_LISTED, 1, _MOST_LISTED)
+        data = await self._workers.read(lambda: self._plan(policy, limit, query.get("at")))
+        return answers.success(request, "PLAN_MADE", data=data)
+
+    async def store(self, request: web.Request) -> web.Response:
+        """Make the plan and keep it under its digest."""
+        policy = self._policy(request)
+        bodies.check(NoBody, await read_json(request, optional=True))
+        initiator = _initiator(request)
+        data = await self._workers.read(lambda: self._store(policy, initiator))
+        return answers.success(request, "PLAN_STORED", data=data)
+
+    async def sweep(self, request: web.Request) -> web.Response:
+        """Run the policy once, by the stored plan that the body names or by a new one."""
+        require_recovered(self._context)
+        policy = self._policy(request)
+        body = bodies.check(SweepBody, await read_json(request))
+        initiator = _initiator(request)
+        report = await self._workers.delete(lambda: self._sweep(policy, body.plan, initiator))
+        complete = report.succeeded and not (body.plan is not None and report.dropped)
+        message = "SWEEP_COMPLETE" if complete else "SWEEP_INCOMPLETE"
+        return answers.success(request, message, data=report.document(limit=_MOST_LISTED))
+
+    async def explain(self, request: web.Request) -> web.Response:
+        """What every policy says of one task."""
+        task_id, given = request.match_info["task_id"], request.query.getall("at", None)
+        data = await self._workers.read(lambda: self._explain(task_id, given))
+        return answers.success(request, "TASK_EXPLAINED", data=data)
+
+    def _policy(self, request: web.Request) -> Policy:
+        return self._context.policies().get(request.match_info["name"])
+
+    def _plan(self, policy: Policy, limit: int, at: Sequence[str] | None) -> Mapping[str, Any]:
+        catalog, policies = self._context.catalog, self._context.policies()
+        with catalog.read() as session:
+            zone = session.zone
+        plan = make_plan(catalog, policies, policy, max_stays=limit, at=self._instant(at))
+        return plan_document(plan, zone, limit=limit)
+
+    def _store(self, policy: Policy, initiator: str) -> Mapping[str, Any]:
+        plan = make_plan(self._context.catalog, self._context.policies(), policy)
+        digest = stored.save(self._context.catalog, plan, initiator)
+        return {
+            "policy": policy.name,
+            "digest": digest,
+            "considered": plan.considered,
+            "selected": len(plan.goes),
+            "stay_counts": dict(plan.stay_counts),
+        }
+
+    def _sweep(self, policy: Policy, digest: str | None, initiator: str) -> SweepReport:
+        plan = None if digest is None else stored.load(self._context.catalog, policy, digest)
+        policies = self._context.policies()
+        return self._context.sweeper.sweep(policies, policy, Trigger.API, initiator, plan=plan)
+
+    def _explain(self, task_id: str, at: Sequence[str] | None) -> Mapping[str, Any]:
+        instant = self._instant(at)
+        return explanation_document(explain(self._context.catalog, self._context.policies(), task_id, instant))
+
+    def _instant(self, given: Sequence[str] | None) -> datetime | None:
+        if given is None:
+            return None
+        with self._context.catalog.read() as session:
+            zone = session.zone
+        try:
+            [text] = given
+            return parse_instant(text, zone)
+        except ValueError:
+            raise bodies.invalid("at", "MUST_BE_DATE") from None
+
+
+def _initiator(request: web.Request) -> str:
+    return f"api:{request.remote or 'unknown'}"
