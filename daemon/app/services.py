@@ -64,6 +64,7 @@ def build(config: Config) -> Iterator[Services]:
     tools = Tools(catalog, metrics, workers, Purges())
     engine = Engine(root, tools)
     clock_guard = ClockGuard(catalog)
+    retention = Retention(root, tools)
     try:
         yield Services(
             config=config,
@@ -73,10 +74,12 @@ def build(config: Config) -> Iterator[Services]:
             engine=engine,
             recovery=Recovery(root, tools),
             restorer=Restorer(root, tools),
-            retention=Retention(root, tools),
+            retention=retention,
             purges=tools.purges,
             clock_guard=clock_guard,
-            sweeper=Sweeper(root, catalog, engine, metrics, clock_guard, workers=config.workers.sweeps),
+            sweeper=Sweeper(
+                root, catalog, engine, metrics, clock_guard, retention=retention, workers=config.workers.sweeps
+            ),
         )
     finally:
         workers.close()

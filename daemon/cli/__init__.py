@@ -7,6 +7,7 @@ import sys
 
 def main() -> None:
     """The entry point of ``sweepd``; ends the process with a status of ``cli.exits``."""
+    from daemon.cli import suspension_commands  # noqa: F401  # registers its command
     from daemon.cli.commands import app
     from daemon.cli.exits import guarded
 

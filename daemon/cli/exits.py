@@ -31,11 +31,12 @@ MEANINGS = {
     Exit.BUG: "an unexpected error, which is a bug; the traceback is printed",
     Exit.USAGE: "wrong command line",
     Exit.DOCUMENT: "the configuration or a policy file is wrong; every mistake is printed as file:line:column",
-    Exit.NOT_DELETED: "at least one task was not deleted; each is printed with its reason",
+    Exit.NOT_DELETED: "at least one task was not deleted, each with its reason; or a low mark was not reached",
     Exit.ROOT: "the storage root is missing, not marked, swapped, or failing",
     Exit.CATALOG: "the database does not answer, or lacks what `sweepd init` makes",
     Exit.LIMIT: "a policy selects more than its limits allow; nothing was deleted",
-    Exit.REFUSED: "refused to start: unsafe address, another daemon, policy disabled or being swept, clocks apart",
+    Exit.REFUSED: "refused to start: unsafe address, another daemon, policy disabled, suspended or being swept, clocks "
+    "apart, catalog empty",
     Exit.INTERRUPTED: "interrupted by Ctrl-C; the deletion in hand was finished or undone",
 }
 
@@ -49,6 +50,8 @@ _BY_CODE = {
     ErrorCode.STARTUP_REFUSED: Exit.REFUSED,
     ErrorCode.SWEEP_RUNNING: Exit.REFUSED,
     ErrorCode.CLOCK_UNRELIABLE: Exit.REFUSED,
+    ErrorCode.CATALOG_EMPTY: Exit.REFUSED,
+    ErrorCode.POLICY_SUSPENDED: Exit.REFUSED,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from dataclasses import asdict
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -11,8 +12,9 @@ from daemon.app.services import Services
 from daemon.cli.exits import Exit
 from daemon.cli.render import console, dump, say, table
 from daemon.deletion.models import Trigger
+from daemon.policy.models import Quota
 from daemon.sizes import format_size
-from daemon.sweep.report import SweepOutcome, SweepReport
+from daemon.sweep.report import QuotaResult, SweepOutcome, SweepReport
 
 _EXITS = {SweepOutcome.BLOCKED: Exit.LIMIT, SweepOutcome.SUCCESS: Exit.OK, SweepOutcome.OBSERVED: Exit.OK}
 
@@ -51,8 +53,11 @@ def show_report(report: SweepReport) -> None:
         f"deleted {len(report.deleted)} of {report.selected} selected tasks: {report.files} files, "
         f"{format_size(report.size_bytes)}, {format_size(report.freed_bytes)} of disk space freed"
     )
+    for result in report.quota:
+        say(_quota(result, report.plan.policy.quota))
     if report.truncated_to is not None:
-        say(f"limits.max_tasks took the first {report.truncated_to}; the rest waits for the next sweep")
+        limits = ", ".join(report.limits)
+        say(f"{limits} took the first {report.truncated_to}; the rest waits for the next sweep")
     if report.not_attempted and report.truncated_to is None:
         say(f"{report.not_attempted} were not attempted")
     stays = ", ".join(
@@ -63,6 +68,20 @@ def show_report(report: SweepReport) -> None:
     missed = [(m.task_id, m.code, m.reason) for m in (*report.failed, *report.dropped)]
     if missed:
         table(("not deleted", "code", "because"), missed)
+
+
+def _quota(result: QuotaResult, quota: Quota | None) -> str:
+    def amount(value: int) -> str:
+        return f"{value} inodes" if quota and quota.measure == "inodes" else format_size(value)
+
+    whose = "" if result.group is None else f" of {result.group}"
+    if result.used_before < result.high:
+        return (
+            f"{amount(result.used_before)}{whose} are in use, below the high mark {amount(result.high)}: nothing to do"
+        )
+    trash = f" ({amount(result.purged)} of it from the trash)" if result.purged > 0 else ""
+    went = f"from {amount(result.used_before)} to {amount(result.used)}{whose}{trash}"
+    return f"{went}, the low mark is {amount(result.low)}"
 
 
 def report_json(report: SweepReport) -> dict[str, Any]:
@@ -76,13 +95,15 @@ def report_json(report: SweepReport) -> dict[str, Any]:
         "considered": report.plan.considered,
         "selected": report.selected,
         "truncated_to": report.truncated_to,
+        "limits": report.limits,
+        "quota": [asdict(result) for result in report.quota],
         "not_attempted": report.not_attempted,
         "stay_counts": dict(report.plan.stay_counts),
         "files": report.files,
         "size_bytes": report.size_bytes,
         "freed_bytes": report.freed_bytes,
         "deleted": [outcome.task_id for outcome in report.deleted],
-        "would_delete": [d.task.task_id for d in report.plan.goes] if report.outcome is SweepOutcome.OBSERVED else [],
+        "would_delete": [d.task.task_id for d in report.chosen] if report.outcome is SweepOutcome.OBSERVED else [],
         "failed": [{"task_id": m.task_id, "code": m.code, "reason": m.reason} for m in report.failed],
         "dropped": [{"task_id": m.task_id, "code": m.code, "reason": m.reason} for m in report.dropped],
     }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from daemon.catalog.catalog import Catalog
 from daemon.catalog.instants import Instant
+from daemon.catalog.populations import Measured
 from daemon.catalog.rows import TaskRow
 from daemon.catalog.selection import Judged, Selection, Verdict
 from daemon.policy.models import Policy, PolicySet
@@ -16,12 +17,16 @@ from daemon.sweep.reasons import ClauseResult, clause_results, reason
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer for one task: it goes, or it stays, and why."""
+    """The answer for one task: it goes, or it stays, and why.
+
+    ``measured``: what the last scan found, if the policy asks for it.
+    """
 
     task: TaskRow
     verdict: Verdict
     reason: str
     clauses: tuple[ClauseResult, ...]
+    measured: Measured | None = None
 
     @property
     def goes(self) -> bool:
@@ -75,4 +80,4 @@ def make_plan(catalog: Catalog, policies: PolicySet, policy: Policy, *, max_stay
 def _decide(judged: Judged, selection: Selection) -> Decision:
     results = clause_results(judged, selection.clauses, selection.now)
     why = reason(judged, results, selection.policy.keep, selection.now)
-    return Decision(judged.task, judged.verdict, why, results)
+    return Decision(judged.task, judged.verdict, why, results, judged.measured)

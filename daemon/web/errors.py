@@ -60,6 +60,8 @@ RULES: Final[Mapping[str, Rule]] = {
     ErrorCode.ROOT_UNAVAILABLE: Rule(503, _RETRY),
     ErrorCode.CATALOG_UNAVAILABLE: Rule(503, _RETRY),
     ErrorCode.CATALOG_NOT_READY: Rule(503, _RETRY),
+    ErrorCode.CATALOG_EMPTY: Rule(503, _RETRY),
+    ErrorCode.POLICY_SUSPENDED: Rule(409),
     ApiCode.BAD_REQUEST: Rule(400),
     ApiCode.INVALID_BODY: Rule(400),
     ApiCode.MISSING_PARAMETER: Rule(400),

@@ -65,6 +65,11 @@ MESSAGES: Final[Mapping[str, Message]] = {
     "CATALOG_NOT_READY": Message(
         "数据库尚未初始化,请先运行 sweepd init", "The database is not prepared, run: sweepd init"
     ),
+    "CATALOG_EMPTY": Message(
+        "任务表为空或大部分记录已消失,已停止清理",
+        "The tasks table is empty, or most of its rows are gone: nothing is swept",
+    ),
+    "POLICY_SUSPENDED": Message("策略因连续失败已暂停", "The policy has suspended itself after failing repeatedly"),
     "STARTING": Message(
         "服务正在恢复未完成的删除,请稍后重试", "Unfinished deletions are being settled, try again later"
     ),
