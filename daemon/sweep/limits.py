@@ -89,7 +89,7 @@ def _bytes(most_bytes: int, sizes: Sequence[int | None]) -> list[Breach]:
         return [Breach("max_bytes", fitting, message)]
     if unmeasured is not None:
         message = (
-            f"{sum(size is None for size in sizes)} of the selected tasks have not been measured yet, so "
+            f"{sum(size is None for size in sizes)} of {len(sizes)} selected tasks have not been measured yet, so "
             "limits.max_bytes cannot be proven"
         )
         return [Breach("max_bytes", unmeasured, message)]

@@ -93,7 +93,7 @@ class QuotaSweep:
             try:
                 if report.outcome is SweepOutcome.SUCCESS and not self._runner.ended:
                     after = self._bring_down(now)
-                self._end(before, now, after)
+                self._end(before, *((now, after) if enforce else (before, before)))
             except (RootUnavailable, CatalogUnavailable, CatalogNotReady) as error:  # what was deleted stays reported
                 report.error, report.lost = str(error), True
         if self._runner.ended:

@@ -43,21 +43,25 @@ def explain(
             amounts[judged.verdict] += amount or 0
     whose = f" of {quota.of} {group}" if group is not None else ""
     parts = [
-        f"{_amount(amounts[verdict], inodes)} in {number} tasks that are {_WORDS[verdict]}"
-        for verdict, number in tasks.most_common()
+        f"{_amount(amounts[verdict], inodes)} {_WORDS[verdict]} ({_tasks(tasks[verdict])})"
+        for verdict in sorted(tasks, key=lambda verdict: (-amounts[verdict], -tasks[verdict]))
     ]
     if quota.of == "filesystem" and used > root.total:
         parts.append(f"{_amount(used - root.total, inodes)} that no scan has found in task directories")
     if unmeasured:
-        parts.append(f"{unmeasured} of these tasks have not been measured yet")
+        parts.append(f"{_tasks(unmeasured)} of these not measured yet")
     if report.failed:
-        parts.append(f"{len(report.failed)} tasks could not be deleted")
+        parts.append(f"{_tasks(len(report.failed))} could not be deleted")
     if report.truncated_to is not None:
         parts.append(f"{', '.join(report.limits)} stopped the sweep")
     return (
         f"the low mark {_amount(low, inodes)}{whose} was not reached, {_amount(used, inodes)} are in use: "
         f"{'; '.join(parts) or 'no task is left'}"
     )
+
+
+def _tasks(number: int) -> str:
+    return "1 task" if number == 1 else f"{number} tasks"
 
 
 def _amount(value: int, inodes: bool) -> str:

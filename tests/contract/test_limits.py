@@ -70,7 +70,7 @@ def test_what_was_never_measured_cannot_be_proven_to_fit(site: Site) -> None:
     scanned(site, made[0], made[2])
     report = sweep(site, policies(limits={"max_bytes": "1GB"}))
     assert report.outcome is SweepOutcome.BLOCKED
-    assert "1 of the selected tasks have not been measured yet" in str(report.error)
+    assert "1 of 3 selected tasks have not been measured yet" in str(report.error)
     report = sweep(site, policies(limits={"max_bytes": "1GB", "on_exceed": "truncate"}))
     assert (report.outcome, names(site)) == (SweepOutcome.SUCCESS, made[1:])
     report = sweep(site, policies(limits={"max_bytes": "1GB", "on_exceed": "truncate"}))

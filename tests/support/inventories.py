@@ -36,14 +36,24 @@ def scanned(site: Site, *task_ids: str, ago: timedelta = timedelta(0), **columns
 def scan(site: Site, *, directories: int, orphans: int, ago: timedelta = timedelta(0)) -> None:
     """A completed scan."""
     stamp = _stored(site, datetime.now(UTC) - ago)
-    values = {"scan_id": secrets.token_hex(14), "started_at": stamp, "finished_at": stamp, "measured": directories}
+    values: dict[str, Any] = {
+        "scan_id": secrets.token_hex(14),
+        "started_at": stamp,
+        "finished_at": stamp,
+        "measured": directories,
+    }
     _insert(site, "sweepd_scans", {**values, "directories": directories, "orphans": orphans, "missing": 0})
 
 
 def swept(site: Site, policy: str, *, considered: int, selected: int = 0, outcome: str = "success") -> None:
     """A sweep that ended just now."""
     stamp = _stored(site, datetime.now(UTC))
-    values = {"sweep_id": secrets.token_hex(14), "policy": policy, "trigger": "sweep", "mode": "enforce"}
+    values: dict[str, Any] = {
+        "sweep_id": secrets.token_hex(14),
+        "policy": policy,
+        "trigger": "sweep",
+        "mode": "enforce",
+    }
     values |= {"outcome": outcome, "started_at": stamp, "finished_at": stamp, "considered": considered}
     values |= {"selected": selected, "deleted": selected, "failed": 0, "dropped": 0, "size_bytes": 0}
     _insert(site, "sweepd_sweeps", values)

@@ -62,7 +62,7 @@ def test_the_messages_say_what_is_and_what_may_be() -> None:
     ]
     (unproven,) = breaches(limits(max_bytes="1KB"), [1, None, None], 10, None)
     assert unproven.message == (
-        "2 of the selected tasks have not been measured yet, so limits.max_bytes cannot be proven"
+        "2 of 3 selected tasks have not been measured yet, so limits.max_bytes cannot be proven"
     )
 
 
