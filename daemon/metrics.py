@@ -66,7 +66,7 @@ class Metrics:
         )
         self._blocked = Counter(
             "sweepd_sweeps_blocked",
-            "Sweeps that stopped at a limit of their policy, by limit.",
+            "Sweeps that a limit stopped or cut short, by limit.",
             ["policy", "limit"],
             registry=registry,
         )
