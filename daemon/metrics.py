@@ -64,6 +64,23 @@ class Metrics:
             ["policy"],
             registry=registry,
         )
+        self._blocked = Counter(
+            "sweepd_sweeps_blocked",
+            "Sweeps that a limit stopped or cut short, by limit.",
+            ["policy", "limit"],
+            registry=registry,
+        )
+        self._suspended = Gauge(
+            "sweepd_policy_suspended", "1 if the policy has suspended itself, else 0.", ["policy"], registry=registry
+        )
+        self._quota = {
+            name: Gauge(f"sweepd_quota_{name}", text, ["policy"], registry=registry)
+            for name, text in (
+                ("used", "What a quota policy's last sweep left in use, in bytes or inodes."),
+                ("high", "Where a quota policy begins to delete, in bytes or inodes."),
+                ("low", "Where a quota policy ends, in bytes or inodes."),
+            )
+        }
         self._ready = Gauge("sweepd_ready", "1 if the daemon does its work, 0 if not.", registry=registry)
         self._recovered = Counter(
             "sweepd_recovered_entries", "Trash entries settled by recovery, by result.", ["result"], registry=registry
@@ -114,6 +131,23 @@ class Metrics:
         self._sweep_duration.labels(policy).observe(seconds)
         self._selected.labels(policy).set(selected)
         self.policy_memory(policy, ended, ended if success else None)
+
+    def sweep_refused(self, policy: str) -> None:
+        """A sweep was refused before it began."""
+        self._sweeps.labels(policy, "refused").inc()
+
+    def sweep_blocked(self, policy: str, limit: str) -> None:
+        """A sweep stopped at this limit."""
+        self._blocked.labels(policy, limit).inc()
+
+    def policy_suspended(self, policy: str, suspended: bool) -> None:
+        """Whether the policy has suspended itself."""
+        self._suspended.labels(policy).set(1 if suspended else 0)
+
+    def quota(self, policy: str, used: int, high: int, low: int) -> None:
+        """How full it is, in bytes or inodes; of several users or databases, the fullest."""
+        for name, value in (("used", used), ("high", high), ("low", low)):
+            self._quota[name].labels(policy).set(value)
 
     def policy_memory(self, policy: str, last_run: datetime | None, last_success: datetime | None) -> None:
         """When the policy last ran and succeeded, as the catalog remembers it; None leaves a value as it is."""

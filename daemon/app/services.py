@@ -68,6 +68,7 @@ def build(config: Config) -> Iterator[Services]:
     tools = Tools(catalog, metrics, workers, Purges())
     engine = Engine(root, tools)
     clock_guard = ClockGuard(catalog)
+    retention = Retention(root, tools)
     try:
         yield Services(
             config=config,
@@ -77,12 +78,14 @@ def build(config: Config) -> Iterator[Services]:
             engine=engine,
             recovery=Recovery(root, tools),
             restorer=Restorer(root, tools),
-            retention=Retention(root, tools),
+            retention=retention,
             holds=Holds(catalog, metrics),
             purges=tools.purges,
             clock_guard=clock_guard,
             scanner=Scanner(root, catalog, workers, metrics, recount=config.inventory.recount),
-            sweeper=Sweeper(root, catalog, engine, metrics, clock_guard, workers=config.workers.sweeps),
+            sweeper=Sweeper(
+                root, catalog, engine, metrics, clock_guard, retention=retention, workers=config.workers.sweeps
+            ),
         )
     finally:
         workers.close()

@@ -45,6 +45,11 @@ def columns(tables: PipelineTables) -> list[sa.ColumnElement[Any]]:
     ]
 
 
+def without_row(task_id: str) -> TaskRow:
+    """What there is to know of a directory that has no row."""
+    return TaskRow(task_id, None, None, None, None, None, None, None, None, directory_exists=True)
+
+
 def from_row(row: sa.Row[*tuple[Any, ...]]) -> TaskRow:
     """The TaskRow in a result row that has its columns, perhaps among others."""
     values = row._mapping

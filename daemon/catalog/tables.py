@@ -92,6 +92,8 @@ policies = sa.Table(
     sa.Column("suspended_at", UtcDateTime),
     sa.Column("suspended_reason", sa.Text),
     sa.Column("suspended_digest", sa.String(64)),
+    # sweeps in a row that failed by the policy's own doing
+    sa.Column("failures", sa.Integer, nullable=False, server_default=sa.text("0")),
 )
 
 sweeps = sa.Table(

@@ -7,7 +7,12 @@ import sys
 
 def main() -> None:
     """The entry point of ``sweepd``; ends the process with a status of ``cli.exits``."""
-    from daemon.cli import hold_commands, inventory_commands, review_commands  # noqa: F401  # they add to the app
+    from daemon.cli import (  # noqa: F401  # each adds its commands to the app
+        hold_commands,
+        inventory_commands,
+        review_commands,
+        suspension_commands,
+    )
     from daemon.cli.commands import app
     from daemon.cli.exits import guarded
 

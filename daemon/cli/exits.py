@@ -31,11 +31,12 @@ MEANINGS = {
     Exit.FAILED: "`test`: a decision is not the expected one; else an unexpected error, a bug, with its traceback",
     Exit.USAGE: "wrong command line",
     Exit.DOCUMENT: "the configuration or a policy file is wrong; every mistake is printed as file:line:column",
-    Exit.NOT_DELETED: "at least one task was not deleted; each is printed with its reason",
+    Exit.NOT_DELETED: "at least one task was not deleted, each with its reason; or a low mark was not reached",
     Exit.ROOT: "the storage root is missing, not marked, swapped, or failing",
     Exit.CATALOG: "the database does not answer, or lacks what `sweepd init` makes",
     Exit.LIMIT: "a policy selects more than its limits allow; nothing was deleted",
-    Exit.REFUSED: "refused to start: unsafe address, other daemon or scan, policy disabled or in use, clocks apart",
+    Exit.REFUSED: "refused to start: unsafe address, another daemon or scan, policy disabled, suspended, changed or "
+    "being swept, clocks apart, catalog empty",
     Exit.INTERRUPTED: "interrupted by Ctrl-C; the deletion in hand was finished or undone",
 }
 
@@ -54,6 +55,8 @@ _BY_CODE = {
     ErrorCode.SWEEP_RUNNING: Exit.REFUSED,
     ErrorCode.SCAN_RUNNING: Exit.REFUSED,
     ErrorCode.CLOCK_UNRELIABLE: Exit.REFUSED,
+    ErrorCode.CATALOG_EMPTY: Exit.REFUSED,
+    ErrorCode.POLICY_SUSPENDED: Exit.REFUSED,
 }
 
 

@@ -10,9 +10,10 @@ from daemon.app.services import Services
 from daemon.cli.exits import Exit
 from daemon.cli.render import console, dump, say, table
 from daemon.deletion.models import Trigger
+from daemon.policy.models import Quota
 from daemon.sizes import format_size
 from daemon.sweep import stored
-from daemon.sweep.report import SweepOutcome, SweepReport
+from daemon.sweep.report import QuotaResult, SweepOutcome, SweepReport
 
 _EXITS = {SweepOutcome.BLOCKED: Exit.LIMIT, SweepOutcome.SUCCESS: Exit.OK, SweepOutcome.OBSERVED: Exit.OK}
 
@@ -58,8 +59,11 @@ def show_report(report: SweepReport) -> None:
         f"deleted {len(report.deleted)} of {report.selected} selected tasks: {report.files} files, "
         f"{format_size(report.size_bytes)}, {format_size(report.freed_bytes)} of disk space freed"
     )
+    for result in report.quota:
+        say(_quota(result, report.plan.policy.quota))
     if report.truncated_to is not None:
-        say(f"limits.max_tasks took the first {report.truncated_to}; the rest waits for the next sweep")
+        limits = ", ".join(report.limits)
+        say(f"{limits} took the first {report.truncated_to}; the rest waits for the next sweep")
     if report.not_attempted and report.truncated_to is None:
         say(f"{report.not_attempted} were not attempted")
     stays = ", ".join(
@@ -70,3 +74,17 @@ def show_report(report: SweepReport) -> None:
     missed = [(m.task_id, m.code, m.reason) for m in (*report.failed, *report.dropped)]
     if missed:
         table(("not deleted", "code", "because"), missed)
+
+
+def _quota(result: QuotaResult, quota: Quota | None) -> str:
+    def amount(value: int) -> str:
+        return f"{value} inodes" if quota and quota.measure == "inodes" else format_size(value)
+
+    whose = "" if result.group is None else f" of {result.group}"
+    if result.used_before < result.high:
+        return (
+            f"{amount(result.used_before)}{whose} are in use, below the high mark {amount(result.high)}: nothing to do"
+        )
+    trash = f" ({amount(result.purged)} of it from the trash)" if result.purged > 0 else ""
+    went = f"from {amount(result.used_before)} to {amount(result.used)}{whose}{trash}"
+    return f"{went}, the low mark is {amount(result.low)}"

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 
 from daemon import log
-from daemon.catalog import holds, inventory, ledger, snapshots, tasks
+from daemon.catalog import figures, holds, inventory, ledger, rows, snapshots, tasks
 from daemon.catalog.catalog import Catalog, Session
 from daemon.catalog.database import CommitUncertain
 from daemon.catalog.ledger import Counts, Entry, State
@@ -29,6 +29,7 @@ from daemon.storage.trash import MovedSomethingElse, TrashEntry
 
 _log = log.get(__name__)
 _MOVING = "moving the task directory into the trash"
+_HAS_ROW = "it has a row now"
 # What has been moved and committed stays gone; anything else may yet be put back.
 _ONWARD = (State.COMMITTED, State.PURGED)
 
@@ -108,6 +109,7 @@ class Claim:
         if not going:
             raise _NothingToDo
         self._move([one for one in going if one.directory is not None])
+        self._keep_those_with_rows(session)
         without_directory = [one for one in going if one.directory is None]
         committed = [*claimed.moved, *without_directory]
         if not committed:
@@ -122,6 +124,7 @@ class Claim:
         found = self._catalog.holds(session, claiming=list(by_id))
         in_doubt = self._in_doubt(session)
         guarded = self._guarded(session, by_id, locked)
+        seen = figures.signatures(session.connection, [task_id for task_id, r in by_id.items() if r.orphan])
         going = []
         for task_id, request in by_id.items():
             row = locked.get(task_id)
@@ -130,7 +133,10 @@ class Claim:
                 hold = holds.holding(found, task_id)
                 if hold is not None and (row is not None or directory is not None):
                     raise holding.refused(task_id, hold)
-                self._check(request, row, directory)
+                if request.orphan:
+                    self._check_orphan(request, row, seen.get(task_id))
+                else:
+                    self._check(request, row, directory)
                 if task_id in guarded:
                     raise changed(task_id, guarded[task_id])
                 if task_id in in_doubt:
@@ -168,6 +174,22 @@ class Claim:
         if request.what is What.RECORDS and directory is not None:
             raise changed(request.task_id, "its directory is there, so its records stay")
 
+    def _check_orphan(self, request: Request, locked: LockedTask | None, seen: str | None) -> None:
+        if locked is not None:
+            raise changed(request.task_id, _HAS_ROW)
+        if seen is None or self._root.signature(request.task_id) != seen:
+            raise changed(request.task_id, "its directory is not what the last scan saw")
+
+    def _keep_those_with_rows(self, session: Session) -> None:
+        """A row that does not exist cannot be locked: one that came meanwhile keeps its directory."""
+        claimed = self._claimed
+        moved = {one.request.task_id: one for one in claimed.moved if one.request.orphan}
+        for task_id in tasks.known_ids(session.connection, session.tables, list(moved)):
+            assert claimed.entry is not None
+            claimed.entry.put_back(moved[task_id].item.deletion_id, task_id)
+            claimed.moved.remove(moved[task_id])
+            claimed.results[task_id] = changed(task_id, _HAS_ROW)
+
     def _guarded(
         self, session: Session, by_id: Mapping[str, Request], locked: Mapping[str, LockedTask]
     ) -> dict[str, str]:
@@ -176,8 +198,9 @@ class Claim:
         guards = {id(request.guard): request.guard for request in by_id.values()}
         for key, guard in guards.items():
             if guard is not None:
-                rows = [locked[task_id].row for task_id, r in by_id.items() if id(r.guard) == key and task_id in locked]
-                refused.update(guard(session, rows) if rows else {})
+                asked = [r for r in by_id.values() if id(r.guard) == key and (r.orphan or r.task_id in locked)]
+                found = [locked[r.task_id].row if r.task_id in locked else rows.without_row(r.task_id) for r in asked]
+                refused.update(guard(session, found) if found else {})
         return refused
 
     def _in_doubt(self, session: Session) -> set[str]:

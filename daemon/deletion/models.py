@@ -44,6 +44,7 @@ Guard = Callable[[Session, Sequence[TaskRow]], Mapping[str, str]]
 class Request:
     """One deletion. ``force`` skips the running check, and nothing else; without a row it is required.
 
+    ``orphan``: there has to be no row, and the directory has to be the one the last scan saw.
     ``initiator`` is for the log and the journal, such as ``api:127.0.0.1`` or ``policy:NAME``. With ``retain`` the
     directory waits that long in the trash, and can be restored with its records.
     """
@@ -57,6 +58,7 @@ class Request:
     sweep_id: str | None = None
     guard: Guard | None = None
     retain: timedelta | None = None
+    orphan: bool = False
 
 
 @dataclass(frozen=True, slots=True)

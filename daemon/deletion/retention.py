@@ -68,9 +68,12 @@ class Retention:
             oldest = ledger.oldest_retained(session.connection, 1, spared=spared)
         if not oldest:
             return 0
-        record = oldest[0]
+        return self.purge_early(oldest[0])
+
+    def purge_early(self, record: Record) -> int:
+        """Purge what waits before its time, to make room; the bytes it freed, 0 if it could not be removed."""
         _log.warning("trash_purged_early", deletion_id=record.entry.deletion_id, task_ids=[record.entry.task_id])
-        if not self._purge(oldest):
+        if not self._purge([record]):
             return 0
         with self._tools.catalog.read() as session:
             counts = ledger.find(session.connection, [record.entry.deletion_id])[record.entry.deletion_id].counts

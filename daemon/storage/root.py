@@ -49,6 +49,11 @@ def is_directory(fd: int, name: str, directory: TaskDirectory) -> bool:
     return (status.st_dev, status.st_ino) == (directory.device, directory.inode)
 
 
+def signature(status: os.stat_result) -> str:
+    """Which directory it is and its own times: ``device:inode:mtime_ns:ctime_ns``."""
+    return f"{status.st_dev}:{status.st_ino}:{status.st_mtime_ns}:{status.st_ctime_ns}"
+
+
 class OpenRoot:
     """A storage root whose identity has just been proven. ``fd`` and ``state_fd`` live as long as the ``with``."""
 
@@ -99,6 +104,14 @@ class OpenRoot:
             return census.take(self.fd, task_id)
         except FileNotFoundError:
             return None
+
+    def signature(self, task_id: str) -> str | None:
+        """Which directory it is and its own times, as scans note them; None if there is none. Raises OSError."""
+        try:
+            status = os.stat(task_id, dir_fd=self.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        return signature(status)
 
     def names(self) -> Iterator[str]:
         """The names of everything in the root that looks like a task directory, in no order."""

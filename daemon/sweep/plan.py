@@ -21,7 +21,8 @@ from daemon.sweep.reasons import ClauseResult, clause_results, reason
 class Decision:
     """The answer for one task: it goes, or it stays, and why.
 
-    ``clauses`` is empty in a plan that was stored; ``eligible`` says when one that stays could go.
+    ``clauses`` is empty in a plan that was stored; ``eligible`` says when one that stays could go; ``measured`` is what
+    the last scan found, if the policy asks for it.
     """
 
     task: TaskRow

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
 from daemon.catalog.sweeps import SweepRecord
 from daemon.deletion.models import Outcome
-from daemon.sweep.plan import Plan
+from daemon.sweep.limits import Breach
+from daemon.sweep.plan import Decision, Plan
 
 REMEMBERED: Final = 1000
 """How many tasks of each kind the record of a sweep names; its totals are always whole."""
@@ -22,9 +23,9 @@ class SweepOutcome(StrEnum):
 
     SUCCESS = "success"  # everything selected is gone, or has dropped out for a reason
     OBSERVED = "observed"  # the policy only observes: nothing was deleted
-    PARTIAL = "partial"  # some could not be deleted
+    PARTIAL = "partial"  # some could not be deleted, or a quota's low mark was not reached
     FAILED = "failed"  # none could be deleted, or root or catalog were lost on the way
-    BLOCKED = "blocked"  # more selected than the policy's limits allow: nothing was deleted
+    BLOCKED = "blocked"  # more selected than the limits allow: nothing was deleted
     STOPPED = "stopped"  # the daemon was asked to stop in between
 
 
@@ -37,9 +38,28 @@ class Missed:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class QuotaResult:
+    """What a quota found and left, in bytes or inodes.
+
+    ``group``: the user or database; ``purged``: what the trash gave; ``shortfall``: why ``low`` was not reached.
+    """
+
+    group: str | None
+    used_before: int
+    used: int
+    high: int
+    low: int
+    purged: int
+    shortfall: str | None
+
+
 @dataclass(slots=True)
 class SweepReport:
-    """One sweep, filled while it runs. ``dropped``: changed since the plan, so rightly left alone."""
+    """One sweep, filled while it runs. ``dropped``: changed since the plan, so rightly left alone.
+
+    ``chosen``: what is to go, which for a quota is no more than it needs. ``lost``: root or catalog went away.
+    """
 
     sweep_id: str
     trigger: str
@@ -53,6 +73,30 @@ class SweepReport:
     dropped: list[Missed] = field(default_factory=list)
     not_attempted: int = 0
     error: str | None = None
+    chosen: tuple[Decision, ...] = ()
+    limits: list[str] = field(default_factory=list)
+    lost: bool = False
+    too_many_errors: bool = False
+    quota: list[QuotaResult] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.plan.policy.quota is None:
+            self.chosen = self.plan.goes
+
+    def hold_to(self, found: Sequence[Breach]) -> int:
+        """Apply the limits that are exceeded; how many of the chosen tasks may go. None of them: it is BLOCKED."""
+        if not found:
+            return len(self.chosen)
+        self.limits += [breach.limit for breach in found]
+        most, limits = min(breach.most for breach in found), self.plan.policy.limits
+        if limits is not None and limits.on_exceed == "truncate" and most > 0:
+            self.truncated_to = most
+            return most
+        self.outcome = SweepOutcome.BLOCKED
+        raise_it = any(breach.limit.startswith("max_") for breach in found)
+        advice = "; look at the plan, then raise the limit or narrow the match" if raise_it else ""
+        self.error = "; ".join(breach.message for breach in found) + f": nothing was deleted{advice}"
+        return 0
 
     @property
     def policy(self) -> str:
@@ -60,7 +104,7 @@ class SweepReport:
 
     @property
     def selected(self) -> int:
-        return len(self.plan.goes)
+        return len(self.chosen)
 
     @property
     def succeeded(self) -> bool:
@@ -114,6 +158,8 @@ class SweepReport:
             "considered": self.plan.considered,
             "selected": self.selected,
             "truncated_to": self.truncated_to,
+            "limits": self.limits,
+            "quota": [asdict(result) for result in self.quota],
             "not_attempted": self.not_attempted,
             "stay_counts": dict(self.plan.stay_counts),
             "files": self.files,
@@ -122,7 +168,7 @@ class SweepReport:
             "deleted_count": len(self.deleted),
             "failed_count": len(self.failed),
             "dropped_count": len(self.dropped),
-            "selected_tasks": [decision.task.task_id for decision in self.plan.goes[:limit]],
+            "selected_tasks": [decision.task.task_id for decision in self.chosen[:limit]],
             "deleted": [outcome.task_id for outcome in self.deleted[:limit]],
             "failed": _missed(self.failed[:limit]),
             "dropped": _missed(self.dropped[:limit]),
@@ -131,3 +177,7 @@ class SweepReport:
 
 def _missed(missed: Sequence[Missed]) -> list[dict[str, str]]:
     return [{"task_id": one.task_id, "code": one.code, "reason": one.reason} for one in missed]
+
+
+Progress = Callable[[SweepReport], None]
+"""Called after the plan and after every deletion."""

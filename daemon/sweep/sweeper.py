@@ -1,33 +1,36 @@
-"""Runs a policy: plan, check its limits, delete what the plan says, report."""
+"""Runs a policy: see that it may run, plan, check its limits, delete what the plan says, report."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from daemon import clock, log
-from daemon.catalog import sweeps
-from daemon.catalog.catalog import Catalog, Session
+from daemon.catalog import figures, sweeps
+from daemon.catalog.catalog import Catalog
 from daemon.catalog.clock_guard import ClockGuard
-from daemon.catalog.rows import TaskRow
-from daemon.catalog.selection import Verdict
-from daemon.deletion.engine import GROUP, Engine
-from daemon.deletion.models import Guard, Outcome, Request, Trigger, What
-from daemon.errors import CatalogUnavailable, ErrorCode, RootUnavailable, SweepdError, SweepRefused
+from daemon.deletion.engine import Engine
+from daemon.deletion.models import Trigger
+from daemon.deletion.retention import Retention
+from daemon.errors import ErrorCode, RootUnavailable, SweepdError, SweepRefused
 from daemon.metrics import Metrics
 from daemon.policy.models import Mode, Policy, PolicySet
 from daemon.storage.locks import exclusive
 from daemon.storage.root import StorageRoot
 from daemon.storage.trash import new_deletion_id
-from daemon.sweep.plan import Decision, Plan, decide, make_plan
-from daemon.sweep.report import Missed, SweepOutcome, SweepReport
+from daemon.sweep import guards
+from daemon.sweep.limits import HISTORY, Breach, breaches, usual
+from daemon.sweep.plan import Plan, make_plan
+from daemon.sweep.quota import Exceeded, QuotaSweep
+from daemon.sweep.report import Progress, SweepOutcome, SweepReport
+from daemon.sweep.runner import Runner
+from daemon.sweep.suspension import Suspensions
 
 _log = log.get(__name__)
 
-_DROPPED = {ErrorCode.TASK_CHANGED, ErrorCode.TASK_RUNNING, ErrorCode.TASK_NOT_FOUND, ErrorCode.TASK_HELD}
-Progress = Callable[[SweepReport], None]
+# Refusals that somebody has to look into; the others are part of an ordinary day.
+_ALARMS = {ErrorCode.CLOCK_UNRELIABLE, ErrorCode.CATALOG_EMPTY, ErrorCode.POLICY_SUSPENDED}
 
 
 class Sweeper:
@@ -41,6 +44,7 @@ class Sweeper:
         metrics: Metrics,
         clock_guard: ClockGuard,
         *,
+        retention: Retention,
         workers: int,
     ) -> None:
         self._clock_guard = clock_guard
@@ -48,8 +52,11 @@ class Sweeper:
         self._catalog = catalog
         self._engine = engine
         self._metrics = metrics
+        self._retention = retention
         self._workers = workers
         self._stop = threading.Event()
+        self._told: dict[str, str] = {}
+        self.suspensions = Suspensions(catalog, metrics)
 
     def stop(self) -> None:
         """Let running sweeps finish the deletions in hand and begin no further one."""
@@ -68,8 +75,9 @@ class Sweeper:
     ) -> SweepReport:
         """Run the policy once. Task failures are in the report; raises SweepdError if it could not run at all.
 
-        SweepRefused: the policy is disabled (STARTUP_REFUSED) or being swept already (SWEEP_RUNNING), or the clocks
-        cannot be believed (CLOCK_UNRELIABLE; only where something would be deleted).
+        SweepRefused: the policy is disabled (STARTUP_REFUSED), suspended (POLICY_SUSPENDED) or being swept already
+        (SWEEP_RUNNING); or, where something would be deleted, the clocks cannot be believed (CLOCK_UNRELIABLE) or the
+        tasks table has lost its rows (CATALOG_EMPTY).
         ``plan``: one that was reviewed, instead of a new one; what has changed since drops out.
         ``progress`` is called after the plan and after every deletion, from this thread.
         """
@@ -77,138 +85,101 @@ class Sweeper:
             message = f"policy {policy.name} is disabled; set mode: enforce (or observe) to run it"
             raise SweepRefused(message, code=ErrorCode.STARTUP_REFUSED)
         started, began = clock.monotonic(), clock.now()
-        try:
-            with exclusive(self._root, f"sweep.{policy.name}") as free:
-                if not free:
-                    message = f"policy {policy.name} is being swept by another process; wait for it"
-                    raise SweepRefused(message, code=ErrorCode.SWEEP_RUNNING)
-                problem = self._clock_guard.problem() if policy.mode is Mode.ENFORCE else None
-                if problem is not None:
-                    raise SweepRefused(problem, code=ErrorCode.CLOCK_UNRELIABLE)
-                with self._catalog.write() as session:
-                    sweeps.began(session.connection, policy.name)
-                plan = plan or make_plan(self._catalog, policies, policy, max_stays=max_stays)
-                report = SweepReport(new_deletion_id(), trigger, plan, began)
-                self._run(report, policies, initiator, progress)
-        except OSError as error:
-            self._failed(policy, str(error), started)
-            raise RootUnavailable(f"cannot lock the storage root for a sweep: {error}") from error
-        except SweepRefused as refused:
-            _log.warning("sweep_refused", policy=policy.name, error=refused.code, reason=str(refused))
-            raise
-        except SweepdError as error:
-            self._failed(policy, str(error), started)
-            raise
+        with self._reporting(policy, started), exclusive(self._root, f"sweep.{policy.name}") as free:
+            if not free:
+                message = f"policy {policy.name} is being swept by another process; wait for it"
+                raise SweepRefused(message, code=ErrorCode.SWEEP_RUNNING)
+            self._check(policies, policy)
+            with self._catalog.write() as session:
+                sweeps.began(session.connection, policy.name)
+            plan = plan or make_plan(self._catalog, policies, policy, max_stays=max_stays)
+            report = SweepReport(new_deletion_id(), trigger, plan, began)
+            self._run(report, policies, initiator, progress or (lambda _report: None))
         self._finish(report, started)
         return report
 
-    def _run(self, report: SweepReport, policies: PolicySet, initiator: str, progress: Progress | None) -> None:
-        plan = report.plan
-        chosen = self._within_limits(report, plan)
-        if plan.policy.mode is Mode.OBSERVE and report.outcome is SweepOutcome.SUCCESS:
-            report.outcome = SweepOutcome.OBSERVED
-        tell = progress or (lambda _report: None)
-        tell(report)
-        if report.outcome is not SweepOutcome.SUCCESS:
+    @contextmanager
+    def _reporting(self, policy: Policy, started: float) -> Iterator[None]:
+        """A sweep that could not run is logged and counted; a refusal that repeats itself is logged once."""
+        try:
+            yield
+        except OSError as error:
+            self._failed(policy, str(error), ErrorCode.ROOT_UNAVAILABLE, started)
+            raise RootUnavailable(f"cannot lock the storage root for a sweep: {error}") from error
+        except SweepRefused as refused:
+            if refused.code is not ErrorCode.POLICY_SUSPENDED or self._told.get(policy.name) != str(refused):
+                write = _log.error if refused.code in _ALARMS else _log.warning
+                write("sweep_refused", policy=policy.name, error=refused.code, reason=str(refused))
+            self._told[policy.name] = str(refused)
+            self._metrics.sweep_refused(policy.name)
+            raise
+        except SweepdError as error:
+            self._failed(policy, str(error), error.code, started)
+            raise
+        self._told.pop(policy.name, None)
+
+    def _check(self, policies: PolicySet, policy: Policy) -> None:
+        """Raises SweepRefused if the policy may not run now, and as root and catalog do."""
+        self.suspensions.check(policy)
+        if policy.mode is not Mode.ENFORCE:
             return
-        attempted = 0
-        for decision, result in self._delete_all(chosen, report, policies, initiator):
-            attempted += self._note(report, decision, result)
-            tell(report)
-        report.not_attempted = len(chosen) - attempted
-        if report.error is not None:
-            report.outcome = SweepOutcome.FAILED
-        elif report.not_attempted:
-            report.outcome = SweepOutcome.STOPPED
-        elif report.failed:
-            report.outcome = SweepOutcome.PARTIAL if report.deleted else SweepOutcome.FAILED
+        problem = self._clock_guard.problem()
+        if problem is not None:
+            raise SweepRefused(problem, code=ErrorCode.CLOCK_UNRELIABLE)
+        guards.check_catalog(self._catalog, self._root, policies, policy)
 
-    def _within_limits(self, report: SweepReport, plan: Plan) -> tuple[Decision, ...]:
-        limits = plan.policy.limits
-        if limits is None or limits.max_tasks is None or len(plan.goes) <= limits.max_tasks:
-            return plan.goes
-        if limits.on_exceed == "truncate":
-            report.truncated_to = limits.max_tasks
-            return plan.goes[: limits.max_tasks]
-        report.outcome = SweepOutcome.BLOCKED
-        report.error = (
-            f"{len(plan.goes)} tasks are selected, limits.max_tasks is {limits.max_tasks}: nothing was deleted; "
-            f"look at the plan, then raise the limit or narrow the match"
-        )
-        return ()
-
-    def _delete_all(
-        self, chosen: tuple[Decision, ...], report: SweepReport, policies: PolicySet, initiator: str
-    ) -> Iterator[tuple[Decision, Outcome | SweepdError]]:
-        """Delete in groups with a few threads, in the plan's order, at most that many groups ahead of the answers."""
-        guard = self._guard(policies, report.plan.policy, chosen)
-        # Small sweeps are spread over the threads too.
-        size = max(1, min(GROUP, len(chosen) // self._workers))
-        queue = iter([chosen[start : start + size] for start in range(0, len(chosen), size)])
-        pending: dict[Future[list[Outcome | SweepdError]], tuple[Decision, ...]] = {}
-        with ThreadPoolExecutor(self._workers, thread_name_prefix="sweep") as pool:
-            while True:
-                if not self._stop.is_set() and report.error is None:
-                    for group in islice(queue, self._workers - len(pending)):
-                        requests = [self._request(decision, report, initiator, guard) for decision in group]
-                        pending[pool.submit(self._engine.delete_group, requests)] = group
-                if not pending:
-                    return
-                for done in wait(pending, return_when=FIRST_COMPLETED).done:
-                    yield from zip(pending.pop(done), done.result(), strict=True)
-
-    def _request(self, decision: Decision, report: SweepReport, initiator: str, guard: Guard) -> Request:
+    def _run(self, report: SweepReport, policies: PolicySet, initiator: str, progress: Progress) -> None:
         policy = report.plan.policy
-        return Request(
-            task_id=decision.task.task_id,
-            what=What(policy.action.what),
-            trigger=Trigger.SWEEP,
-            initiator=initiator,
-            policy=policy.name,
-            sweep_id=report.sweep_id,
-            guard=guard,
-            retain=policy.action.retain,
+        runner = Runner(
+            self._catalog,
+            self._engine,
+            report,
+            policies,
+            initiator,
+            progress,
+            workers=self._workers,
+            stop=self._stop,
         )
+        before = self._usual(policy)
 
-    def _guard(self, policies: PolicySet, policy: Policy, chosen: tuple[Decision, ...]) -> Guard:
-        """Under the rows' locks: unchanged since the plan, and still selected by the policy."""
-        planned = {decision.task.task_id: decision.task for decision in chosen}
+        def exceeded(sizes: Sequence[int | None]) -> list[Breach]:
+            if policy.limits is None:
+                return []
+            return breaches(policy.limits, sizes, report.plan.considered, before)
 
-        def check(session: Session, rows: Sequence[TaskRow]) -> dict[str, str]:
-            refused = {row.task_id: "it has changed since the plan" for row in rows if row != planned[row.task_id]}
-            asked = [row.task_id for row in rows if row.task_id not in refused]
-            selection = self._catalog.select(session, policy, policies)
-            judged = selection.judge_some(session.connection, asked)
-            for task_id in asked:
-                if task_id not in judged:
-                    refused[task_id] = f"policy {policy.name} does not select it any more"
-                elif judged[task_id].verdict is not Verdict.SELECTED:
-                    why = decide(judged[task_id], selection).reason
-                    refused[task_id] = f"policy {policy.name} does not select it any more: {why}"
-            return refused
+        if policy.quota is not None:
+            QuotaSweep(self._root, self._catalog, self._retention, report, policies, runner, exceeded).run(progress)
+            for result in sorted(report.quota, key=lambda result: result.used)[-1:]:
+                self._metrics.quota(policy.name, result.used, result.high, result.low)
+        else:
+            self._run_plainly(report, runner, exceeded, progress)
+        if report.outcome is SweepOutcome.SUCCESS:
+            report.outcome = _outcome(report)
 
-        return check
+    def _run_plainly(self, report: SweepReport, runner: Runner, exceeded: Exceeded, progress: Progress) -> None:
+        sizes = [None if d.measured is None else d.measured.size_bytes for d in report.chosen]
+        found = exceeded(sizes)
+        if report.plan.policy.source == "orphans" and report.plan.policy.mode is Mode.ENFORCE:
+            with self._catalog.read() as session:
+                found += guards.orphan_breaches(session, report.plan)
+        allowed = report.hold_to(found)
+        if report.plan.policy.mode is Mode.OBSERVE and report.outcome is SweepOutcome.SUCCESS:
+            report.outcome = SweepOutcome.OBSERVED
+        progress(report)
+        if report.outcome is SweepOutcome.SUCCESS:
+            runner.delete(report.chosen[:allowed])
 
-    def _note(self, report: SweepReport, decision: Decision, result: Outcome | SweepdError) -> bool:
-        """Put it into the report; False if nothing was done for it, for the reason that ends the sweep."""
-        if isinstance(result, Outcome):
-            report.deleted.append(result)
-            return True
-        if str(result) == report.error:
-            return False
-        missed = Missed(decision.task.task_id, result.code, str(result))
-        if result.code in _DROPPED:
-            report.dropped.append(missed)
-            return True
-        report.failed.append(missed)
-        if isinstance(result, RootUnavailable | CatalogUnavailable):
-            report.error = str(result)  # what the whole sweep depends on is gone: begin nothing further
-        return True
+    def _usual(self, policy: Policy) -> float | None:
+        if policy.limits is None or policy.limits.max_times_usual is None:
+            return None
+        with self._catalog.read() as session:
+            return usual(figures.selected_before(session.connection, policy.name, HISTORY))
 
     def _finish(self, report: SweepReport, started: float) -> None:
         report.finished_at = clock.now()
         seconds = clock.monotonic() - started
         write = _log.info if report.succeeded else _log.error
+        exceeded = report.outcome is SweepOutcome.BLOCKED or report.too_many_errors
         write(
             "sweep_finished",
             policy=report.policy,
@@ -227,21 +198,39 @@ class Sweeper:
             bytes=report.size_bytes,
             freed_bytes=report.freed_bytes,
             seconds=round(seconds, 3),
-            error=ErrorCode.LIMIT_EXCEEDED if report.outcome is SweepOutcome.BLOCKED else None,
+            error=ErrorCode.LIMIT_EXCEEDED if exceeded else None,
+            limits=report.limits or None,
             reason=report.error,
         )
+        for limit in report.limits:
+            self._metrics.sweep_blocked(report.policy, limit)
         self._metrics.sweep(
             report.policy, report.outcome, seconds, report.selected, report.finished_at, success=report.succeeded
         )
         try:
             with self._catalog.write() as session:
                 sweeps.ended(session.connection, report.record(report.finished_at), success=report.succeeded)
+            self.suspensions.note(report)
         except SweepdError as error:
             _log.warning("sweep_record_lost", policy=report.policy, sweep_id=report.sweep_id, reason=str(error))
 
-    def _failed(self, policy: Policy, why: str, started: float) -> None:
+    def _failed(self, policy: Policy, why: str, code: ErrorCode, started: float) -> None:
         seconds = clock.monotonic() - started
+        outcome = SweepOutcome.FAILED
         _log.error(
-            "sweep_finished", policy=policy.name, outcome=SweepOutcome.FAILED, reason=why, seconds=round(seconds, 3)
+            "sweep_finished", policy=policy.name, outcome=outcome, error=code, reason=why, seconds=round(seconds, 3)
         )
-        self._metrics.sweep(policy.name, SweepOutcome.FAILED, seconds, 0, clock.now(), success=False)
+        self._metrics.sweep(policy.name, outcome, seconds, 0, clock.now(), success=False)
+
+
+def _outcome(report: SweepReport) -> SweepOutcome:
+    """How a sweep that was let delete ended."""
+    if report.lost or (report.too_many_errors and not report.deleted):
+        return SweepOutcome.FAILED
+    if report.too_many_errors:
+        return SweepOutcome.PARTIAL
+    if report.not_attempted:
+        return SweepOutcome.STOPPED
+    if report.failed:
+        return SweepOutcome.PARTIAL if report.deleted else SweepOutcome.FAILED
+    return SweepOutcome.PARTIAL if report.error is not None else SweepOutcome.SUCCESS

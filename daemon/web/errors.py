@@ -70,6 +70,8 @@ RULES: Final[Mapping[str, Rule]] = {
     ErrorCode.SWEEP_RUNNING: Rule(409, _RETRY),
     ErrorCode.STARTUP_REFUSED: Rule(409),
     ErrorCode.CLOCK_UNRELIABLE: Rule(503, _RETRY),
+    ErrorCode.CATALOG_EMPTY: Rule(503, _RETRY),
+    ErrorCode.POLICY_SUSPENDED: Rule(409),
     ApiCode.BAD_REQUEST: Rule(400),
     ApiCode.INVALID_BODY: Rule(400),
     ApiCode.MISSING_PARAMETER: Rule(400),

@@ -95,6 +95,11 @@ MESSAGES: Final[Mapping[str, Message]] = {
     "SWEEP_RUNNING": Message("该策略正在清理中,请稍后重试", "The policy is being swept already, try again later"),
     "STARTUP_REFUSED": Message("策略的模式不允许删除", "The policy's mode does not let it delete"),
     "CLOCK_UNRELIABLE": Message("时钟不可信,未删除", "The clocks cannot be believed, nothing was deleted"),
+    "CATALOG_EMPTY": Message(
+        "任务表为空或大部分记录已消失,已停止清理",
+        "The tasks table is empty, or most of its rows are gone: nothing is swept",
+    ),
+    "POLICY_SUSPENDED": Message("策略因连续失败已暂停", "The policy has suspended itself after failing repeatedly"),
     "STARTING": Message(
         "服务正在恢复未完成的删除,请稍后重试", "Unfinished deletions are being settled, try again later"
     ),

@@ -12,7 +12,6 @@ from daemon.catalog.clock_guard import ClockGuard
 from daemon.catalog.daemon_lock import DaemonLock
 from daemon.deletion.models import Trigger, What
 from daemon.errors import ErrorCode, SweepRefused, TaskRefused
-from daemon.sweep.sweeper import Sweeper
 from support.auditor import DELETED, RETAINED, audit, audit_task
 from support.judging import policy_set
 from support.site import Site, request
@@ -130,7 +129,7 @@ def test_one_daemon_holds_the_catalog_and_takes_it_again_after_an_outage(postgre
 def test_clocks_that_cannot_be_believed_stop_what_would_delete(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.task("task_1", created_at="2024-01-01 00:00:00", completed_at="2024-01-01 00:00:00")
     guard = ClockGuard(site.catalog)
-    sweeper = Sweeper(site.root, site.catalog, site.engine, site.metrics, guard, workers=1)
+    sweeper = site.sweeper(guard)
     enforcing = policy_set({"older_than": "30d"}, mode="enforce")
     observing = policy_set({"older_than": "30d"}, mode="observe")
     assert guard.problem() is None

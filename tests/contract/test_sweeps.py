@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from daemon.catalog.clock_guard import ClockGuard
 from daemon.catalog.selection import Verdict
 from daemon.deletion.models import Trigger
 from daemon.errors import ErrorCode, RootUnavailable, SweepRefused
@@ -43,7 +42,7 @@ def policies(folder: Path, mode: str = "enforce", extra: str = "", delete: str =
 
 @pytest.fixture
 def sweeper(site: Site) -> Sweeper:
-    return Sweeper(site.root, site.catalog, site.engine, site.metrics, ClockGuard(site.catalog), workers=2)
+    return site.sweeper(workers=2)
 
 
 def run(sweeper: Sweeper, policies: PolicySet) -> SweepReport:

@@ -31,6 +31,7 @@ class Installation:
         self.url = url
         self.root = folder / "data_pipeline" / "training_data"
         self.config = folder / "config.yaml"
+        self.module = "daemon"
         (folder / "policies").mkdir(parents=True, exist_ok=True)
         self.write_policies(policies)
         self.config.write_text(
@@ -76,7 +77,7 @@ class Installation:
                     raise
 
     def _command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "daemon", "--config", str(self.config), *arguments]
+        return [sys.executable, "-m", self.module, "--config", str(self.config), *arguments]
 
 
 class Daemon:

@@ -9,16 +9,19 @@ import contextlib
 import ctypes
 import os
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from daemon.deletion.models import Trigger
 from daemon.errors import TaskRefused
 from daemon.storage import syscalls
 from daemon.storage.removal import remove_tree
 from daemon.storage.root import StorageRoot, mark
 from support.auditor import audit_task
 from support.daemons import Installation
+from support.inventories import scan, scanned
+from support.judging import policy_set
 from support.site import Site, request
 from support.stores import Store
 from support.trees import fill, snapshot
@@ -151,6 +154,127 @@ def delete_with_reserve(folder: str, lacking: str) -> dict[str, Any]:
         filler.unlink()
     site.recovery.run()
     return {"kept": kept, "given_up": given_up, "fates": fates, "again": len(list(reserve.iterdir()))}
+
+
+def bring_down_to_mark(folder: str, url: str, measured: bool) -> dict[str, Any]:
+    """Fill a file system of 200 MB to 90% and sweep it with a quota; what is used then, and what went in which order.
+
+    The tasks have different sizes; of the older ones some are running, held or too young by what they say.
+    """
+    _private_table()
+    path = Path(folder) / "small"
+    path.mkdir()
+    _mount("none", str(path), "tmpfs", 0, "size=200m")
+    site = Site(Store(url), path)
+    site.init()
+    names: list[str] = []
+    while (used := _used(path)) < 0.9:
+        names.append(f"task_{len(names):03}")
+        status = "in_progress" if len(names) % 7 == 0 else "completed"
+        day = 1 + len(names) // 24
+        stamp = f"2024-01-{day:02} {len(names) % 24:02}:00:00"
+        site.store.add_task(names[-1], status=status, created_at=stamp, completed_at=stamp)
+        (path / names[-1] / "part").mkdir(parents=True)
+        size = min(int(1_000_000 * (1 + len(names) % 3)), int((0.902 - used) * 200 * 2**20))
+        (path / names[-1] / "part" / "file").write_bytes(b"x" * size)
+    if measured:
+        scanned(site, *names)
+    held = names[2]
+    stamp = "2026-01-01 00:00:00" + ("" if site.store.sqlite else "+00")
+    statement = "INSERT INTO sweepd_holds (hold_id, pattern, owner, reason, placed_at) VALUES (?, ?, ?, ?, ?)"
+    site.store.query(statement, ["h", held, "alice", "evidence", stamp])
+    before = _used(path)
+    policies = policy_set(
+        {"status": "completed"}, mode="enforce", quota={"of": "filesystem", "high": "85%", "low": "70%"}
+    )
+    report = site.sweeper(workers=2).sweep(policies, policies.policies[0], Trigger.SWEEP, "test")
+    gone = [name for name in names if not (path / name).exists()]
+    may_go = [name for number, name in enumerate(names, 1) if number % 7 and name != held]
+    again = site.sweeper().sweep(policies, policies.policies[0], Trigger.SWEEP, "test")
+    site.close()
+    return {
+        "outcome": report.outcome,
+        "error": report.error,
+        "before": before,
+        "after": _used(path),
+        "oldest_first": gone == may_go[: len(gone)],
+        "gone": len(gone),
+        "left": len(may_go) - len(gone),
+        "journal": sorted(row["task_id"] for row in site.store.query("SELECT task_id FROM sweepd_deletions")) == gone,
+        "again": [again.outcome, again.selected],
+        "used": site.metric("sweepd_quota_used", policy="policy") / (200 * 2**20),
+    }
+
+
+def raise_every_alarm(folder: str, url: str) -> dict[str, Any]:
+    """Give a running daemon three reasons to delete what it must not, one after the other; what it did about each."""
+    _private_table()
+    made = Installation(Path(folder), url, _ALARMED)
+    made.module = "support.shifted_clock"
+    site = Site(Store(url), made.root)
+    young, old = (datetime.now(UTC).replace(tzinfo=None) - timedelta(hours=hours) for hours in (23, 230))
+    names = [f"task_{number}" for number in range(5)]
+    for name in names:
+        site.task(name, steps=0, created_at=young, completed_at=young)
+    scanned(site, *names)
+    scan(site, directories=5, orphans=0)
+    site.store.query("CREATE TABLE saved AS SELECT * FROM data_pipeline_tasks")
+    before = snapshot(made.root / "task_0")
+    set_age = "UPDATE data_pipeline_tasks SET completed_at = ?"
+    said: dict[str, Any] = {}
+    with made.daemon() as daemon:
+        for policy in ("old", "orphans"):
+            assert daemon.wait_for_event("sweep_finished", policy=policy)["outcome"] == "success"
+
+        _mount("none", str(made.root), "tmpfs", 0)
+        site.store.query(set_age, [old])
+        said["covered"] = daemon.wait_for_event("sweep_finished", policy="old", outcome="failed")["error"]
+        site.store.query(set_age, [young])
+        if ctypes.CDLL(None, use_errno=True).umount2(os.fsencode(made.root), 0) != 0:
+            raise OSError(ctypes.get_errno(), "umount")
+
+        site.store.query("DELETE FROM data_pipeline_tasks")
+        said["emptied"] = [
+            daemon.wait_for_event("sweep_refused", policy=policy, level="error", error="CATALOG_EMPTY")["error"]
+            for policy in ("old", "orphans")
+        ]
+        site.store.query("INSERT INTO data_pipeline_tasks SELECT * FROM saved")
+
+        (made.folder / "two-hours-ahead").touch()
+        said["ahead"] = daemon.wait_for_event("sweep_refused", policy="old", level="error", error="CLOCK_UNRELIABLE")[
+            "error"
+        ]
+        (made.folder / "two-hours-ahead").unlink()
+
+        said["journal"] = site.store.query("SELECT * FROM sweepd_deletions")
+        said["directories"] = sorted(path.name for path in made.root.iterdir() if path.name != ".sweepd") == names
+        said["whole"] = snapshot(made.root / "task_0") == before
+        site.store.query(set_age, [old])
+        said["at last"] = daemon.wait_for_event("deletion_finished")["outcome"]
+    site.close()
+    return said
+
+
+_ALARMED = """
+version: 1
+policies:
+  - name: old
+    mode: enforce
+    schedule: {every: 1s}
+    match: {older_than: 1d}
+    action: {delete: directory}
+  - name: orphans
+    mode: enforce
+    source: orphans
+    schedule: {every: 1s}
+    match: {older_than: {age: 1d, by: first_seen}}
+    action: {delete: directory}
+"""
+
+
+def _used(path: Path) -> float:
+    found = os.statvfs(path)
+    return (found.f_blocks - found.f_bfree) / found.f_blocks
 
 
 def cover_running_daemon(folder: str) -> dict[str, Any]:

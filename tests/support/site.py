@@ -9,6 +9,7 @@ from typing import Any
 
 from daemon.catalog import setup
 from daemon.catalog.catalog import Catalog
+from daemon.catalog.clock_guard import ClockGuard
 from daemon.deletion.engine import Engine
 from daemon.deletion.hold_terms import Terms
 from daemon.deletion.holding import Holds, Placed
@@ -21,6 +22,7 @@ from daemon.deletion.retention import Retention
 from daemon.metrics import Metrics
 from daemon.storage.root import StorageRoot, mark
 from daemon.storage.workers import Workers
+from daemon.sweep.sweeper import Sweeper
 from support.auditor import Before, remember
 from support.stores import Store
 from support.trees import fill
@@ -56,6 +58,12 @@ class Site:
     def recovery(self) -> Recovery:
         """As a daemon that has just started has it."""
         return Recovery(self.root, self.tools)
+
+    def sweeper(self, clock_guard: ClockGuard | None = None, *, workers: int = 1) -> Sweeper:
+        """As a daemon has it."""
+        guard = clock_guard or ClockGuard(self.catalog)
+        tools = (self.root, self.catalog, self.engine, self.metrics)
+        return Sweeper(*tools, guard, retention=self.retention, workers=workers)
 
     def close(self) -> None:
         self.workers.close()

@@ -83,11 +83,12 @@ def upgrade() -> None:
         table.add_column(sa.Column("suspended_at", UtcDateTime))
         table.add_column(sa.Column("suspended_reason", sa.Text))
         table.add_column(sa.Column("suspended_digest", sa.String(64)))
+        table.add_column(sa.Column("failures", sa.Integer, nullable=False, server_default=sa.text("0")))
 
 
 def downgrade() -> None:
     with op.batch_alter_table("sweepd_policies") as table:
-        for name in ("suspended_digest", "suspended_reason", "suspended_at"):
+        for name in ("failures", "suspended_digest", "suspended_reason", "suspended_at"):
             table.drop_column(name)
     with op.batch_alter_table("sweepd_sweeps") as table:
         table.drop_column("report")

@@ -1,0 +1,84 @@
+"""What has to be true of the world before a policy may delete anything: signs that the catalog is not what it was."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from daemon.catalog import figures
+from daemon.catalog.catalog import Catalog, Session
+from daemon.errors import ErrorCode, SweepRefused
+from daemon.policy.models import Policy, PolicySet
+from daemon.policy.values import format_duration
+from daemon.storage.root import StorageRoot
+from daemon.sweep.limits import Breach
+from daemon.sweep.plan import Plan
+
+LEAST_ROWS: Final = 0.5
+"""The share of the rows it left behind that the last sweep has to find again."""
+
+ORPHANS_FROM: Final = 20
+"""With fewer orphans than these no jump is one."""
+
+ORPHAN_SHARE: Final = 0.2
+"""Of all directories; beyond it the orphans may not have doubled."""
+
+OLDEST_SCAN: Final = timedelta(hours=48)
+"""Orphans are what scans saw: an older one is no ground to delete on."""
+
+_ADVICE: Final = "see that catalog.url names the right database and that it is complete"
+
+
+def check_catalog(catalog: Catalog, root: StorageRoot, policies: PolicySet, policy: Policy) -> None:
+    """Raises SweepRefused (CATALOG_EMPTY) if the tasks table has lost its rows; RootUnavailable, CatalogUnavailable.
+
+    Empty while the root holds directories, or fewer than half of the rows that the last sweep left. What sweepd
+    deleted itself is not missed. A sweep in mode observe takes the number it finds as the new one.
+    """
+    with catalog.read() as session:
+        rows = figures.task_rows(session.connection, session.tables)
+        expected = _expected_rows(session, policies, policy)
+    if rows == 0:
+        with root.open() as opened:
+            found = next(opened.names(), None)
+        if found is not None:
+            message = (
+                f"the tasks table is empty, but the storage root holds directories ({found}): nothing is deleted; "
+            )
+            raise SweepRefused(message + _ADVICE, code=ErrorCode.CATALOG_EMPTY)
+    if rows < expected * LEAST_ROWS:
+        raise SweepRefused(
+            f"the tasks table has {rows} rows, at least {expected} were left after the last sweep: nothing is deleted; "
+            f"{_ADVICE}, or if so few are right, sweep once with mode: observe",
+            code=ErrorCode.CATALOG_EMPTY,
+        )
+
+
+def orphan_breaches(session: Session, plan: Plan) -> list[Breach]:
+    """Why orphans may not be deleted: the scans are too old, or there are suddenly far too many of them."""
+    scans = figures.last_scans(session.connection, 2)
+    if not scans:
+        return [Breach("scan_age", 0, "no scan of the storage root has been completed yet")]
+    age = session.now.utc - scans[0].finished_at
+    if age > OLDEST_SCAN:
+        message = f"the last complete scan of the storage root is {format_duration(age)} old, at most "
+        return [Breach("scan_age", 0, f"{message}{format_duration(OLDEST_SCAN)} are believed")]
+    now, directories = plan.considered, figures.directories(session.connection)
+    last = figures.last_sweep(session.connection, [plan.policy.name])
+    before = last.considered if last is not None else scans[-1].orphans if len(scans) > 1 else 0
+    if now < ORPHANS_FROM or now <= directories * ORPHAN_SHARE or now <= 2 * before:
+        return []
+    message = (
+        f"{now} of {directories} directories have no row, {before} had none before: {_ADVICE}, or if they are orphans "
+        "indeed, sweep once with mode: observe"
+    )
+    return [Breach("orphan_share", 0, message)]
+
+
+def _expected_rows(session: Session, policies: PolicySet, policy: Policy) -> int:
+    names = [policy.name] if policy.source == "tasks" else [p.name for p in policies.policies if p.source == "tasks"]
+    last = figures.last_sweep(session.connection, names) if names else None
+    if last is None:
+        return 0
+    ours = figures.records_deleted_since(session.connection, last.finished_at)
+    return last.considered - last.deleted - ours

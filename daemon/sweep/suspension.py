@@ -1,0 +1,82 @@
+"""A policy whose sweeps keep failing suspends itself, until somebody resumes it or it says something else."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from daemon import log
+from daemon.catalog import suspensions
+from daemon.catalog.catalog import Catalog, Session
+from daemon.errors import ErrorCode, SweepRefused
+from daemon.metrics import Metrics
+from daemon.policy.models import Policy
+from daemon.sweep.report import SweepOutcome, SweepReport
+
+_log = log.get(__name__)
+
+FAILURES: Final = 3
+"""So many failed sweeps in a row suspend a policy."""
+
+_WORKED: Final = {SweepOutcome.SUCCESS, SweepOutcome.PARTIAL}
+
+
+class Suspensions:
+    """What became of policies that failed. Thread-safe: all memory is the catalog's."""
+
+    def __init__(self, catalog: Catalog, metrics: Metrics) -> None:
+        self._catalog = catalog
+        self._metrics = metrics
+
+    def check(self, policy: Policy) -> None:
+        """Raises SweepRefused (POLICY_SUSPENDED). One that says something else than it did then goes on."""
+        with self._catalog.read() as session:
+            found = suspensions.find(session.connection, policy.name)
+        if found is not None and found.digest != policy.digest:
+            self.lift(policy.name, "the policy has changed")
+            found = None
+        self._metrics.policy_suspended(policy.name, found is not None)
+        if found is not None:
+            raise SweepRefused(
+                f"policy {policy.name} is suspended since {found.since:%Y-%m-%d %H:%M:%S} UTC: {found.reason}; "
+                f"find out why, then run: sweepd resume {policy.name}",
+                code=ErrorCode.POLICY_SUSPENDED,
+            )
+
+    def tell(self, session: Session, policy: Policy) -> None:
+        """Tell the metrics whether the policy, as it is now, is suspended."""
+        found = suspensions.find(session.connection, policy.name)
+        self._metrics.policy_suspended(policy.name, found is not None and found.digest == policy.digest)
+
+    def note(self, report: SweepReport) -> None:
+        """Count how a sweep ended. An outage of root or catalog, a stop or a limit says nothing of the policy."""
+        policy = report.plan.policy
+        failed = report.too_many_errors or (report.outcome is SweepOutcome.FAILED and not report.lost)
+        if not failed and report.outcome not in _WORKED:
+            return
+        with self._catalog.write() as session:
+            if not failed:
+                suspensions.worked(session.connection, policy.name)
+                return
+            times = suspensions.failed_again(session.connection, policy.name)
+            if times < FAILURES:
+                return
+            reason = f"its last {times} sweeps failed, the last time because {_why(report)}"
+            suspensions.suspend(session.connection, policy.name, reason, policy.digest)
+        self._metrics.policy_suspended(policy.name, True)
+        _log.error("policy_suspended", policy=policy.name, error=ErrorCode.POLICY_SUSPENDED, reason=reason)
+
+    def lift(self, name: str, why: str) -> bool:
+        """End a suspension; whether there was one."""
+        with self._catalog.write() as session:
+            lifted = suspensions.lift(session.connection, name)
+        self._metrics.policy_suspended(name, False)
+        if lifted:
+            _log.info("policy_resumed", policy=name, reason=why)
+        return lifted
+
+
+def _why(report: SweepReport) -> str:
+    if report.error is not None:
+        return report.error
+    first = report.failed[0]
+    return f"{first.task_id}: {first.reason}"

@@ -1,0 +1,183 @@
+"""Quotas on both databases: from high to low, the oldest first, and no further than one task past the mark."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.deletion.models import Trigger, What
+from daemon.policy.models import PolicySet
+from daemon.sweep.report import SweepOutcome, SweepReport
+from support.inventories import scanned
+from support.judging import policy_set
+from support.processes import ForkServer
+from support.site import Site, request
+from support.stores import Store
+
+BLOCK = 4096
+
+
+def policies(of: str, high: str | int, low: str | int, **options: Any) -> PolicySet:
+    quota = {"of": of, "high": high, "low": low, **options.pop("quota", {})}
+    return policy_set({"status": "completed"}, **{"mode": "enforce", "quota": quota, **options})
+
+
+def sweep(site: Site, policies: PolicySet) -> SweepReport:
+    return site.sweeper().sweep(policies, policies.policies[0], Trigger.SWEEP, "test")
+
+
+def task(site: Site, name: str, hour: int, blocks: int = 10, **columns: Any) -> str:
+    """A task of so many blocks of 4 KiB that completed at that hour."""
+    stamp = f"2024-01-01 {hour:02}:00:00"
+    site.store.add_task(name, **{"status": "completed", "created_at": stamp, "completed_at": stamp, **columns})
+    (site.path / name).mkdir()
+    (site.path / name / "file").write_bytes(b"x" * BLOCK * blocks)
+    return name
+
+
+def names(site: Site) -> list[str]:
+    return sorted(path.name for path in site.path.iterdir() if path.name != ".sweepd")
+
+
+@pytest.mark.parametrize("measured", [True, False], ids=["scanned", "not scanned"])
+def test_a_full_file_system_is_brought_down_to_the_mark(
+    store: Store, processes: ForkServer, tmp_path: Path, measured: bool
+) -> None:
+    if not processes.run("support.mounts:possible").value:
+        reason = "this machine does not let the tests mount anything"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    arguments = {"folder": str(tmp_path), "url": store.url, "measured": measured}
+    said = processes.run("support.mounts:bring_down_to_mark", **arguments).value
+    assert said["before"] >= 0.9
+    assert 0.68 < said["after"] <= 0.70, said
+    assert (said["outcome"], said["error"]) == ("success", None)
+    assert said["gone"] > 10
+    assert said["left"] > 10
+    assert said["oldest_first"], "running and held tasks stay, whatever their age"
+    assert said["journal"]
+    assert said["again"] == ["success", 0], "below the high mark there is nothing to do"
+    assert said["used"] == pytest.approx(said["after"])
+
+
+def test_the_root_ends_one_task_past_the_mark_at_most(site: Site) -> None:
+    made = [task(site, f"task_{hour}", hour) for hour in range(10)]
+    scanned(site, *made)
+    below = sweep(site, policies("root", f"{BLOCK * 101}B", f"{BLOCK * 50}B"))
+    assert (below.outcome, below.selected, len(below.quota)) == (SweepOutcome.SUCCESS, 0, 1)
+    report = sweep(site, policies("root", f"{BLOCK * 100}B", f"{BLOCK * 65}B"))
+    assert (report.outcome, report.selected, report.error) == (SweepOutcome.SUCCESS, 4, None)
+    assert names(site) == made[4:]
+    (result,) = report.quota
+    assert (result.used_before, result.used) == (BLOCK * 100, BLOCK * 60)
+
+
+def test_what_no_scan_has_counted_is_not_deleted_for_a_sum_it_is_no_part_of(site: Site) -> None:
+    made = [task(site, f"task_{hour}", hour) for hour in range(6)]
+    scanned(site, *made[2:])
+    report = sweep(site, policies("root", f"{BLOCK * 30}B", f"{BLOCK * 15}B"))
+    assert (report.outcome, names(site)) == (SweepOutcome.SUCCESS, [*made[:2], made[5]])
+
+
+@pytest.mark.parametrize("of", ["user", "database"])
+def test_each_user_or_database_for_itself(site: Site, of: str) -> None:
+    column = {"user": "by_user", "database": "db_name"}[of]
+    made = [
+        task(site, f"{who}_{hour}", hour, 10, **{column: who})
+        for who, number in (("alice", 5), ("bob", 3), ("carol", 6))
+        for hour in range(number)
+    ]
+    made.append(task(site, "nobody", 0, blocks=500))
+    scanned(site, *made)
+    report = sweep(site, policies(of, f"{BLOCK * 40}B", f"{BLOCK * 20}B"))
+    assert report.outcome is SweepOutcome.SUCCESS
+    left = ["alice_3", "alice_4", "bob_0", "bob_1", "bob_2", "carol_4", "carol_5", "nobody"]
+    assert names(site) == left
+    assert {result.group for result in report.quota} == {"alice", "carol"}
+
+
+def test_inodes_are_counted_as_well(site: Site) -> None:
+    made = [f"task_{hour}" for hour in range(4)]
+    for hour, name in enumerate(made):
+        site.task(name, files=50, completed_at=f"2024-01-01 0{hour}:00:00")
+    scanned(site, *made)
+    report = sweep(site, policies("root", 200, 120, quota={"measure": "inodes"}))
+    assert (report.outcome, names(site)) == (SweepOutcome.SUCCESS, made[2:])
+
+
+def test_the_order_is_the_policys(site: Site) -> None:
+    made = [task(site, f"task_{hour}", hour, blocks=10 + hour % 3) for hour in range(6)]
+    scanned(site, *made)
+    report = sweep(site, policies("root", f"{BLOCK * 60}B", f"{BLOCK * 45}B", order=["largest", "newest"]))
+    assert report.outcome is SweepOutcome.SUCCESS
+    assert names(site) == ["task_0", "task_1", "task_3", "task_4"]
+
+
+@pytest.mark.parametrize(("low", "left"), [(95, 2), (85, 1), (50, 0)])
+def test_the_trash_goes_first_the_oldest_of_it(site: Site, low: int, left: int) -> None:
+    made = [task(site, f"task_{hour}", hour) for hour in range(10)]
+    for name in made[7:]:
+        site.engine.delete(request(name, What.DIRECTORY, retain=timedelta(days=9)))
+    scanned(site, *made[:7])
+    high, mark = f"{BLOCK * 100}B", f"{BLOCK * low}B"
+    observed = sweep(site, policies("root", high, mark, mode="observe"))
+    assert (observed.outcome, observed.selected) == (SweepOutcome.OBSERVED, 2 if left == 0 else 0)
+    report = sweep(site, policies("root", high, mark))
+    assert report.outcome is SweepOutcome.SUCCESS
+    assert len(site.retention.waiting()) == left
+    assert [record.entry.task_id for record in site.retention.waiting()] == made[10 - left :]
+    assert names(site) == (made[2:7] if left == 0 else made[:7])
+
+
+def test_only_the_trash_of_the_user_who_has_too_much_goes(site: Site) -> None:
+    made = [task(site, f"{who}_{hour}", hour, by_user=who) for who in ("alice", "bob") for hour in range(3)]
+    for name in ("bob_0", "alice_0"):
+        site.engine.delete(request(name, What.DIRECTORY, retain=timedelta(days=9)))
+    task(site, "alice_3", 3, by_user="alice")
+    scanned(site, "alice_1", "alice_2", "alice_3", "bob_1", "bob_2")
+    report = sweep(site, policies("user", f"{BLOCK * 40}B", f"{BLOCK * 30}B"))
+    assert (report.outcome, report.deleted) == (SweepOutcome.SUCCESS, [])
+    assert [record.entry.task_id for record in site.retention.waiting()] == ["bob_0"]
+    assert len(made) == 6
+
+
+def test_a_mark_that_cannot_be_reached_says_what_stays(site: Site) -> None:
+    made = [task(site, f"task_{hour}", hour) for hour in range(6)]
+    task(site, "runs", 1, status="in_progress", blocks=20)
+    task(site, "failed", 1, status="failed", blocks=5)
+    scanned(site, *made, "runs", "failed")
+    report = sweep(site, policies("root", f"{BLOCK * 80}B", f"{BLOCK * 20}B", keep={"last": 2}))
+    assert report.outcome is SweepOutcome.PARTIAL
+    assert names(site) == ["failed", "runs", "task_4", "task_5"]
+    assert report.error == (
+        "the low mark 81.9 KB was not reached, 184.3 KB are in use: 81.9 KB kept as the newest (2 tasks); "
+        "81.9 KB running (1 task); 20.5 KB not matched (1 task)"
+    )
+    assert report.quota[0].shortfall == report.error
+
+
+def test_limits_hold_for_quotas_too(site: Site) -> None:
+    made = [task(site, f"task_{hour}", hour) for hour in range(10)]
+    scanned(site, *made)
+    marks = (f"{BLOCK * 100}B", f"{BLOCK * 50}B")
+    report = sweep(site, policies("root", *marks, limits={"max_tasks": 4}))
+    assert (report.outcome, report.selected, names(site)) == (SweepOutcome.BLOCKED, 5, made)
+    report = sweep(site, policies("root", *marks, limits={"max_tasks": 4, "on_exceed": "truncate"}))
+    assert (report.outcome, names(site)) == (SweepOutcome.PARTIAL, made[4:])
+    assert "max_tasks stopped the sweep" in str(report.error)
+    assert sweep(site, policies("root", f"{BLOCK * 60}B", *marks[1:], limits={"max_tasks": 4})).outcome == "success"
+    assert names(site) == made[5:], "what is not needed is not counted"
+
+
+def test_observing_shows_what_would_go(site: Site) -> None:
+    made = [task(site, f"task_{hour}", hour) for hour in range(10)]
+    scanned(site, *made)
+    report = sweep(site, policies("root", f"{BLOCK * 100}B", f"{BLOCK * 65}B", mode="observe"))
+    assert (report.outcome, names(site)) == (SweepOutcome.OBSERVED, made)
+    assert [decision.task.task_id for decision in report.chosen] == made[:4]
+    assert site.metric("sweepd_quota_used", policy="policy") == BLOCK * 100
+    assert site.metric("sweepd_quota_high", policy="policy") == BLOCK * 100
+    assert site.metric("sweepd_quota_low", policy="policy") == BLOCK * 65
