@@ -9,11 +9,11 @@ from pathlib import Path
 
 import structlog
 
-from bench import durable, liveness, memory, removal
+from bench import durable, liveness, memory, planning, removal
 from bench.report import Report
 from support.postgres import PostgresServer
 
-SECTIONS = ("removal", "durable", "liveness", "memory")
+SECTIONS = ("removal", "durable", "liveness", "memory", "planning")
 
 
 def main() -> None:
@@ -43,6 +43,8 @@ def main() -> None:
                 liveness.run(report, folder, scale=options.scale, server=server)
             if "memory" in chosen:
                 memory.run(report, folder, scale=options.scale)
+            if "planning" in chosen:
+                planning.run(report, folder, scale=options.scale, server=server)
     finally:
         server.remove()
     report.write(options.json, {"scale": options.scale, "pairs": options.pairs, "sections": list(chosen)})

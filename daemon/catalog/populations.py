@@ -111,7 +111,7 @@ def orphans(tables: PipelineTables) -> Population:
 
 
 def _by_name(columns: Sequence[sa.ColumnElement[Any]]) -> dict[str, sa.ColumnElement[Any]]:
-    return {name: column for name, column in zip(rows.TaskRow.__slots__, columns, strict=True)}
+    return dict(zip(rows.TaskRow.__slots__, columns, strict=True))
 
 
 def utc_before(instant: Instant, age: timedelta) -> sa.ColumnElement[Any]:

@@ -57,19 +57,16 @@ def make_plan(catalog: Catalog, policies: PolicySet, policy: Policy, *, max_stay
 
     Raises CatalogUnavailable or CatalogNotReady.
     """
-    goes: list[Decision] = []
-    stays: list[Decision] = []
-    counts: Counter[Verdict] = Counter()
     with catalog.read() as session:
         selection = catalog.select(session, policy, policies)
-        for judged in selection.judge_all(session.connection):
-            if judged.verdict is Verdict.SELECTED:
-                goes.append(_decide(judged, selection))
-                continue
-            counts[judged.verdict] += 1
-            if max_stays is None or len(stays) < max_stays:
-                stays.append(_decide(judged, selection))
-        return Plan(policy, session.now, tuple(goes), tuple(stays), counts)
+        counts, selected = selection.survey(session.connection)
+        del counts[Verdict.SELECTED]
+        goes = tuple(_decide(one, selection) for one in selection.judge_selected(session.connection, selected))
+        others = (
+            selection.judge_all(session.connection, but=Verdict.SELECTED, limit=max_stays) if max_stays != 0 else ()
+        )
+        stays = tuple(_decide(one, selection) for one in others)
+        return Plan(policy, session.now, goes, stays, counts)
 
 
 def _decide(judged: Judged, selection: Selection) -> Decision:
