@@ -9,11 +9,11 @@ from pathlib import Path
 
 import structlog
 
-from bench import durable, inventory, liveness, memory, removal
+from bench import durable, inventory, liveness, memory, planning, removal
 from bench.report import Report
 from support.postgres import PostgresServer
 
-SECTIONS = ("removal", "durable", "liveness", "memory", "inventory")
+SECTIONS = ("removal", "durable", "liveness", "memory", "inventory", "planning")
 
 
 def main() -> None:
@@ -45,6 +45,8 @@ def main() -> None:
                 memory.run(report, folder, scale=options.scale)
             if "inventory" in chosen:
                 inventory.run(report, folder, scale=options.scale, server=server)
+            if "planning" in chosen:
+                planning.run(report, folder, scale=options.scale, server=server)
     finally:
         server.remove()
     report.write(options.json, {"scale": options.scale, "pairs": options.pairs, "sections": list(chosen)})

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias, TypeVar, cast, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, InitErrorDetails
 
 from daemon.errors import DocumentError, Problem
 
@@ -54,6 +54,16 @@ class Mistake(ValueError):
     def __init__(self, message: str, *at: str | int) -> None:
         super().__init__(message)
         self.at: Location = at
+
+
+def refuse(mistakes: Collection[Mistake]) -> None:
+    """For a validator that finds several mistakes: raises them all, if there are any."""
+    if mistakes:
+        lines = [
+            InitErrorDetails(type="value_error", loc=mistake.at, input=None, ctx={"error": ValueError(str(mistake))})
+            for mistake in mistakes
+        ]
+        raise ValidationError.from_exception_data("refused", lines)
 
 
 @dataclass(frozen=True)

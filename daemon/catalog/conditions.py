@@ -53,7 +53,7 @@ class ConditionCompiler:
     """Compiles conditions against one installation's tables at one instant."""
 
     def __init__(self, population: Population, tables: PipelineTables, timeline: Timeline, now: Instant) -> None:
-        self._task_id = population.task_id
+        self._row = population.row
         self._tables = tables
         self._timeline = timeline
         self._now = now
@@ -82,28 +82,26 @@ class ConditionCompiler:
         return Compiled(sa.and_(sa.true(), *parts), tuple(clauses))
 
     def _leaves(self, condition: Condition, path: str) -> Iterator[Clause]:
-        columns = self._tables.tasks.c
         for word, values in (("status", condition.status), ("user", condition.user), ("database", condition.database)):
             if values is not None:
                 name = {"status": "status", "user": "by_user", "database": "db_name"}[word]
-                known = sa.func.coalesce(columns[name].in_(values), sa.false())
+                known = sa.func.coalesce(self._row[name].in_(values), sa.false())
                 yield Clause(f"{path}.{word}", f"{word} is {' or '.join(values)}", name, known)
         for word, age in (("older_than", condition.older_than), ("newer_than", condition.newer_than)):
             if age is not None:
                 yield self._age(f"{path}.{word}", word, age)
         if condition.task_id is not None:
-            yield self._glob(f"{path}.task_id", "task_id", self._task_id, condition.task_id)
+            yield self._glob(f"{path}.task_id", "task_id", self._row["task_id"], condition.task_id)
         if condition.task_name is not None:
             if not self._tables.has_task_name:
                 raise CatalogNotReady(
                     f"{path}.task_name: this installation's tasks have no task_name; use task_id instead"
                 )
-            yield self._glob(f"{path}.task_name", "task_name", self._tables.task_name, condition.task_name)
+            yield self._glob(f"{path}.task_name", "task_name", self._row["task_name"], condition.task_name)
         if condition.directory is not None:
-            present = self._tables.has_directory
+            present = self._row["directory_exists"]
             expression = present if condition.directory == "present" else sa.not_(present)
             yield Clause(f"{path}.directory", f"directory is {condition.directory}", "directory_exists", expression)
-
         if condition.size is not None:
             yield self._size(f"{path}.size", condition.size)
 
@@ -120,7 +118,7 @@ class ConditionCompiler:
             bound = utc_before(self._now, age.age)
         else:
             name = _TIMESTAMPS[age.by]
-            column = self._timeline.comparable(self._tables.tasks.c[name])
+            column = self._timeline.comparable(self._row[name])
             bound = self._timeline.before(self._now, age.age)
         expression = column <= bound if word == "older_than" else column > bound
         return Clause(path, f"{word.replace('_', ' ')} {format_duration(age.age)} by {age.by}", name, expression)

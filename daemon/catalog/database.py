@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psycopg2
@@ -74,7 +75,10 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that changes nothing. Raises CatalogUnavailable or CatalogNotReady."""
+        """A transaction that changes nothing, and sees the database as it was at its first statement.
+
+        Raises CatalogUnavailable or CatalogNotReady.
+        """
         with self.translated(), self._connect(read_only=True) as connection, connection.begin():
             yield connection
 
@@ -110,7 +114,10 @@ class Database:
     @contextmanager
     def _connect(self, *, read_only: bool) -> Iterator[Connection]:
         with self._engine.connect() as connection:
-            yield connection.execution_options(**{_READ_ONLY: read_only})
+            options: dict[str, Any] = {_READ_ONLY: read_only}
+            if read_only and not self.is_sqlite:  # whose transactions always see one moment
+                options["isolation_level"] = "REPEATABLE READ"
+            yield connection.execution_options(**options)
 
     @contextmanager
     def translated(self) -> Iterator[None]:

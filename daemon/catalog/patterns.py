@@ -11,7 +11,7 @@ import sqlalchemy as sa
 def glob_match(column: sa.ColumnElement[Any], pattern: str, *, sqlite: bool) -> sa.ColumnElement[bool]:
     """Whether the whole of ``column`` matches; NULL for NULL."""
     if sqlite:
-        return column.op("GLOB", return_type=sa.Boolean())(pattern)  # LIKE ignores case there
+        return column.op("GLOB", return_type=sa.Boolean())(pattern.replace("[", "[[]"))  # LIKE ignores case
     return column.like(_like(pattern), escape="\\")
 
 

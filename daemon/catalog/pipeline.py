@@ -59,8 +59,10 @@ class PipelineTables:
         by_status = sa.func.coalesce(self.tasks.c.status.in_(statuses), sa.false())
         if self.steps is None:
             return by_status
+        # written out, so that SQLite sees that the index of running steps fits
+        running = sa.literal(RUNNING_STEP, sa.String, literal_execute=True)
         running_steps = sa.select(self.steps.c.task_id).where(
-            self.steps.c.step_status == RUNNING_STEP, self.steps.c.task_id.is_not(None)
+            self.steps.c.step_status == running, self.steps.c.task_id.is_not(None)
         )
         return sa.or_(by_status, self.tasks.c.task_id.in_(running_steps))
 

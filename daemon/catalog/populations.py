@@ -52,12 +52,14 @@ def from_json(values: Mapping[str, Any]) -> Measured:
 class Population:
     """Where the rows come from, and what they are called there.
 
+    ``row``: the columns of a task's row by name; of a directory without one they are NULL, except its name.
     ``since``: the date a task's age counts from; ``ranked``: the one ``keep.last`` ranks by. Both compare with
     ``before``, which gives the moment so long before an instant.
     """
 
     source: sa.FromClause
     columns: Sequence[sa.ColumnElement[Any]]
+    row: Mapping[str, sa.ColumnElement[Any]]
     where: Expression
     task_id: sa.ColumnElement[Any]
     running: Expression
@@ -79,13 +81,15 @@ def tasks_of(
     """The tasks a policy looks at; with ``measured``, beside what the last scan found of them."""
     c = tables.tasks.c
     source: sa.FromClause = tables.tasks
-    columns: list[sa.ColumnElement[Any]] = list(rows.columns(tables))
+    columns = list(rows.columns(tables))
+    row = _by_name(columns)
     if measured:
         source = tables.tasks.outerjoin(inventory, inventory.c.task_id == c.task_id)
         columns += [inventory.c[name] for name in MEASURED]
     return Population(
         source=source,
         columns=columns,
+        row=row,
         where=looked_at(policy, tables.tasks),
         task_id=c.task_id,
         running=tables.running(running),
@@ -117,6 +121,7 @@ def orphans(tables: PipelineTables) -> Population:
     return Population(
         source=inventory,
         columns=[*columns, *(c[name] for name in MEASURED)],
+        row=_by_name(columns),
         where=sa.and_(sa.not_(has_row), c.sightings >= SIGHTINGS),
         task_id=c.task_id,
         running=sa.false(),
@@ -124,6 +129,10 @@ def orphans(tables: PipelineTables) -> Population:
         ranked=c.first_seen_at,
         before=utc_before,
     )
+
+
+def _by_name(columns: Sequence[sa.ColumnElement[Any]]) -> dict[str, sa.ColumnElement[Any]]:
+    return dict(zip(rows.TaskRow.__slots__, columns, strict=True))
 
 
 def utc_before(instant: Instant, age: timedelta) -> sa.ColumnElement[Any]:

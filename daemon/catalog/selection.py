@@ -5,6 +5,8 @@ Precedence: hold, running, protect, keep, match. Only what passes all of them is
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -109,10 +111,36 @@ class Selection:
         """The holds in force that are about the task."""
         return [hold for hold in self._holds if fits(hold.pattern, task_id)]
 
-    def judge_all(self, connection: Connection) -> Iterator[Judged]:
-        """Every task the policy looks at, streamed, in the policy's order."""
-        base = self._base(self._rank_by_window())
-        statement = self._verdicts(base).order_by(*self._order(base), base.c.task_id)
+    def survey(self, connection: Connection) -> tuple[Counter[Verdict], list[str]]:
+        """How many tasks have each verdict, and which are selected, in one pass that fetches nothing of the others."""
+        # OFFSET 0: each verdict is worked out once, not once for each number
+        judged = self._verdicts(self._base(self._rank_by_window())).offset(0).subquery("all_judged")
+        numbers = [sa.func.count().filter(judged.c.verdict == verdict) for verdict in Verdict]
+        together = sa.func.json_group_array if self._timeline.sqlite else sa.func.array_agg
+        chosen = together(judged.c.task_id).filter(judged.c.verdict == Verdict.SELECTED)
+        *counts, found = connection.execute(sa.select(*numbers, chosen)).one()
+        task_ids = json.loads(found) if self._timeline.sqlite else found or []
+        return +Counter(dict(zip(Verdict, counts, strict=True))), task_ids
+
+    def judge_selected(self, connection: Connection, task_ids: list[str]) -> Iterator[Judged]:
+        """What `survey` selected in the same transaction, streamed, in the policy's order."""
+        among = _among(self._population.task_id, task_ids, sqlite=self._timeline.sqlite)
+        beyond = self.policy.keep.last + 1 if self.policy.keep and self.policy.keep.last else None
+        return self._stream(connection, self._base(sa.literal(beyond, sa.Integer), among))
+
+    def judge_all(
+        self, connection: Connection, *, but: Verdict | None = None, limit: int | None = None
+    ) -> Iterator[Judged]:
+        """Every task the policy looks at, ``but`` those of one verdict, streamed, in the policy's order."""
+        return self._stream(connection, self._base(self._rank_by_window()), but=but, limit=limit)
+
+    def _stream(
+        self, connection: Connection, base: sa.Subquery, *, but: Verdict | None = None, limit: int | None = None
+    ) -> Iterator[Judged]:
+        judged = self._verdicts(base).subquery("all_judged")
+        statement = sa.select(judged).order_by(*self._order(judged), judged.c.task_id).limit(limit)
+        if but is not None:
+            statement = statement.where(judged.c.verdict != but)
         result = connection.execute(statement, execution_options={"yield_per": _STREAM_ROWS})
         for row in result:
             yield self._judged(row)
@@ -179,7 +207,7 @@ class Selection:
         return sa.select(sa.func.count(some.c.one) + 1).scalar_subquery()
 
     def _verdicts(self, base: sa.Subquery) -> sa.Select[Any]:
-        whens: list[tuple[Any, str]] = [(base.c.is_held, Verdict.HELD), (base.c.is_running, Verdict.RUNNING)]
+        whens: list[tuple[Any, Verdict]] = [(base.c.is_held, Verdict.HELD), (base.c.is_running, Verdict.RUNNING)]
         protected = [base.c[f"protect_{index}"] for index in range(len(self._protects))]
         if protected:
             whens.append((sa.or_(*protected), Verdict.PROTECTED))
@@ -191,7 +219,8 @@ class Selection:
             bound = self._population.before(self.now, keep.min_age)
             whens.append((sa.or_(base.c.age_since.is_(None), base.c.age_since > bound), Verdict.KEEP_MIN_AGE))
         whens.append((base.c.matches, Verdict.SELECTED))
-        return sa.select(base, sa.case(*whens, else_=Verdict.NOT_MATCHED).label("verdict"))
+        texts = [(condition, sa.literal(verdict, sa.String)) for condition, verdict in whens]
+        return sa.select(base, sa.case(*texts, else_=sa.literal(Verdict.NOT_MATCHED, sa.String)).label("verdict"))
 
     def _judged(self, row: sa.Row[*tuple[Any, ...]]) -> Judged:
         values = row._mapping
@@ -210,3 +239,11 @@ class Selection:
             Measured(*(values[name] for name in MEASURED)) if self._measured else None,
             bool(values["is_running"]),
         )
+
+
+def _among(column: sa.ColumnElement[Any], task_ids: list[str], *, sqlite: bool) -> sa.ColumnElement[bool]:
+    """Whether it is one of many: as one parameter, because a statement may have only so many."""
+    if sqlite:
+        values = sa.func.json_each(json.dumps(task_ids)).table_valued("value")
+        return column.in_(sa.select(values.c.value))
+    return column == sa.any_(sa.literal(task_ids, sa.ARRAY(sa.String)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +12,7 @@ from daemon.cli.render import dump, say
 from daemon.config import load_config
 from daemon.errors import DocumentError, Problem
 from daemon.policy.loader import load_policies
-from daemon.policy.models import PolicySet
+from daemon.policy.models import PolicySet, json_schema
 
 
 def check(path: Path, *, as_json: bool) -> Exit:
@@ -33,3 +34,8 @@ def check(path: Path, *, as_json: bool) -> Exit:
         modes = ", ".join(f"{policy.name} ({policy.mode})" for policy in policies.policies)
         say(f"ok: {len(policies.policies)} policies{': ' if modes else ''}{modes}")
     return Exit.DOCUMENT if problems else Exit.OK
+
+
+def show_schema() -> None:
+    """Print the JSON Schema of policy files, for editors."""
+    print(json.dumps(json_schema(), indent=2))

@@ -74,10 +74,17 @@ def init(
 
 
 @app.command()
-def check(context: typer.Context, as_json: Json = False) -> None:
+def check(
+    context: typer.Context,
+    as_json: Json = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of policy files instead.")] = False,
+) -> None:
     """Check the configuration and every policy, as the daemon would load them. Touches nothing."""
     from daemon.cli import checking
 
+    if schema:
+        checking.show_schema()
+        return
     raise typer.Exit(checking.check(context.obj, as_json=as_json))
 
 

@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from daemon.policy.schema import Adds
 from daemon.policy.values import Duration, Size
-from daemon.strict_yaml import kind, suggestion
+from daemon.strict_yaml import Location, kind, suggestion
 
 OF_INVENTORY: Final = frozenset({"modified", "first_seen"})
 """Timestamps of directories, not of rows."""
@@ -60,11 +70,16 @@ def _wildcards(value: str) -> str:
     return value
 
 
-Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(one_or_more)]
+# What the JSON Schema says of them; the validators say the same, in better words.
+_Texts: TypeAlias = str | Annotated[list[str], Field(min_length=1)]
+_Wild: TypeAlias = Annotated[str, Field(pattern=r"^[^\[]+$")]
+_Wilds: TypeAlias = _Wild | Annotated[list[_Wild], Field(min_length=1)]
+
+Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(one_or_more, json_schema_input_type=_Texts)]
 Status: TypeAlias = Annotated[str, AfterValidator(_known_status)]
-Statuses: TypeAlias = Annotated[tuple[Status, ...], BeforeValidator(one_or_more)]
+Statuses: TypeAlias = Annotated[tuple[Status, ...], BeforeValidator(one_or_more, json_schema_input_type=_Texts)]
 Pattern: TypeAlias = Annotated[str, AfterValidator(_wildcards)]
-Patterns: TypeAlias = Annotated[tuple[Pattern, ...], BeforeValidator(one_or_more)]
+Patterns: TypeAlias = Annotated[tuple[Pattern, ...], BeforeValidator(one_or_more, json_schema_input_type=_Wilds)]
 
 
 class Age(Strict):
@@ -77,10 +92,12 @@ class Age(Strict):
     age: Duration
     by: Literal["created", "started", "completed", "updated", "modified", "first_seen"] = "completed"
 
-    @model_validator(mode="before")
-    @classmethod
-    def _scalar(cls, value: Any) -> Any:
-        return {"age": value} if isinstance(value, str | int | float) else value
+
+def _bare(value: Any) -> Any:
+    return {"age": value} if isinstance(value, str | int | float) else value
+
+
+AgeOrDuration: TypeAlias = Annotated[Age, BeforeValidator(_bare, json_schema_input_type=Age | Duration)]
 
 
 class Glob(Strict):
@@ -99,6 +116,8 @@ class Glob(Strict):
 class SizeRange(Strict):
     """How large a task directory is: the apparent bytes of its files, as the last scan counted them."""
 
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
     gte: Size | None = None
     gt: Size | None = None
     lte: Size | None = None
@@ -110,6 +129,23 @@ class SizeRange(Strict):
         if not isinstance(value, dict | SizeRange):
             raise ValueError(f"expected a mapping such as {{gte: 100MB}}, got {kind(value)}")
         return value
+
+    @field_validator("gt", "lt")
+    @classmethod
+    def _one_of_two(cls, bound: Size | None, info: ValidationInfo) -> Size | None:
+        assert info.field_name is not None
+        if bound is not None and info.data.get(f"{info.field_name}e") is not None:
+            raise ValueError(f"the same bound twice: write one of `{info.field_name}` and `{info.field_name}e`")
+        return bound
+
+    @field_validator("lte", "lt")
+    @classmethod
+    def _some_size_fits(cls, most: Size | None, info: ValidationInfo) -> Size | None:
+        least = [bound for word in ("gte", "gt") if (bound := info.data.get(word)) is not None]
+        exact = info.field_name == "lte" and info.data.get("gt") is None
+        if most is not None and least and (max(least) > most or (max(least) == most and not exact)):
+            raise ValueError("no size is as small and as large as this asks for: correct one of the bounds")
+        return most
 
     @model_validator(mode="after")
     def _says_something(self) -> SizeRange:
@@ -126,13 +162,13 @@ class SizeRange(Strict):
 class Condition(Strict):
     """Several keys mean all of them. Without any key it is true; YAML cannot write that, except by ``allow_all``."""
 
-    all: Annotated[tuple[NonEmpty, ...] | None, BeforeValidator(_not_empty_list)] = None
-    any: Annotated[tuple[NonEmpty, ...] | None, BeforeValidator(_not_empty_list)] = None
+    all: Annotated[tuple[NonEmpty, ...], BeforeValidator(_not_empty_list), Adds(minItems=1)] | None = None
+    any: Annotated[tuple[NonEmpty, ...], BeforeValidator(_not_empty_list), Adds(minItems=1)] | None = None
     # Not `alias`: type checkers would take "not" for the name of the argument.
     not_: NonEmpty | None = Field(default=None, validation_alias="not", serialization_alias="not")
     status: Statuses | None = None
-    older_than: Age | None = None
-    newer_than: Age | None = None
+    older_than: AgeOrDuration | None = None
+    newer_than: AgeOrDuration | None = None
     task_id: Glob | None = None
     task_name: Glob | None = None
     user: Names | None = None
@@ -140,16 +176,21 @@ class Condition(Strict):
     directory: Literal["present", "missing"] | None = None
     size: SizeRange | None = None
 
-    def inside(self) -> Iterator[Condition]:
-        """This condition and every one inside it."""
-        yield self
-        for child in (*(self.all or ()), *(self.any or ()), *((self.not_,) if self.not_ is not None else ())):
-            yield from child.inside()
+    def places(self, at: Location = ()) -> Iterator[tuple[Location, Condition]]:
+        """This condition and every one inside it, each with its place in the document, from here on."""
+        yield at, self
+        for word in ("all", "any"):
+            children: tuple[Condition, ...] = getattr(self, word) or ()
+            for index, child in enumerate(children):
+                yield from child.places((*at, word, index))
+        if self.not_ is not None:
+            yield from self.not_.places((*at, "not"))
 
     def asks_inventory(self) -> bool:
         """Whether it needs to know what is in the directories."""
-        ages = [age for one in self.inside() for age in (one.older_than, one.newer_than) if age is not None]
-        return any(one.size for one in self.inside()) or any(age.by in OF_INVENTORY for age in ages)
+        inside = [condition for _, condition in self.places()]
+        ages = [age for one in inside for age in (one.older_than, one.newer_than) if age is not None]
+        return any(one.size for one in inside) or any(age.by in OF_INVENTORY for age in ages)
 
     def matches_everything(self) -> bool:
         """Whether its structure alone says so: no key at all, or nothing but patterns that fit any text."""
@@ -170,7 +211,7 @@ class Condition(Strict):
         return truths
 
 
-NonEmpty: TypeAlias = Annotated[Condition, BeforeValidator(_not_empty)]
+NonEmpty: TypeAlias = Annotated[Condition, BeforeValidator(_not_empty), Adds(minProperties=1)]
 Condition.model_rebuild()
 
 

@@ -12,11 +12,12 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     StrictBool,
-    StrictFloat,
     StrictInt,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
 )
 from pydantic import model_validator as validates_model
@@ -26,9 +27,10 @@ from daemon.errors import ErrorCode, SweepdError
 from daemon.policy.condition import Age, Condition, Glob, NonEmpty, SizeRange, Strict, one_or_more
 from daemon.policy.cron import CronFields, parse_cron
 from daemon.policy.quota import Quota
-from daemon.policy.sources import check_source
+from daemon.policy.schema import Adds, file_schema
+from daemon.policy.sources import asked_of_rows
 from daemon.policy.values import Duration, Size
-from daemon.strict_yaml import suggestion
+from daemon.strict_yaml import Mistake, kind, refuse, suggestion
 
 __all__ = [
     "Action",
@@ -49,16 +51,40 @@ __all__ = [
 ]
 
 
+_NAME = "[a-z0-9][a-z0-9-]{0,62}"
+
+
 def _name(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", value):
+    if not re.fullmatch(_NAME, value):
         raise ValueError("a name is 1 to 63 of a-z, 0-9 and `-`, and begins with a letter or digit")
     return value
 
 
-Name: TypeAlias = Annotated[str, AfterValidator(_name)]
+def _number(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"expected a number such as 20, got {kind(value)}")
+    return value
+
+
+Name: TypeAlias = Annotated[str, AfterValidator(_name), Adds(pattern=f"^{_NAME}$")]
 Count: TypeAlias = Annotated[StrictInt, Field(ge=1)]
-Percent: TypeAlias = Annotated[StrictInt | StrictFloat, Field(ge=0, le=100)]
+Number: TypeAlias = Annotated[int | float, BeforeValidator(_number)]
+Percent: TypeAlias = Annotated[
+    Number, Field(ge=0, le=100), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 100})
+]
 Order: TypeAlias = Literal["oldest", "newest", "largest", "smallest"]
+Orders: TypeAlias = Annotated[
+    tuple[Order, ...],
+    BeforeValidator(one_or_more, json_schema_input_type=Order | Annotated[list[Order], Field(min_length=1)]),
+]
+
+
+def _one_of(*keys: str) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"oneOf": [{"required": [key]} for key in keys]})
+
+
+def _some_of(*keys: str) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"anyOf": [{"required": [key]} for key in keys]})
 
 
 class Mode(StrEnum):
@@ -71,6 +97,8 @@ class Mode(StrEnum):
 
 class Keep(Strict):
     """What stays although it matches: the newest ``last`` of each group ``per``, and what is under ``min_age``."""
+
+    model_config = _some_of("last", "min_age")
 
     last: Count | None = None
     per: tuple[Literal["database", "user", "status"], ...] = ()
@@ -97,10 +125,12 @@ class Limits(Strict):
     selected, by their median. ``max_error_percent``: of the deletions tried; beyond it the sweep stops where it is.
     """
 
+    model_config = _some_of("max_tasks", "max_bytes", "max_percent", "max_times_usual", "max_error_percent")
+
     max_tasks: Count | None = None
-    max_bytes: Size | None = None
+    max_bytes: Annotated[Size, Field(ge=1)] | None = None
     max_percent: Percent | None = None
-    max_times_usual: Annotated[StrictInt | StrictFloat, Field(ge=1)] | None = None
+    max_times_usual: Annotated[Number, Field(ge=1), WithJsonSchema({"type": "number", "minimum": 1})] | None = None
     max_error_percent: Percent | None = None
     on_exceed: Literal["abort", "truncate"] = "abort"
 
@@ -114,6 +144,8 @@ class Limits(Strict):
 
 class Schedule(Strict):
     """When a policy sweeps. ``timezone`` (IANA) is for ``cron``; ``jitter`` delays each start by up to as much."""
+
+    model_config = _one_of("cron", "every")
 
     cron: str | None = None
     every: Duration | None = None
@@ -156,6 +188,8 @@ class Trash(Strict):
 class Action(Strict):
     """What happens to a task that goes: gone at once, or into the trash first."""
 
+    model_config = _one_of("delete", "trash")
+
     delete: Literal["directory", "directory_and_records", "records"] | None = None
     trash: Trash | None = None
 
@@ -192,6 +226,13 @@ class Policy(Strict):
     ``source``: the tasks of the catalog, or the directories without a row. ``order``: which go first.
     """
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"allow_all": {"const": True}}, "required": ["allow_all"]},
+            "else": {"properties": {"match": {"minProperties": 1}}},
+        }
+    )
+
     name: Name
     description: str = ""
     mode: Mode = Mode.OBSERVE
@@ -203,26 +244,45 @@ class Policy(Strict):
     keep: Keep | None = None
     limits: Limits | None = None
     quota: Quota | None = None
-    order: Annotated[tuple[Order, ...], BeforeValidator(one_or_more)] = ("oldest",)
+    order: Orders = ("oldest",)
     action: Action
 
     @field_validator("order")
     @classmethod
     def _orders_differ(cls, value: tuple[Order, ...]) -> tuple[Order, ...]:
-        kinds = ["date" if order in ("oldest", "newest") else "size" for order in value]
-        if len(set(kinds)) < len(kinds):
-            raise ValueError("sorts by the same thing twice: keep the first of them")
+        seen: set[str] = set()
+        for index, order in enumerate(value):
+            what = "date" if order in ("oldest", "newest") else "size"
+            if what in seen:
+                raise Mistake(f"sorts by {what} a second time: keep the first of them", index)
+            seen.add(what)
         return value
 
-    @validates_model(mode="after")
-    def _parts_fit(self) -> Policy:
-        if self.quota is not None and self.action.trash is not None:
-            raise ValueError("a quota cannot retain in the trash, it would free nothing: write `delete` in `action`")
-        if self.quota is not None and self.action.what == "records":
-            raise ValueError("a quota frees space, and records take none: write `delete: directory` in `action`")
-        if self.source == "orphans":
-            check_source(self)
-        return self
+    @field_validator("keep")
+    @classmethod
+    def _orphans_cannot_be_ranked(cls, value: Keep | None, info: ValidationInfo) -> Keep | None:
+        if value is not None and value.last is not None and info.data.get("source") == "orphans":
+            raise Mistake("orphans have no date of creation to keep the newest by: write `min_age`", "last")
+        return value
+
+    @field_validator("quota")
+    @classmethod
+    def _quota_is_for_tasks(cls, value: Quota | None, info: ValidationInfo) -> Quota | None:
+        if value is not None and info.data.get("source") == "orphans":
+            raise ValueError("a quota is for tasks: remove it, or `source: orphans`")
+        return value
+
+    @field_validator("action")
+    @classmethod
+    def _action_fits(cls, value: Action, info: ValidationInfo) -> Action:
+        at = ("delete",) if value.trash is None else ("trash", "delete")
+        if info.data.get("source") == "orphans" and value.what != "directory":
+            raise Mistake("orphans have no records: write `directory`", *at)
+        if info.data.get("quota") is not None and value.trash is not None:
+            raise Mistake("a quota cannot retain in the trash, it would free nothing: write `delete`", "trash")
+        if info.data.get("quota") is not None and value.what == "records":
+            raise Mistake("a quota frees space, and records take none: write `directory`", *at)
+        return value
 
     @property
     def asks_inventory(self) -> bool:
@@ -239,6 +299,8 @@ class Policy(Strict):
     @field_validator("match")
     @classmethod
     def _everything_in_words(cls, value: Condition, info: ValidationInfo) -> Condition:
+        if info.data.get("source") == "orphans":
+            refuse(list(asked_of_rows(value)))
         if not value.matches_everything():
             return value
         if info.data.get("allow_all") is False:
@@ -294,3 +356,8 @@ class PolicyFile(Strict):
     version: Annotated[Literal[1], BeforeValidator(_version)]
     policies: tuple[Policy, ...] = ()
     protect: tuple[Protect, ...] = ()
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a policy file. It says less than the loader checks, and never more."""
+    return file_schema(PolicyFile, title="Policies of sweepd")

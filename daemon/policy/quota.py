@@ -4,33 +4,36 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, PlainSerializer, ValidationInfo, WithJsonSchema, field_validator
 
 from daemon.policy.condition import Strict
 from daemon.sizes import Space
 from daemon.strict_yaml import kind
 
-_EXAMPLES = "write a share such as 85% or a size such as 500GB or 500GiB (inodes: a whole number such as 1000000)"
+_EXAMPLES = "write a share such as 85%, a size such as 500GB or 500GiB, or, for inodes, a whole number such as 1000000"
 
 
 def _mark(value: Any) -> Space:
     if isinstance(value, Space):
         return value
     if isinstance(value, int) and not isinstance(value, bool):
+        if value < 0:
+            raise ValueError(f"a mark cannot be negative: {_EXAMPLES}")
         return Space(None, value, str(value))
     if not isinstance(value, str):
-        raise ValueError(f"expected a mark, got {kind(value)}: {_EXAMPLES}")
+        raise ValueError(f"not a mark but {kind(value)}: {_EXAMPLES}")
     try:
         return Space.parse(value)
-    except ValueError:
-        raise ValueError(f"not a mark: {_EXAMPLES}") from None
+    except ValueError as error:
+        problem = "a share cannot be more than 100%" if str(error).startswith("more than 100%") else "not a mark"
+        raise ValueError(f"{problem}: {_EXAMPLES}") from None
 
 
 Mark: TypeAlias = Annotated[
     Space,
     BeforeValidator(_mark),
     PlainSerializer(lambda mark: mark.text, return_type=str, when_used="json"),
-    WithJsonSchema({"type": ["string", "integer"], "pattern": r"^[0-9]+(\.[0-9]+)? ?(%|[KMGTP]i?B|B)$", "minimum": 1}),
+    WithJsonSchema({"type": ["string", "integer"], "pattern": r"^[0-9]+(\.[0-9]+)? ?(%|[KMGTP]i?B|B)$", "minimum": 0}),
 ]
 
 
@@ -42,22 +45,31 @@ class Quota(Strict):
     """
 
     of: Literal["filesystem", "root", "user", "database"]
+    measure: Literal["bytes", "inodes"] = "bytes"  # before the marks, whose rules ask for it
     high: Mark
     low: Mark
-    measure: Literal["bytes", "inodes"] = "bytes"
 
-    @model_validator(mode="after")
-    def _marks_fit(self) -> Quota:
-        if (self.high.percent is None) != (self.low.percent is None):
+    @field_validator("high", "low")
+    @classmethod
+    def _fits_what_is_measured(cls, mark: Space, info: ValidationInfo) -> Space:
+        of, measure = info.data.get("of"), info.data.get("measure")
+        if mark.percent is not None:
+            if of in ("user", "database"):
+                raise ValueError(f"a share is of a file system, not of a {of}: write an amount such as 500GB")
+        elif measure == "inodes" and mark.text.endswith("B"):
+            raise ValueError("inodes have no size: write a whole number such as 1000000, or a share such as 85%")
+        elif measure == "bytes" and not mark.text.endswith("B"):
+            raise ValueError("an amount of bytes needs a unit: write a size such as 500GB or 500GiB")
+        return mark
+
+    @field_validator("low")
+    @classmethod
+    def _below_high(cls, low: Space, info: ValidationInfo) -> Space:
+        high: Space | None = info.data.get("high")
+        if high is None:
+            return low  # its own mistake is told
+        if (high.percent is None) != (low.percent is None):
             raise ValueError("`high` and `low` are both shares or both amounts: write them alike")
-        if self.high.percent is not None and self.of in ("user", "database"):
-            raise ValueError(f"a share is of a file system, not of a {self.of}: write an amount such as 500GB")
-        units = {mark.text[-1:] for mark in (self.high, self.low) if mark.percent is None}
-        if self.measure == "inodes" and "B" in units:
-            raise ValueError("inodes are counted: write a whole number, or a share such as 85%")
-        if self.measure == "bytes" and units - {"B"}:
-            raise ValueError(f"an amount of bytes needs a unit: {_EXAMPLES}")
-        high, low = self.high.of(10**18), self.low.of(10**18)
-        if not low < high:
-            raise ValueError("`low` has to be below `high`: the sweep ends there")
-        return self
+        if (low.percent or 0, low.size_bytes or 0) >= (high.percent or 0, high.size_bytes or 0):
+            raise ValueError("has to be below `high`: the sweep begins at `high` and ends at `low`")
+        return low

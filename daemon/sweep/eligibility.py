@@ -116,7 +116,7 @@ class _Timed:
 
     def ages(self, conditions: Iterable[Condition]) -> Iterator[tuple[datetime, timedelta]]:
         """The known timestamps that the conditions ask for, each with its age."""
-        for one in (inner for condition in conditions for inner in condition.inside()):
+        for one in (inner for condition in conditions for _, inner in condition.places()):
             for age in (one.older_than, one.newer_than):
                 stamp = None if age is None else self._stamp(age)
                 if age is not None and stamp is not None:

@@ -74,21 +74,23 @@ def make_plan(
 ) -> Plan:
     """Judge every task. ``max_stays``: how many that stay are kept with their reasons, None for all.
 
-    ``at`` (aware) judges them as of that instant.     Raises CatalogUnavailable or CatalogNotReady.
+    ``at`` (aware) judges them as of that instant. Raises CatalogUnavailable or CatalogNotReady.
     """
-    goes: list[Decision] = []
-    stays: list[Decision] = []
-    counts: Counter[Verdict] = Counter()
     with catalog.read(at) as session:
         selection = catalog.select(session, policy, policies)
-        for judged in selection.judge_all(session.connection):
+        counts, selected = selection.survey(session.connection)
+        del counts[Verdict.SELECTED]
+        goes: list[Decision] = []
+        for judged in selection.judge_selected(session.connection, selected):
             if judged.verdict is Verdict.SELECTED:
                 goes.append(decide(judged, selection))
-                continue
-            counts[judged.verdict] += 1
-            if max_stays is None or len(stays) < max_stays:
-                stays.append(decide(judged, selection, session.zone))
-        return Plan(policy, session.now, tuple(goes), tuple(stays), counts)
+            else:  # changed since it was surveyed a moment ago
+                counts[judged.verdict] += 1
+        others = (
+            selection.judge_all(session.connection, but=Verdict.SELECTED, limit=max_stays) if max_stays != 0 else ()
+        )
+        stays = tuple(decide(judged, selection, session.zone) for judged in others)
+        return Plan(policy, session.now, tuple(goes), stays, counts)
 
 
 def decide(judged: Judged, selection: Selection, zone: tzinfo | None = None) -> Decision:

@@ -162,6 +162,34 @@ def test_check_prints_every_mistake_with_its_place(site: Installation) -> None:
     assert [(problem["line"], problem["column"]) for problem in problems][1:] == [(4, 25), (5, 5)]
 
 
+@pytest.mark.parametrize(
+    ("policy", "place", "said"),
+    [
+        ("match: {status: failed}\n    match: {status: completed}", "5:5", "duplicate key `match`"),
+        ("macth: {status: failed}", "4:5", "unknown key `macth`: did you mean `match`?"),
+        ("match: {older_than: 30}", "4:25", "`age`: a duration needs a unit"),
+        ("match: {}", "4:12", "`match`: matches every task"),
+        ("match: &any {status: failed}", "4:12", "a leading `&` is an anchor"),
+    ],
+    ids=["duplicate-key", "typo", "no-unit", "empty-match", "anchor"],
+)
+def test_what_could_delete_too_much_is_refused_at_its_place(
+    site: Installation, policy: str, place: str, said: str
+) -> None:
+    site.write_policies(f"version: 1\npolicies:\n  - name: x\n    {policy}\n    action: {{delete: directory}}\n")
+    done = site.run("check", check=False)
+    assert done.returncode == 3
+    assert f"policies.yaml:{place}: {said}" in done.stderr
+    assert site.run("plan", check=False).returncode == 3
+
+
+def test_check_prints_the_schema_without_any_configuration(site: Installation) -> None:
+    site.write_policies("nonsense")
+    schema = json.loads(site.run("check", "--schema").stdout)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert "match" in schema["$defs"]["Policy"]["required"]
+
+
 def test_a_wrong_configuration_is_exit_3_everywhere(site: Installation) -> None:
     site.config.write_text("server: {prot: 1}\nlog: {level: info, level: debug}\n")
     for command in ("run", "init", "check", "plan", "tasks"):

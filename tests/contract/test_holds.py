@@ -23,7 +23,6 @@ from daemon.deletion.hold_terms import check_pattern
 from daemon.deletion.models import Trigger, What
 from daemon.errors import CatalogUnavailable, ErrorCode, SweepdError, TaskRefused
 from daemon.sweep.report import SweepReport
-from daemon.sweep.sweeper import Sweeper
 from support.auditor import DELETED, KEPT, RETAINED, audit, audit_task
 from support.judging import policy_set, verdicts
 from support.prepared import Prepared
@@ -111,7 +110,7 @@ def test_a_sweep_passes_over_what_was_held_after_its_plan(site: Site, monkeypatc
     policies = policy_set({"older_than": "30d"}, mode="enforce")
     site.hold("task_0")
     assert verdicts(site.catalog, policies)["task_0"] == "held"
-    sweeper = Sweeper(site.root, site.catalog, site.engine, site.metrics, ClockGuard(site.catalog), workers=1)
+    sweeper = site.sweeper(ClockGuard(site.catalog), workers=1)
 
     def hold_it(report: SweepReport) -> None:
         if not report.deleted and not report.dropped:

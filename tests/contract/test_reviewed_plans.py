@@ -50,7 +50,7 @@ def policies(
 
 @pytest.fixture
 def sweeper(site: Site) -> Sweeper:
-    return Sweeper(site.root, site.catalog, site.engine, site.metrics, ClockGuard(site.catalog), workers=2)
+    return site.sweeper(ClockGuard(site.catalog), workers=2)
 
 
 def aged(site: Site, task_id: str, days: float, **columns: Any) -> None:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from daemon.catalog import setup, tasks
+from daemon.catalog import guest_indexes, setup, tasks
 from daemon.catalog.database import Database
 from daemon.catalog.tables import metadata
 from daemon.errors import CatalogNotReady, CatalogUnavailable, StartupRefused
@@ -205,6 +205,49 @@ def test_a_database_without_the_pipelines_table_is_refused_and_left_alone(postgr
         setup.adopt_pipeline(database)
     database.close()
     assert Store(postgres_url).query("SELECT * FROM pg_tables WHERE schemaname = 'public'") == []
+
+
+def test_the_index_of_running_steps_is_made_once(fresh: Store, database: Database) -> None:
+    setup.adopt_pipeline(database)
+    assert guest_indexes.add_indexes(database) == ["sweepd_running_steps"]
+    assert guest_indexes.add_indexes(database) == []
+    catalog = make_catalog(fresh)
+    setup.migrate(database)
+    with catalog.read() as session:
+        statement = sa.select(session.tables.tasks.c.task_id).where(session.tables.running(("running",)))
+        compiled = statement.compile(session.connection, compile_kwargs={"render_postcompile": True})
+        explain = "EXPLAIN QUERY PLAN " if fresh.sqlite else "EXPLAIN "
+        if not fresh.sqlite:
+            session.connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # the table is empty
+        values = compiled.construct_params()
+        ordered = tuple(values[name] for name in compiled.positiontup or ()) if fresh.sqlite else values
+        lines = session.connection.exec_driver_sql(explain + str(compiled), ordered).all()
+    catalog.close()
+    assert "sweepd_running_steps" in str(lines)
+
+
+def test_an_index_is_made_while_the_pipeline_writes_and_one_given_up_half_way_is_made_again(
+    pipeline: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(pipeline.url)
+    pipeline.add_task("task_1", status="in_progress")
+    pipeline.add_task("task_2", status="in_progress")
+    monkeypatch.setattr(guest_indexes, "_PATIENCE", "300ms")
+    with pipeline.locking("task_1") as cursor:
+        cursor.execute(
+            "INSERT INTO data_pipeline_task_steps (task_id, step_name, step_status)"
+            " VALUES ('task_1', 'qa_generation', 'running')"
+        )
+        with pytest.raises(CatalogUnavailable, match="sweepd init"):
+            guest_indexes.add_indexes(database)
+        pipeline.query("SET lock_timeout = '2s'")
+        pipeline.add_step("task_2", "running")  # nobody waited
+    assert pipeline.query("SELECT indisvalid FROM pg_index WHERE indexrelid = 'sweepd_running_steps'::regclass") == [
+        {"indisvalid": False}
+    ]
+    assert guest_indexes.add_indexes(database) == ["sweepd_running_steps"]
+    assert guest_indexes.add_indexes(database) == []
+    database.close()
 
 
 def test_an_sqlite_table_of_somebody_elses_gets_the_two_columns(tmp_path: Path) -> None:

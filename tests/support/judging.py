@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from daemon.catalog.catalog import Catalog, Session
-from daemon.catalog.selection import Judged
+from daemon.catalog.selection import Judged, Verdict
 from daemon.policy.models import Policy, PolicySet, Protect
 
 
@@ -35,13 +36,20 @@ def judge_in(session: Session, catalog: Catalog, policies: PolicySet) -> dict[st
     selection = catalog.select(session, policy, policies)
     judged = {one.task.task_id: one for one in selection.judge_all(session.connection)}
     last = policy.keep.last if policy.keep else None
+    some = selection.judge_some(session.connection, list(judged))
     for task_id, one in judged.items():
-        again = selection.judge_some(session.connection, [task_id])[task_id]
+        again = some[task_id]
         # One row's rank is counted only as far as it matters, and an undated row has none worth counting.
         assert (one.rank is None) == (again.rank is None) == (last is None)
         if last is not None and one.rank is not None and _date(one) is not None:
             assert again.rank == min(one.rank, last + 1)
         assert replace(again, rank=None) == replace(one, rank=None)
+    counts, chosen = selection.survey(session.connection)
+    assert counts == Counter(one.verdict for one in judged.values())
+    goes = [one for one in judged.values() if one.verdict is Verdict.SELECTED]
+    assert sorted(chosen) == sorted(one.task.task_id for one in goes)
+    again_goes = list(selection.judge_selected(session.connection, chosen))
+    assert [replace(one, rank=None) for one in again_goes] == [replace(one, rank=None) for one in goes]
     return judged
 
 

@@ -6,7 +6,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-from daemon.catalog import setup
+from daemon.catalog import guest_indexes, setup
 from daemon.catalog.database import Database
 from support.postgres import PostgresServer, connect, create_pipeline_tables
 from support.stores import Store
@@ -79,5 +79,6 @@ def prepare(url: str) -> None:
         Path(url.partition(":///")[2]).touch()
     database = Database(url)
     setup.adopt_pipeline(database)
+    guest_indexes.add_indexes(database)
     setup.migrate(database)
     database.close()

@@ -244,7 +244,9 @@ async def serving(
         deletions=deletions,
         reads=reads,
         policies=lambda: installation.policies,
-        sweeper=Sweeper(root, catalog, engine, metrics, ClockGuard(catalog), workers=2),
+        sweeper=Sweeper(
+            root, catalog, engine, metrics, ClockGuard(catalog), retention=Retention(root, tools), workers=2
+        ),
         readiness=lambda: problems,
     )
     runner = ApiRunner(

@@ -9,7 +9,19 @@ import pytest
 
 from daemon.errors import DocumentError
 from daemon.policy.loader import load_policies
-from daemon.policy.models import Action, Age, Condition, Glob, Keep, Limits, Mode, PolicySet, Schedule
+from daemon.policy.models import (
+    Action,
+    Age,
+    Condition,
+    Glob,
+    Keep,
+    Limits,
+    Mode,
+    PolicySet,
+    Schedule,
+    SizeRange,
+    Trash,
+)
 
 STATUSES = ("pending", "in_progress", "running", "partial_completed", "completed", "failed")
 FIXTURES = Path(__file__).parents[2] / "policies"
@@ -77,6 +89,44 @@ def test_a_good_folder_loads_as_written() -> None:
             Condition(task_name=Glob(glob=("*-golden", "release-?"))),
         )
     )
+
+
+def test_every_part_of_the_language_loads_as_written() -> None:
+    policies = load(FIXTURES / "whole")
+    assert [protect.name for protect in policies.protect] == ["golden-runs"]
+    finished, pressure, orphans, records = policies.policies
+
+    assert finished.limits is not None
+    assert finished.limits.max_bytes == 500 * 10**9
+    assert finished.limits.model_dump(exclude={"max_bytes", "max_times_usual"}) == {
+        "max_tasks": 500,
+        "max_percent": 20,
+        "max_error_percent": 10,
+        "on_exceed": "abort",
+    }
+    assert finished.match.all is not None
+    assert finished.match.all[3].any == (
+        Condition(size=SizeRange.model_validate({"gte": "100MB"})),
+        Condition(database=("analytics",)),
+    )
+    assert finished.action == Action(trash=Trash(retain=timedelta(days=7)))
+    assert finished.order == ("oldest",)
+
+    assert pressure.quota is not None
+    assert (pressure.quota.of, pressure.quota.measure) == ("filesystem", "bytes")
+    assert (pressure.quota.high.percent, pressure.quota.low.percent) == (85, 70)
+    assert pressure.order == ("oldest", "largest")
+    assert pressure.keep == Keep(min_age=timedelta(hours=12))
+
+    assert (finished.source, orphans.source) == ("tasks", "orphans")
+    assert orphans.match == Condition(older_than=Age(age=timedelta(days=3), by="first_seen"))
+
+    assert records.schedule == Schedule(cron="0 4 * * sun")
+    assert records.match.all == (
+        Condition(directory="missing"),
+        Condition(older_than=Age(age=timedelta(days=365), by="updated")),
+    )
+    assert records.mode is Mode.OBSERVE
 
 
 def test_the_shipped_policies_load_and_only_observe() -> None:

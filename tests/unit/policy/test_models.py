@@ -71,7 +71,8 @@ def test_a_condition_knows_whether_it_matches_everything(condition: Condition, e
 
 
 def test_a_bare_duration_is_the_age_since_completion() -> None:
-    assert Age.model_validate("30d") == Age(age=timedelta(days=30), by="completed")
+    condition = Condition.model_validate({"older_than": "30d"})
+    assert condition.older_than == Age(age=timedelta(days=30), by="completed")
 
 
 def test_durations_made_in_python_have_to_be_positive() -> None:
