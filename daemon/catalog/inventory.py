@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from daemon.catalog.instants import Timeline
+from daemon.catalog.instants import Instant, Timeline
 from daemon.catalog.pipeline import PipelineTables
 from daemon.catalog.tables import inventory
 
@@ -19,6 +19,7 @@ FINISHED: Final = ("completed", "failed")
 """The statuses in which nobody works on a task any more."""
 # More is not told apart: sums of some hundred directories have to fit into the database's integers.
 _MOST: Final = 2**53 - 1
+_MARGIN: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,29 +73,41 @@ def known(
     connection: Connection, tables: PipelineTables, timeline: Timeline, names: Sequence[str], running: Collection[str]
 ) -> dict[str, Known]:
     """What is known of each of these names, a few hundred at most."""
-    i, t = inventory.c, tables.tasks.c
-    measured = {
-        row.task_id: row
-        for row in connection.execute(sa.select(i.task_id, i.signature, i.measured_at).where(i.task_id.in_(names)))
-    }
-    changes = [timeline.instant(t[name]).label(name) for name in ("updated_at", "completed_at")]
-    tasks = {
-        row.task_id: row
-        for row in connection.execute(sa.select(t.task_id, t.status, *changes).where(t.task_id.in_(names)))
-    }
+    c = inventory.c
+    statement = sa.select(c.task_id, c.signature, c.measured_at).where(c.task_id.in_(names))
+    measured = {row[0]: (row[1], row[2]) for row in connection.execute(statement)}
+    oldest = min((at for _, at in measured.values() if at is not None), default=None)
+    tasks = _may_have_changed(connection, tables, timeline, names, oldest)
     found = {}
     for name in names:
-        row, task = measured.get(name), tasks.get(name)
-        stamps = (
-            [] if task is None else [timeline.read_instant(task.updated_at), timeline.read_instant(task.completed_at)]
-        )
-        found[name] = Known(
-            is_new=row is None,
-            signature=None if row is None else row.signature,
-            measured_at=None if row is None else row.measured_at,
-            open=task is not None and (task.status not in FINISHED or name in running),
-            changed_at=max((stamp for stamp in stamps if stamp is not None), default=None),
-        )
+        row = measured.get(name)
+        signature, measured_at = (None, None) if row is None else row
+        is_open, changed_at = tasks.get(name, (False, None))
+        found[name] = Known(row is None, signature, measured_at, is_open or name in running, changed_at)
+    return found
+
+
+def _may_have_changed(
+    connection: Connection,
+    tables: PipelineTables,
+    timeline: Timeline,
+    names: Sequence[str],
+    since: datetime | None,
+) -> dict[str, tuple[bool, datetime | None]]:
+    """Of those rows alone that are not finished or have changed ``since``: whether they are not, and when they did."""
+    t = tables.tasks.c
+    stamps = (t.updated_at, t.completed_at)
+    not_finished = sa.or_(t.status.is_(None), t.status.not_in(FINISHED))
+    parts = [not_finished]
+    if since is not None:
+        # a day more than that, for the hour that every summer time has twice
+        bound = timeline.before(Instant(since, since.replace(tzinfo=None)), _MARGIN)
+        parts += [timeline.comparable(stamp) >= bound for stamp in stamps]
+    statement = sa.select(t.task_id, not_finished, *(timeline.instant(stamp) for stamp in stamps))
+    found = {}
+    for task_id, is_open, *changes in connection.execute(statement.where(t.task_id.in_(names), sa.or_(*parts))):
+        read = [timeline.read_instant(change) for change in changes]
+        found[task_id] = (bool(is_open), max((stamp for stamp in read if stamp is not None), default=None))
     return found
 
 
@@ -104,18 +117,23 @@ def record(connection: Connection, seen_at: datetime, unchanged: Sequence[str], 
     A deletion removes the row of its directory: it is neither waited for nor undone.
     """
     c = inventory.c
-    names = [*unchanged, *(one.task_id for one in found if not one.is_new)]
-    rows = sa.select(c.task_id).where(c.task_id.in_(names)).order_by(c.task_id)
-    free = set(connection.execute(rows.with_for_update(skip_locked=True)).scalars())
-    unchanged = [name for name in unchanged if name in free]
-    found = [one for one in found if one.is_new or one.task_id in free]
+    known = [one.task_id for one in found if not one.is_new]
+    if known:
+        free = {row[0] for row in connection.execute(_free(known))}
+        found = [one for one in found if one.is_new or one.task_id in free]
     if unchanged:
-        again = sa.and_(c.task_id.in_(unchanged), c.last_seen_at < seen_at)
+        again = sa.and_(c.task_id.in_(_free(unchanged).scalar_subquery()), c.last_seen_at < seen_at)
         connection.execute(inventory.update().where(again).values(last_seen_at=seen_at, sightings=c.sightings + 1))
     if found:
         connection.execute(
             _upsert(connection), [_row(one, seen_at) for one in sorted(found, key=lambda one: one.task_id)]
         )
+
+
+def _free(names: Sequence[str]) -> sa.Select[Any]:
+    """Those of these rows that nobody else has locked, locked."""
+    c = inventory.c
+    return sa.select(c.task_id).where(c.task_id.in_(names)).with_for_update(skip_locked=True)
 
 
 def forget(connection: Connection, task_ids: Collection[str]) -> None:

@@ -165,8 +165,12 @@ class _Run:
         with self._root.open() as opened:
             self._tell(self.progress)
             with ThreadPoolExecutor(_GROUPS, thread_name_prefix="scan") as pool:
-                self._measure_all(opened, pool)
-            self._write()
+                try:
+                    self._measure_all(opened, pool)
+                except KeyboardInterrupt:  # or the pool would wait for what it is at
+                    self._workers.end_scans()
+                    raise
+            self._write(opened)
         self._forget_gone()
         with self._catalog.write() as session:
             since = self._catalog.timeline.now(session.connection, self._started_at)
@@ -193,7 +197,7 @@ class _Run:
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
                 self._add(future.result())
-            self._write_if_due()
+            self._write_if_due(opened)
 
     def _stale_groups(self, opened: OpenRoot) -> Iterator[list[tuple[Listed, Known]]]:
         """What has to be walked, in groups; the rest is noted as unchanged on the way."""
@@ -218,7 +222,7 @@ class _Run:
                     stale.append((one, known[one.name]))
                 else:
                     self._unchanged.append(one.name)
-            self._write_if_due()
+            self._write_if_due(opened)
             while len(stale) >= _GROUP:
                 yield stale[:_GROUP]
                 del stale[:_GROUP]
@@ -253,14 +257,16 @@ class _Run:
         self.progress.failed += error is not None
         self._found.append(Found(listed.name, known.is_new, signature(listed, known), at, counted, error))
 
-    def _write_if_due(self) -> None:
+    def _write_if_due(self, opened: OpenRoot) -> None:
         waiting = len(self._unchanged) + len(self._found)
         if waiting >= _BATCH or clock.monotonic() - self._written >= _WRITE_EVERY_S:
-            self._write()
+            self._write(opened)
 
-    def _write(self) -> None:
+    def _write(self, opened: OpenRoot) -> None:
         unchanged, self._unchanged = self._unchanged, []
-        found, self._found = self._found, []
+        # What a deletion has taken away in the meantime is not to appear as if it were there.
+        found = [one for one in self._found if not (one.is_new and listing.is_absent(opened, one.task_id))]
+        self._found = []
         for start in range(0, max(len(unchanged), len(found)), _BATCH):
             end = start + _BATCH
             with self._catalog.write() as session:

@@ -209,7 +209,20 @@ log: {level: "${env:S}"}
         ("workers: {sweeps: 17}", "1:19: `sweeps`: has to be at most 16"),
         ("storage: {root: ' '}", "1:17: `root`: must not be empty"),
         ("policies: [a]", "1:11: `policies`: expected a path, got a list"),
-        ("file: x", "1:1: unknown key `file`; known keys: storage, trash, catalog, server, policies, log, workers"),
+        (
+            "inventory: {every: 1}",
+            "1:20: `every`: a duration needs a unit: write a number and a unit of w, d, h, m, s, such as "
+            "30d, 12h or 1d12h",
+        ),
+        (
+            "inventory: {recount: 0d}",
+            "1:22: `recount`: a duration cannot be zero: write a number and a unit of w, d, h, m, s, "
+            "such as 30d, 12h or 1d12h",
+        ),
+        (
+            "file: x",
+            "1:1: unknown key `file`; known keys: storage, trash, inventory, catalog, server, policies, log, workers",
+        ),
         ("serevr: {}", "1:1: unknown key `serevr`: did you mean `server`? known keys:"),
     ],
 )

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from daemon.storage import census
+from daemon.storage.census import Measurement, ScanEnded
 from daemon.storage.growth import MOST, Growth
 from daemon.storage.pacing import Pace
 from daemon.storage.progress import Progress
@@ -360,3 +361,88 @@ def test_children_never_import_from_the_working_directory(
     finally:
         workers.close()
     assert not (tmp_path / "planted").exists()
+
+
+def moved(path: Path) -> int:
+    return max(os.lstat(inner).st_mtime_ns for inner in [path, *path.rglob("*")])
+
+
+@pytest.mark.parametrize("processes", [0, 2])
+def test_measuring_says_of_each_tree_what_counting_does_and_why_not(
+    tmp_path: Path, folder: int, processes: int
+) -> None:
+    names = [f"task_{number}" for number in range(40)]
+    for name in names:
+        wide(tmp_path / name, directories=3, files=5)
+    wide(tmp_path / "large", directories=150)
+    flat(tmp_path / "flat")
+    (tmp_path / "link").symlink_to("large")
+    names += ["large", "flat"]
+    workers = Workers(processes, priority="normal")
+    try:
+        found = workers.measure(folder, [*names, "absent", "link"])
+    finally:
+        workers.close()
+    assert isinstance(found.pop("absent"), FileNotFoundError)
+    assert isinstance(found.pop("link"), OSError)
+    assert list(found) == names
+    for name, one in found.items():
+        assert isinstance(one, Measurement)
+        assert (tuple(one.census.to_json().values()), one.modified_ns) == (
+            count(tmp_path / name),
+            moved(tmp_path / name),
+        )
+
+
+def test_what_a_killed_child_was_to_measure_is_measured(tmp_path: Path, folder: int, workers: Workers) -> None:
+    names = [f"task_{number}" for number in range(300)]
+    for name in names:
+        wide(tmp_path / name, directories=2, files=20)
+    workers.measure(folder, names[:1])
+    stop = threading.Event()
+
+    def kill() -> None:
+        while not stop.wait(0.02):
+            for pid in children():
+                os.kill(pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        found = workers.measure(folder, names)
+    finally:
+        stop.set()
+        killer.join()
+    counts = [one.census.files for one in found.values() if isinstance(one, Measurement)]
+    assert counts == [count(tmp_path / name)[0] for name in names]
+
+
+@pytest.mark.parametrize("processes", [0, 2])
+def test_scans_end_at_once(tmp_path: Path, folder: int, processes: int) -> None:
+    for number in range(20):
+        wide(tmp_path / f"task_{number}", directories=1, files=100)
+    workers = Workers(processes, priority="normal", max_files_per_second=100)  # 20 seconds all in all
+    ending = threading.Timer(1.0, workers.end_scans)
+    ending.start()
+    started = time.monotonic()
+    try:
+        with pytest.raises(ScanEnded):
+            workers.measure(folder, [f"task_{number}" for number in range(20)])
+        assert time.monotonic() - started < 8
+    finally:
+        ending.join()
+        workers.close()
+
+
+@pytest.mark.parametrize("processes", [0, 2])
+def test_measuring_keeps_to_the_rate(tmp_path: Path, folder: int, processes: int) -> None:
+    names = [f"task_{number}" for number in range(20)]
+    for name in names:
+        (tmp_path / name).mkdir()
+        for index in range(50):
+            (tmp_path / name / f"{index}").touch()
+    workers = Workers(processes, priority="normal", max_files_per_second=1000)
+    started = time.monotonic()
+    workers.measure(folder, names)
+    workers.close()
+    assert time.monotonic() - started > 0.9
