@@ -182,13 +182,15 @@ class Retention:
         return len(purged.recorded)
 
     def _take(self, entry: TrashEntry, records: Sequence[Record]) -> tuple[list[Record], set[str]]:
-        """Those whose tasks are not held now, and of which of them the directory has left where it waited.
+        """Those that still wait and are not held now, and of which of them the directory has left its place.
 
         Once it has left, a hold that is placed comes too late.
         """
         with self._tools.catalog.write() as session:
             found = self._tools.catalog.holds(session, claiming=[record.entry.task_id for record in records])
-            free = [record for record in records if holds.holding(found, record.entry.task_id) is None]
+            now = ledger.find(session.connection, [record.entry.deletion_id for record in records])
+            waiting = [record for record in now.values() if record.retained]
+            free = [record for record in waiting if holds.holding(found, record.entry.task_id) is None]
             return free, set(entry.take_retained(r.entry.deletion_id for r in free if r.entry.directory_deleted))
 
     def _gone(self, entry: TrashEntry, missing: Sequence[Record]) -> set[str]:
