@@ -73,20 +73,20 @@ def make_plan(
 ) -> Plan:
     """Judge every task. ``max_stays``: how many that stay are kept with their reasons, None for all.
 
-    ``at`` (aware) judges them as of that instant.     Raises CatalogUnavailable or CatalogNotReady.
+    ``at`` (aware) judges them as of that instant. Raises CatalogUnavailable or CatalogNotReady.
     """
     goes: list[Decision] = []
     stays: list[Decision] = []
     counts: Counter[Verdict] = Counter()
     with catalog.read(at) as session:
-        selection = catalog.select(session, policy, policies)
+        selection, zone = catalog.select(session, policy, policies), session.zone
         for judged in selection.judge_all(session.connection):
             if judged.verdict is Verdict.SELECTED:
                 goes.append(decide(judged, selection))
                 continue
             counts[judged.verdict] += 1
             if max_stays is None or len(stays) < max_stays:
-                stays.append(decide(judged, selection, session.zone))
+                stays.append(decide(judged, selection, zone))
         return Plan(policy, session.now, tuple(goes), tuple(stays), counts)
 
 
