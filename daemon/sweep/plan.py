@@ -77,7 +77,7 @@ def make_plan(
     ``at`` (aware) judges them as of that instant. Raises CatalogUnavailable or CatalogNotReady.
     """
     with catalog.read(at) as session:
-        selection = catalog.select(session, policy, policies)
+        selection, zone = catalog.select(session, policy, policies), session.zone
         counts, selected = selection.survey(session.connection)
         del counts[Verdict.SELECTED]
         goes: list[Decision] = []
@@ -89,7 +89,7 @@ def make_plan(
         others = (
             selection.judge_all(session.connection, but=Verdict.SELECTED, limit=max_stays) if max_stays != 0 else ()
         )
-        stays = tuple(decide(judged, selection, session.zone) for judged in others)
+        stays = tuple(decide(judged, selection, zone) for judged in others)
         return Plan(policy, session.now, tuple(goes), stays, counts)
 
 

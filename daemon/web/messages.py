@@ -79,7 +79,7 @@ MESSAGES: Final[Mapping[str, Message]] = {
         "数据库尚未初始化,请先运行 sweepd init", "The database is not prepared, run: sweepd init"
     ),
     "POLICIES_LISTED": Message("获取策略列表成功", "Policies listed"),
-    "PLAN_MADE": Message("生成计划成功，未删除任何内容", "Plan made, nothing was deleted"),
+    "PLAN_MADE": Message("生成计划成功,未删除任何内容", "Plan made, nothing was deleted"),
     "PLAN_STORED": Message("计划已保存", "Plan stored"),
     "SWEEP_COMPLETE": Message("清理完成", "Sweep completed"),
     "SWEEP_INCOMPLETE": Message("清理未全部完成", "Sweep ended without deleting everything that was selected"),

@@ -134,6 +134,15 @@ def test_instants_are_told_in_the_pipelines_zone(prepared: Prepared) -> None:
         prepared.give_back(store)
 
 
+def test_a_zone_that_only_the_database_knows_is_its_distance_from_utc(prepared: Prepared) -> None:
+    store = prepared.postgresql(timezone="<+05>-05:30")
+    catalog = make_catalog(store)
+    with catalog.read() as session:
+        assert session.zone.utcoffset(datetime(2025, 1, 1)) == timedelta(hours=5, minutes=30)
+    catalog.close()
+    prepared.give_back(store)
+
+
 def named(name: str, **options: Any) -> Policy:
     return Policy.model_validate(
         {"name": name, "match": {"status": "completed"}, "action": {"delete": "directory"}, **options}

@@ -104,3 +104,10 @@ def test_a_broken_policy_is_told_as_check_tells_it(tmp_path: Path) -> None:
     (tmp_path / "broken.yaml").write_text("version: 1\npolicies: [{name: x}]\n", encoding="utf-8")
     with pytest.raises(DocumentError, match=r"broken\.yaml:2:12: missing key `match`"):
         run(tmp_path, CASES + "  finished: {goes: []}\n")
+
+
+def test_the_policies_that_are_shipped_pass_their_own_tests() -> None:
+    for path in sorted((DOCS.parents[2] / "policies" / "tests").glob("*.yaml")):
+        result = rehearse(path, STATUSES, ("in_progress",))
+        assert result.differences == ()
+        assert result.checked > 0

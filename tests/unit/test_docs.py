@@ -17,6 +17,7 @@ from daemon.web.errors import RULES
 
 PROJECT = Path(__file__).parents[2]
 REFERENCE = PROJECT / "docs" / "reference"
+_PAGES = tuple(str(path.relative_to(PROJECT)) for path in sorted(REFERENCE.glob("*.md")))
 
 
 def page(name: str) -> str:
@@ -80,7 +81,7 @@ def test_every_log_event_is_documented_and_every_documented_one_exists() -> None
     assert documented == written
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md", "docs/operations.md", "docs/deletion.md"])
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md", "docs/operations.md", "docs/deletion.md", *_PAGES])
 def test_links_lead_somewhere(name: str) -> None:
     source = PROJECT / name
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", source.read_text(encoding="utf-8")):
