@@ -151,7 +151,7 @@ class QuotaSweep:
         need = reading.used - reading.low
         with self._root.open() as root:
             for decision in self._candidates(reading):
-                if need <= 0:
+                if need <= 0 or (chosen and self._runner.ended):
                     break
                 chosen.append(decision)
                 scanned = self._scanned(decision.measured)
