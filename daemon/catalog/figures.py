@@ -20,11 +20,10 @@ _ENDED: Final = ("success", "partial", "observed")
 
 @dataclass(frozen=True, slots=True)
 class LastSweep:
-    """What the last sweep that came to its end looked at and deleted."""
+    """How many tasks the last sweep that came to its end looked at; ``started_at`` is aware."""
 
     considered: int
-    deleted: int
-    finished_at: datetime
+    started_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +51,9 @@ def last_sweep(connection: Connection, policies: Sequence[str]) -> LastSweep | N
     """The last sweep of any of these policies that came to its end."""
     c = sweeps.c
     statement = (
-        sa.select(c.considered, c.deleted, c.finished_at)
-        .where(c.policy.in_(policies), c.outcome.in_(_ENDED), c.finished_at.is_not(None))
-        .order_by(c.finished_at.desc())
+        sa.select(c.considered, c.started_at)
+        .where(c.policy.in_(policies), c.outcome.in_(_ENDED))
+        .order_by(c.started_at.desc())
         .limit(1)
     )
     row = connection.execute(statement).one_or_none()

@@ -15,7 +15,7 @@ from daemon.sweep.limits import Breach
 from daemon.sweep.plan import Plan
 
 LEAST_ROWS: Final = 0.5
-"""The share of the rows it left behind that the last sweep has to find again."""
+"""The share of the rows that the last sweep looked at which have to be there still."""
 
 ORPHANS_FROM: Final = 20
 """With fewer orphans than these no jump is one."""
@@ -32,8 +32,8 @@ _ADVICE: Final = "see that catalog.url names the right database and that it is c
 def check_catalog(catalog: Catalog, root: StorageRoot, policies: PolicySet, policy: Policy) -> None:
     """Raises SweepRefused (CATALOG_EMPTY) if the tasks table has lost its rows; RootUnavailable, CatalogUnavailable.
 
-    Empty while the root holds directories, or fewer than half of the rows that the last sweep left. What sweepd
-    deleted itself is not missed. A sweep in mode observe takes the number it finds as the new one.
+    Empty while the root holds directories, or fewer than half of the rows that the last sweep looked at. What sweepd
+    deleted itself since is not missed. A sweep in mode observe takes the number it finds as the new one.
     """
     with catalog.read() as session:
         rows = figures.task_rows(session.connection, session.tables)
@@ -48,7 +48,7 @@ def check_catalog(catalog: Catalog, root: StorageRoot, policies: PolicySet, poli
             raise SweepRefused(message + _ADVICE, code=ErrorCode.CATALOG_EMPTY)
     if rows < expected * LEAST_ROWS:
         raise SweepRefused(
-            f"the tasks table has {rows} rows, at least {expected} were left after the last sweep: nothing is deleted; "
+            f"the tasks table has {rows} rows, at least {expected} were there at the last sweep: nothing is deleted; "
             f"{_ADVICE}, or if so few are right, sweep once with mode: observe",
             code=ErrorCode.CATALOG_EMPTY,
         )
@@ -80,5 +80,4 @@ def _expected_rows(session: Session, policies: PolicySet, policy: Policy) -> int
     last = figures.last_sweep(session.connection, names) if names else None
     if last is None:
         return 0
-    ours = figures.records_deleted_since(session.connection, last.finished_at)
-    return last.considered - last.deleted - ours
+    return last.considered - figures.records_deleted_since(session.connection, last.started_at)

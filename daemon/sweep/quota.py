@@ -101,7 +101,7 @@ class QuotaSweep:
             report.not_attempted = max(0, len(report.chosen) - attempted)
 
     def _bring_down(self, reading: Reading) -> Reading:
-        """Delete in batches that do not reach the mark, then one by one; look again after each."""
+        """Delete in batches that reach the mark with their last task at most, and look again after each."""
         pending = deque(self._candidates(reading))
         chosen = {decision.task.task_id for decision in self._report.chosen}
         while reading.used > reading.low and pending and not self._runner.ended:
@@ -121,18 +121,13 @@ class QuotaSweep:
         return reading
 
     def _batch(self, pending: deque[Decision], need: int) -> list[Decision]:
-        """The next tasks that together stay above the mark; if the very next one reaches it, that one alone."""
+        """The next tasks, of which only the last can reach the mark."""
         batch: list[Decision] = []
         expected = 0
         with self._root.open() as root:
-            while pending and len(batch) < GROUP:
-                most = self._most(self._walk(root, pending[0]), pending[0].measured)
-                if batch and expected + most >= need:
-                    break
+            while pending and len(batch) < GROUP and expected < need:
                 batch.append(pending.popleft())
-                expected += most
-                if expected >= need:
-                    break
+                expected += self._most(self._walk(root, batch[-1]), batch[-1].measured)
         return batch
 
     def _allowed(self, batch: Sequence[Decision]) -> int:
@@ -151,7 +146,7 @@ class QuotaSweep:
         need = reading.used - reading.low
         with self._root.open() as root:
             for decision in self._candidates(reading):
-                if need <= 0:
+                if need <= 0 or (chosen and self._runner.ended):
                     break
                 chosen.append(decision)
                 scanned = self._scanned(decision.measured)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from daemon.catalog.catalog import Session
+from daemon.catalog.rows import TaskRow
 from daemon.deletion.models import Trigger
-from daemon.errors import ErrorCode, SweepRefused
+from daemon.errors import ErrorCode, SweepRefused, TaskRefused
 from daemon.policy.models import Action, PolicySet
 from daemon.sweep.report import Progress, SweepOutcome, SweepReport
 from support.inventories import scan, scanned
 from support.judging import policy_set
-from support.site import Site
+from support.site import Site, request
+from support.trees import snapshot
 
 HOUR = timedelta(hours=1)
 
@@ -84,6 +88,22 @@ def test_a_row_that_comes_after_the_plan_keeps_its_directory(site: Site, ordinar
     assert "it has a row now" in report.dropped[0].reason
     assert ordinary[1] in names(site)
     assert len(report.deleted) == 2
+
+
+def test_a_row_that_comes_while_its_directory_is_being_moved_gets_it_back(postgres_site: Site) -> None:
+    """On SQLite nobody can add a row while a claim holds the database."""
+    site = postgres_site
+    before = site.directory("orphan_00")
+    scanned(site, "orphan_00")
+
+    def arrive(_session: Session, rows: Sequence[TaskRow]) -> dict[str, str]:
+        site.store.add_task(rows[0].task_id, status="completed")
+        return {}
+
+    with pytest.raises(TaskRefused, match="it has a row now"):
+        site.engine.delete(request("orphan_00", orphan=True, guard=arrive))
+    assert snapshot(site.path / "orphan_00") == before.tree
+    assert (site.entries(), site.store.ledger("orphan_00")) == ([], [])
 
 
 @pytest.mark.parametrize("change", ["replaced", "written"])
@@ -172,7 +192,7 @@ def test_a_table_that_has_lost_most_of_its_rows_stops_every_policy(site: Site) -
     chosen = policy_set({"older_than": "30d"}, mode="enforce", limits={"max_tasks": 1, "on_exceed": "truncate"})
     assert len(sweep(site, chosen).deleted) == 1
     site.store.query("DELETE FROM data_pipeline_tasks WHERE task_id NOT IN ('task_1', 'task_2', 'task_3', 'task_4')")
-    with pytest.raises(SweepRefused, match="has 4 rows, at least 9 were left after the last sweep") as caught:
+    with pytest.raises(SweepRefused, match="has 4 rows, at least 10 were there at the last sweep") as caught:
         sweep(site, chosen)
     assert caught.value.code is ErrorCode.CATALOG_EMPTY
     assert site.metric("sweepd_sweeps_total", policy="policy", outcome="refused") == 1
