@@ -201,7 +201,7 @@ class Rules:
                 return "keep_min_age"
         return "selected" if self.truth(self.policy["match"], row) else "not_matched"
 
-    def since(self, row: Row) -> datetime | None:
+    def since(self, row: Row) -> Any:
         if self.policy["source"] == "orphans":
             return row["first_seen_at"]
         return row["completed_at"] or row["started_at"] or row["created_at"]
@@ -256,6 +256,7 @@ class Rules:
             yield from self.clauses(condition["not"], row)
 
     def order(self) -> list[str]:
+        known: dict[str, Any]
         table = sorted(self.table, key=lambda row: row["task_id"])
         for word in reversed(self.policy["order"]):
             by_date = word in ("oldest", "newest")

@@ -220,7 +220,7 @@ def test_the_index_of_running_steps_is_made_once(fresh: Store, database: Databas
         if not fresh.sqlite:
             session.connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # the table is empty
         values = compiled.construct_params()
-        ordered = tuple(values[name] for name in compiled.positiontup) if fresh.sqlite else values
+        ordered = tuple(values[name] for name in compiled.positiontup or ()) if fresh.sqlite else values
         lines = session.connection.exec_driver_sql(explain + str(compiled), ordered).all()
     catalog.close()
     assert "sweepd_running_steps" in str(lines)
