@@ -114,7 +114,7 @@ class Selection:
     def survey(self, connection: Connection) -> tuple[Counter[Verdict], list[str]]:
         """How many tasks have each verdict, and which are selected, in one pass that fetches nothing of the others."""
         # OFFSET 0: each verdict is worked out once, not once for each number
-        judged = self._verdicts(self._base(self._rank_by_window())).offset(0).subquery("all_judged")
+        judged = self._verdicts(self._base(self._rank_by_window(), narrow=True)).offset(0).subquery("all_judged")
         numbers = [sa.func.count().filter(judged.c.verdict == verdict) for verdict in Verdict]
         together = sa.func.json_group_array if self._timeline.sqlite else sa.func.array_agg
         chosen = together(judged.c.task_id).filter(judged.c.verdict == Verdict.SELECTED)
@@ -150,11 +150,12 @@ class Selection:
         base = self._base(self._rank_by_count(), self._population.task_id.in_(task_ids))
         return {row.task_id: self._judged(row) for row in connection.execute(self._verdicts(base))}
 
-    def _base(self, rank: sa.ColumnElement[Any], *only: sa.ColumnElement[bool]) -> sa.Subquery:
+    def _base(self, rank: sa.ColumnElement[Any], *only: sa.ColumnElement[bool], narrow: bool = False) -> sa.Subquery:
+        """``narrow``: only what verdicts need; SQLite works out, and sorts, whatever is named here."""
         population = self._population
         columns: list[sa.ColumnElement[Any]] = [
-            *population.columns,
-            population.since.label("age_since"),
+            *((population.task_id.label("task_id"),) if narrow else population.columns),
+            (sa.null() if narrow and not self._needs_age else population.since).label("age_since"),
             holds.held(self._holds, population.task_id, sqlite=self._timeline.sqlite).label("is_held"),
             population.running.label("is_running"),
             rank.label("rank"),
@@ -164,9 +165,13 @@ class Selection:
         for index, (_, compiled) in enumerate(self._protects):
             # unknown protects: what cannot be told apart from a protected task stays
             columns.append(sa.func.coalesce(compiled.expression, sa.true()).label(f"protect_{index}"))
-        for index, clause in enumerate(self.clauses):
+        for index, clause in enumerate(() if narrow else self.clauses):
             columns.append(clause.expression.label(f"clause_{index}"))
         return sa.select(*columns).select_from(population.source).where(population.where, *only).subquery("judged")
+
+    @property
+    def _needs_age(self) -> bool:
+        return self.policy.keep is not None and self.policy.keep.min_age is not None
 
     def _order(self, base: sa.Subquery) -> list[sa.ColumnElement[Any]]:
         keys = {

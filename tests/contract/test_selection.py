@@ -325,6 +325,29 @@ def test_each_clause_answers_for_itself(store: Store, catalog: Catalog, now: dat
     ]
 
 
+def test_a_plans_statements_all_see_the_same_moment(store: Store, catalog: Catalog) -> None:
+    store.add_task("t_1", **COMPLETED)
+    policies = policy_set(COMPLETED)
+    with catalog.read() as session:
+        selection = catalog.select(session, policies.policies[0], policies)
+        counts, chosen = selection.survey(session.connection)
+        store.query("UPDATE data_pipeline_tasks SET status = 'failed' WHERE task_id = 't_1'")
+        store.add_task("t_2", **COMPLETED)
+        goes = list(selection.judge_selected(session.connection, chosen))
+    assert (counts.total(), chosen) == (1, ["t_1"])
+    assert [(one.task.task_id, one.task.status) for one in goes] == [("t_1", "completed")]
+
+
+def test_a_bracket_in_a_hold_is_only_a_bracket(store: Store, catalog: Catalog) -> None:
+    store.add_task("t_[1]_x", **COMPLETED)
+    store.add_task("t_1_x", **COMPLETED)
+    store.query(
+        "INSERT INTO sweepd_holds (hold_id, pattern, owner, reason, placed_at) VALUES ('h', 't_[1]*', 'a', 'b', ?)",
+        [datetime(2026, 1, 1)],
+    )
+    assert verdicts(catalog, policy_set(COMPLETED)) == {"t_[1]_x": "held", "t_1_x": "selected"}
+
+
 def test_thousands_of_tasks_are_judged_in_one_pass(store: Store, catalog: Catalog, now: datetime) -> None:
     series = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)"
     identity = "printf('task_%05d', i)" if store.sqlite else "'task_' || lpad(i::text, 5, '0')"

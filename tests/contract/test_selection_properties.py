@@ -20,7 +20,8 @@ from support.judging import judge_in, policy_set
 from support.site import RUNNING, make_catalog
 from support.stores import Store
 
-EXAMPLES = 10_000 if os.environ.get("TORTURE") else 120
+# TORTURE=1 tries long: python -m pytest -n 0 tests/contract/test_selection_properties.py
+EXAMPLES, SECONDS_AT_MOST = (10_000, 7200) if os.environ.get("TORTURE") else (120, 120)
 
 Row = dict[str, Any]
 Document = dict[str, Any]
@@ -201,7 +202,7 @@ class Rules:
                 return "keep_min_age"
         return "selected" if self.truth(self.policy["match"], row) else "not_matched"
 
-    def since(self, row: Row) -> datetime | None:
+    def since(self, row: Row) -> Any:
         if self.policy["source"] == "orphans":
             found = row["first_seen_at"]
         else:
@@ -259,6 +260,7 @@ class Rules:
             yield from self.clauses(condition["not"], row)
 
     def order(self) -> list[str]:
+        known: dict[str, Any]
         table = sorted(self.table, key=lambda row: row["task_id"])
         for word in reversed(self.policy["order"]):
             by_date = word in ("oldest", "newest")
@@ -332,6 +334,7 @@ def by_age(word: str, keep: Document | None = None) -> Document:
     }
 
 
+@pytest.mark.timeout(SECONDS_AT_MOST)
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(tables, inventories, holds, policies | orphan_policies)
 @example([ON_THE_BOUND], {}, [], by_age("older_than"))
