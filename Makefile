@@ -38,7 +38,7 @@ demo: install ## show sweepd at work in a sample workspace; Ctrl-C ends it
 
 .PHONY: test
 test: install-dev ## run the tests; ARGS="..." goes to pytest
-	@$(BIN)/python -m pytest -q -n 2 $(ARGS)
+	@$(BIN)/python -m pytest -q -n 3 $(ARGS)
 
 # SAMPLE=60 tries for about that many seconds; POINT='...' repeats one that failed.
 .PHONY: torture

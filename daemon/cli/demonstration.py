@@ -38,7 +38,7 @@ def show(folder: Path, port: int) -> None:
         for policy in policies.policies:
             plan = make_plan(services.catalog, policies, policy, max_stays=2000)
             show_plan(plan, measure(services.root, services.catalog, plan), zone=pipeline_zone(services))
-        show_orphans(find_orphans(services.root, services.catalog))
+        show_orphans(find_orphans(services.root, services.catalog), policies)
         say()
         say("2. The daemon. Each policy is due every 5 seconds.", style="bold cyan")
         narrator = _Narrator(services, policies, folder)

@@ -16,7 +16,7 @@ from daemon.catalog.catalog import Catalog
 from daemon.catalog.instants import parse_instant
 from daemon.cli.render import dump, say, table
 from daemon.errors import TaskRefused
-from daemon.policy.models import Mode, Policy
+from daemon.policy.models import Mode, Policy, PolicySet
 from daemon.policy.values import format_duration
 from daemon.sizes import format_size
 from daemon.storage.census import Census
@@ -68,7 +68,7 @@ def show_plans(
     if as_json:
         dump({"plans": shown, "orphans": orphans})
     else:
-        show_orphans(orphans)
+        show_orphans(orphans, policies)
 
 
 def pipeline_zone(services: Services) -> tzinfo:
@@ -129,12 +129,14 @@ def show_plan(plan: Plan, censuses: dict[str, Census | None], *, zone: tzinfo, e
         _more(plan.considered - len(plan.goes) - len(examples))
 
 
-def show_orphans(orphans: Sequence[str]) -> None:
-    """Print which directories no policy looks at."""
+def show_orphans(orphans: Sequence[str], policies: PolicySet) -> None:
+    """Print which directories have no row, and which policies look at them."""
     if orphans:
         say()
         few = ", ".join(orphans[:3]) + (", …" if len(orphans) > 3 else "")
-        say(f"directories without a row: {len(orphans)} ({few}); no policy looks at them, so they stay")
+        look = [p.name for p in policies.policies if p.source == "orphans" and p.mode is not Mode.DISABLED]
+        what_of_them = f"looked at by {', '.join(look)}" if look else "no policy looks at them, so they stay"
+        say(f"directories without a row: {len(orphans)} ({few}); {what_of_them}")
 
 
 def what(policy: Policy) -> str:

@@ -294,6 +294,7 @@ class Claim:
         snapshots.take_marks(connection, tables, _ids(one for one in waits if not one.request.what.records), stamp)
         tasks.mark_directory_gone(connection, tables, [one.request.task_id for one in marked], session.now)
         tasks.delete_records(connection, tables, records)
+        inventory.forget(connection, [one.request.task_id for one in going if one.directory is not None])
         open_ = [one for one in going if one.directory is not None or one.item.entry.purge_after is not None]
         counts = {one.item.deletion_id: journal_counts(one.counts) for one in open_ if one.counts is not None}
         done = [one.item.entry for one in going if one not in open_]
@@ -301,7 +302,6 @@ class Claim:
             ledger.insert(connection, [one.item.entry for one in open_], State.COMMITTED, counts)
         if done:
             ledger.insert(connection, done, State.PURGED)
-        inventory.forget(connection, [one.request.task_id for one in going if one.directory is not None])
         self._claimed.deleted_at = stamp
 
     def _outcome(self, one: Going, stamp: datetime) -> Outcome:

@@ -6,6 +6,7 @@ import json
 import time
 from datetime import datetime
 
+import pytest
 import requests
 
 from support.daemons import Installation
@@ -65,6 +66,7 @@ def test_held_by_name_and_by_pattern_whoever_wants_to_delete(installation: Insta
     assert "deleted 3 files" in installation.run("delete", "--yes", "task_1").stdout
 
 
+@pytest.mark.parametrize("installation", ["sqlite"], indirect=True)  # the database makes no difference here
 def test_listed_with_those_that_are_over_and_released_once(installation: Installation) -> None:
     installation.run("hold", "task_1", "--reason", "an audit", "--for", "1s")
     installation.run("hold", "task_2", "--reason", "für später", "--until", "2099-12-31", "--owner", "bob")
@@ -86,6 +88,7 @@ def test_listed_with_those_that_are_over_and_released_once(installation: Install
     assert states[2].startswith("released by cli:")
 
 
+@pytest.mark.parametrize("installation", ["sqlite"], indirect=True)  # the database makes no difference here
 def test_a_wrong_hold_is_a_wrong_command_line(installation: Installation) -> None:
     wrong = {
         ("task_1",): "Missing option '--reason'",
@@ -105,6 +108,7 @@ def test_a_wrong_hold_is_a_wrong_command_line(installation: Installation) -> Non
     assert "held until" in installation.run("hold", "*", "--all-tasks", "--reason", "migration").stdout
 
 
+@pytest.mark.parametrize("installation", ["sqlite"], indirect=True)  # the database makes no difference here
 def test_what_waits_in_the_trash_is_held_too(installation: Installation) -> None:
     add(installation, "task_1")
     installation.run("delete", "--yes", "--retain", "7d", "task_1")

@@ -6,6 +6,8 @@ import json
 import shutil
 from datetime import datetime
 
+import pytest
+
 from support.daemons import Installation
 from support.stores import Store
 from support.trees import count, fill
@@ -37,6 +39,7 @@ def test_the_daemon_scans_at_its_start_and_shows_what_it_found(installation: Ins
         assert (said["directories"], said["measured"]) == (2, 0)
 
 
+@pytest.mark.parametrize("installation", ["sqlite"], indirect=True)  # the database makes no difference here
 def test_it_does_not_scan_if_it_is_not_to(installation: Installation) -> None:
     with installation.config.open("a", encoding="utf-8") as file:
         file.write("inventory: {enabled: false}\n")
@@ -46,6 +49,7 @@ def test_it_does_not_scan_if_it_is_not_to(installation: Installation) -> None:
     assert Store(installation.url).query("SELECT * FROM sweepd_scans") == []
 
 
+@pytest.mark.parametrize("installation", ["sqlite"], indirect=True)  # the database makes no difference here
 def test_it_scans_again_and_again(installation: Installation, store: Store) -> None:
     with installation.config.open("a", encoding="utf-8") as file:
         file.write("inventory: {every: 1s}\n")
@@ -57,6 +61,7 @@ def test_it_scans_again_and_again(installation: Installation, store: Store) -> N
     assert store.query("SELECT * FROM sweepd_inventory") == []
 
 
+@pytest.mark.parametrize("installation", ["sqlite"], indirect=True)  # the database makes no difference here
 def test_the_command_scans_and_shows(installation: Installation, store: Store) -> None:
     store.add_task("task_1", status="completed", by_user="li", db_name="sales", **OLD)
     counts = count(fill(installation.root / "task_1", 10))

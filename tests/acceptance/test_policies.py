@@ -77,6 +77,7 @@ def test_directories_first_and_records_later_with_the_trash_in_between(
     assert waiting["task_id"] == "task_1", "its directory waits for its time all the same"
 
 
+@pytest.mark.parametrize("installation", ["sqlite"], indirect=True)  # the database makes no difference here
 def test_one_task_too_many_is_an_exit_status_a_log_line_and_a_metric(installation: Installation) -> None:
     names = ["task_1", "task_2", "task_3"]
     for name in names:
@@ -94,6 +95,7 @@ def test_one_task_too_many_is_an_exit_status_a_log_line_and_a_metric(installatio
     assert sorted(path.name for path in installation.root.iterdir() if path.name != ".sweepd") == names
 
 
+@pytest.mark.parametrize("installation", ["sqlite"], indirect=True)  # the database makes no difference here
 @pytest.mark.parametrize("way", ["resume", "change"])
 def test_a_policy_that_keeps_failing_suspends_itself(installation: Installation, way: str) -> None:
     directory = add(installation, "task_1")

@@ -7,6 +7,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
+import pytest
 import requests
 
 from support.daemons import TASKS, Installation
@@ -57,6 +58,7 @@ def test_deleted_with_retain_listed_and_restored(installation: Installation) -> 
     assert (again.returncode, "its last deletion is restored" in again.stdout) == (4, True)
 
 
+@pytest.mark.parametrize("installation", ["sqlite"], indirect=True)  # the database makes no difference here
 def test_purged_before_its_time(installation: Installation) -> None:
     add(installation, "task_1")
     installation.run("delete", "--yes", "--retain", "7d", "task_1")
@@ -69,6 +71,7 @@ def test_purged_before_its_time(installation: Installation) -> None:
     assert (gone.returncode, "does not wait in the trash: it is purged" in gone.stdout) == (4, True)
 
 
+@pytest.mark.parametrize("installation", ["sqlite"], indirect=True)  # the database makes no difference here
 def test_a_duration_without_a_unit_deletes_nothing(installation: Installation) -> None:
     directory = add(installation, "task_1")
     done = installation.run("delete", "--yes", "--retain", "7", "task_1", check=False)

@@ -260,7 +260,6 @@ class Rules:
             yield from self.clauses(condition["not"], row)
 
     def order(self) -> list[str]:
-        known: dict[str, Any]
         table = sorted(self.table, key=lambda row: row["task_id"])
         for word in reversed(self.policy["order"]):
             by_date = word in ("oldest", "newest")
