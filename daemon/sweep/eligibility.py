@@ -75,7 +75,9 @@ def earliest(policy: Policy, protections: Sequence[Protect], facts: Facts, now: 
         if known.truth(policy.match, instant) is not True:
             obstacles.append("its match")
         if not obstacles:
-            return Eligibility(When.NOW if instant == now else When.LATER, None if instant == now else instant, "")
+            return _when_outranked(policy, facts) or Eligibility(
+                When.NOW if instant == now else When.LATER, None if instant == now else instant, ""
+            )
     return Eligibility(When.NEVER, None, f"not by time alone: {', '.join(obstacles)}")
 
 
@@ -83,6 +85,14 @@ def protecting(protections: Iterable[Protect], facts: Facts, now: datetime, zone
     """The names of all protections that keep the task at ``now``; what is not known protects."""
     known = _Timed(facts, zone)
     return [one.name for one in protections if known.truth(one.match, now) is not False]
+
+
+def _when_outranked(policy: Policy, facts: Facts) -> Eligibility | None:
+    """It waits for other tasks, if nothing but ``keep.last`` is in the way."""
+    keep = policy.keep
+    if keep is None or keep.last is None or facts.rank is None or facts.rank > keep.last:
+        return None
+    return Eligibility(When.UNKNOWN, None, "when enough newer tasks have come: keep.last")
 
 
 def _not_by_time(policy: Policy, facts: Facts, since: datetime | None) -> Eligibility | None:
@@ -93,8 +103,6 @@ def _not_by_time(policy: Policy, facts: Facts, since: datetime | None) -> Eligib
         task = facts.task
         if not (task.created_at or task.started_at or task.completed_at):
             return Eligibility(When.NEVER, None, "not by time alone: it has no date to rank it by")
-        if facts.rank is not None and facts.rank <= keep.last:
-            return Eligibility(When.UNKNOWN, None, "when enough newer tasks have come: keep.last")
     if keep is not None and keep.min_age is not None and since is None:
         return Eligibility(When.NEVER, None, "not by time alone: it has no date to count keep.min_age from")
     return None

@@ -111,6 +111,7 @@ def test_the_least_age_counts_from_completion() -> None:
 def test_running_is_no_matter_of_time_and_the_newest_depend_on_others() -> None:
     assert ask(OLD, FRESH, running=True).why == "not by time alone: it is running"
     assert ask(OLD, FRESH, rank=2, keep={"last": 2}).when is When.UNKNOWN
+    assert ask({"status": "failed"}, FRESH, rank=2, keep={"last": 2}).when is When.NEVER
     assert ask(OLD, FRESH, rank=3, keep={"last": 2}) == later(20)
     assert ask(OLD, task(), rank=3, keep={"last": 2}).when is When.NEVER
 
