@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from daemon.storage.names import is_task_id
-from daemon.storage.root import OpenRoot
+from daemon.storage.root import OpenRoot, signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,5 +59,4 @@ def _lstat(root: OpenRoot, name: str) -> os.stat_result | None:
 
 
 def _listed(name: str, status: os.stat_result, problem: str | None) -> Listed:
-    signature = f"{status.st_dev}:{status.st_ino}:{status.st_mtime_ns}:{status.st_ctime_ns}"
-    return Listed(name, status.st_dev, status.st_ino, signature, problem)
+    return Listed(name, status.st_dev, status.st_ino, signature(status), problem)

@@ -17,6 +17,7 @@ from daemon.policy.models import Action, PolicySet
 from daemon.sweep.report import Progress, SweepOutcome, SweepReport
 from support.inventories import scan, scanned
 from support.judging import policy_set
+from support.scanning import make_scanner
 from support.site import Site, request
 from support.trees import snapshot
 
@@ -215,3 +216,17 @@ def test_the_rows_sweepd_deleted_itself_are_not_missed(site: Site) -> None:
     renamed = PolicySet(policies=(forgetting.policies[0].model_copy(update={"name": "forget"}),))
     assert len(sweep(site, renamed).deleted) == 8
     assert len(sweep(site, policy_set({"status": "completed"}, mode="enforce")).deleted) == 2
+
+
+def test_what_real_scans_met_twice_goes_and_what_changed_since_stays(site: Site) -> None:
+    site.task("task_1", steps=0)
+    orphans(site, 2)
+    eager = policy_set({"task_id": {"glob": "orphan*"}}, mode="enforce", source="orphans")
+    for sightings in (1, 2):
+        assert sweep(site, eager).plan.considered == 0, f"met {sightings - 1} times"
+        assert make_scanner(site).scan() is not None
+    (site.path / "orphan_01" / "late").touch()
+    report = sweep(site, eager)
+    assert [outcome.task_id for outcome in report.deleted] == ["orphan_00"]
+    assert [(missed.task_id, missed.code) for missed in report.dropped] == [("orphan_01", ErrorCode.TASK_CHANGED)]
+    assert names(site) == ["orphan_01", "task_1"]
