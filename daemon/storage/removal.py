@@ -9,10 +9,17 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Generator, Iterator
-from typing import TypeAlias
+from itertools import islice
+from operator import methodcaller
+from typing import Final, TypeAlias
 
 from daemon.storage.pacing import UNLIMITED, Pace
 from daemon.storage.walk import Helpers, Note, traverse
+
+# Entries of one directory that are sorted at a time: some 20 MB of memory.
+_SORTED: Final = 65_536
+# Up to so many lie close enough together in any order.
+_UNSORTED: Final = 1000
 
 Removed: TypeAlias = Callable[[int, int], None]
 """Told now and then how many files went, and their apparent bytes if that was asked for."""
@@ -40,7 +47,7 @@ class Remover:
         """Unlink these entries of the directory ``fd``, and yield its subdirectories."""
         files = size = 0
         unlink, measure, step = os.unlink, self._measure, self._pace.step
-        for entry in entries:
+        for entry in _by_inode(entries):
             if entry.is_dir(follow_symlinks=False):
                 yield entry.name
                 continue
@@ -69,6 +76,18 @@ class Remover:
         if self._removed is not None:
             self._removed(files, size)
         self._pace.pause(files)
+
+
+def _by_inode(entries: Iterator[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+    """The entries of large directories in the order of their inodes, a stretch at a time.
+
+    A file system lists them by a hash of their names (ext4) and keeps their inodes in the order in which they were
+    made: freeing neighbours together writes each block of inodes once. ``rm`` sorts for the same reason.
+    """
+    while stretch := list(islice(entries, _SORTED)):
+        if len(stretch) > _UNSORTED:
+            stretch.sort(key=methodcaller("inode"))
+        yield from stretch
 
 
 def remove_tree(parent_fd: int, name: str, remover: Remover | None = None) -> None:

@@ -174,10 +174,11 @@ class _Counting(Counter):
         self._pace = pace
 
     def _go_on(self, files: int) -> None:
+        if self._pace is None:
+            return
         if self._parent.scans_end():
             raise ScanEnded
-        if self._pace is not None:
-            self._pace.pause(files)
+        self._pace.pause(files)
 
     def scan(self, fd: int, note: Note) -> Generator[str, None, None]:
         del note
@@ -191,11 +192,12 @@ class _Counting(Counter):
 
 
 class _Alone(_Counting):
-    """Measures one of many trees without sharing it out; raises TooMany when that would be better."""
+    """Counts one of many trees without sharing it out; raises TooMany when that would be better."""
 
-    def __init__(self, parent: _Parent, pace: Pace) -> None:
+    def __init__(self, parent: _Parent, pace: Pace | None) -> None:
         super().__init__(parent, pace)
         self.helpers = None
+        self._tick = self._go_on
         self._seen = 0
 
     def _go_on(self, files: int) -> None:
@@ -247,7 +249,7 @@ def _work(parent: _Parent, pace: Pace, base_fd: int, unit: dict[str, Any]) -> di
                 parent.begin(unit["path"], share)
                 try:
                     if unit["each"]:
-                        each.append(_measure(fd, name, _Alone(parent, pace)))
+                        each.append(_measure(fd, name, _Alone(parent, pace if unit["scan"] else None)))
                     elif unit["count"]:
                         traverse(fd, name, counting)
                     else:

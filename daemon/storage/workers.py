@@ -33,6 +33,9 @@ _log = log.get(__name__)
 _SMALL: Final = 1000
 # Once they run, so many are enough to have them removed by the children. Groups seldom come alone: they start them.
 _SMALL_WHEN_WARM: Final = 300
+# So many trees, whose size is unknown, are counted by the children.
+_COUNTED: Final = 64
+_COUNTED_WHEN_WARM: Final = 16
 # Names sent at once at most: they have to fit into a message.
 _BUNDLE: Final = 64
 # The same for measuring: the last ones are not to keep the others waiting.
@@ -100,7 +103,17 @@ class Workers:
 
         Raises OSError with the path below ``parent_fd``: EXDEV names a mount.
         """
-        return [self._count(parent_fd, name) for name in names]
+        found: dict[str, Measurement | OSError | None] = {}
+        if self._processes > 1 and len(names) >= (_COUNTED_WHEN_WARM if self._threads else _COUNTED):
+            size = min(_BUNDLE, max(1, len(names) // (4 * self._growth.wanted)))
+            bundles = [names[start : start + size] for start in range(0, len(names), size)]
+            self._spread(_Job(parent_fd, counting=True, progress=None, each=found), bundles)
+        counts = []
+        for name in names:
+            one = found.get(name)
+            # What they could not count is counted here, or the reason named.
+            counts.append(one.census if isinstance(one, Measurement) else self._count(parent_fd, name))
+        return counts
 
     def measure(self, parent_fd: int, names: Sequence[str]) -> dict[str, Measurement | OSError]:
         """Counts and newest mtime of each of these trees, or why it has none: ENOENT, EXDEV for a mount inside.
