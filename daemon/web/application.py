@@ -7,7 +7,9 @@ from typing import Final
 from aiohttp import web
 
 from daemon.web import answers
+from daemon.web.bodies import BatchBody, HoldBody, NoBody, RestoreBody, SingleBody, SweepBody
 from daemon.web.body import MAX_BODY
+from daemon.web.caller import Scope
 from daemon.web.context import ApiContext
 from daemon.web.deletions import Deletions
 from daemon.web.envelope import envelope
@@ -16,6 +18,7 @@ from daemon.web.health import Health
 from daemon.web.holds import Holds
 from daemon.web.inventory import Inventory
 from daemon.web.listing import Listing
+from daemon.web.operations import Operation
 from daemon.web.policies import Policies
 from daemon.web.sweeps import Sweeps
 from daemon.web.trash import Trash
@@ -39,40 +42,14 @@ _CONNECTION: Final = {
 
 def make_application(context: ApiContext) -> web.Application:
     """The API over ``context``. Run it with ``daemon.web.server.ApiRunner``."""
+    workers = Workers(context.deletions, context.reads)
+    operations = _operations(context, workers)
     application = web.Application(
-        middlewares=[envelope, make_guard(context.server)],
+        middlewares=[envelope, make_guard(context.server, operations)],
         client_max_size=MAX_BODY,
         handler_args=_CONNECTION,
     )
-    workers = Workers(context.deletions, context.reads)
-    deletions, health, trash = Deletions(context, workers), Health(context), Trash(context, workers)
-    holds = Holds(context, workers)
-    policies, sweeps = Policies(context, workers), Sweeps(context, workers)
-    application.add_routes(
-        [
-            web.delete(TASKS, deletions.many),
-            web.get(TASKS, Listing(context, workers).tasks),
-            # Everything below, slashes and decoded newlines included: the engine's check refuses it by name.
-            web.delete(TASKS + r"/{task_id:[\s\S]*}", deletions.one),
-            web.post(TASKS + r"/{task_id:[\s\S]*}/restore", trash.restore),
-            web.get(TASKS + r"/{task_id:[\s\S]*}/explain", policies.explain),
-            web.get(POLICIES, policies.listed),
-            web.get(POLICIES + "/{name}/plan", policies.plan),
-            web.post(POLICIES + "/{name}/plans", policies.store),
-            web.post(POLICIES + "/{name}/sweeps", policies.sweep),
-            web.get(SWEEPS, sweeps.listed),
-            web.get(SWEEPS + "/{sweep_id}", sweeps.one),
-            web.get(TRASH, trash.waiting),
-            web.get(PURGES, trash.purges),
-            web.get(INVENTORY, Inventory(context, workers).show),
-            web.get(HOLDS, holds.listed),
-            web.post(HOLDS, holds.place),
-            web.delete(HOLDS + "/{hold_id}", holds.release),
-            web.get("/livez", health.live),
-            web.get("/readyz", health.ready),
-            web.get("/metrics", health.metrics),
-        ]
-    )
+    application.add_routes([operation.route() for operation in operations])
     application.on_response_prepare.append(answers.complete_prepared)
 
     async def stop(_application: web.Application) -> None:
@@ -80,3 +57,33 @@ def make_application(context: ApiContext) -> web.Application:
 
     application.on_shutdown.append(stop)
     return application
+
+
+def _operations(context: ApiContext, workers: Workers) -> list[Operation]:
+    deletions, health, trash = Deletions(context, workers), Health(context), Trash(context, workers)
+    holds, policies, sweeps = Holds(context, workers), Policies(context, workers), Sweeps(context, workers)
+    # Everything below, slashes and decoded newlines included: the engine's check refuses it by name.
+    task = TASKS + r"/{task_id:[\s\S]*}"
+    read, delete, admin = Scope.READ, Scope.DELETE, Scope.ADMIN
+    return [
+        Operation("DELETE", TASKS, deletions.many, delete, body=BatchBody),
+        Operation("GET", TASKS, Listing(context, workers).tasks, read),
+        Operation("DELETE", task, deletions.one, delete, body=SingleBody),
+        Operation("POST", task + "/restore", trash.restore, admin, body=RestoreBody, body_optional=True),
+        Operation("GET", task + "/explain", policies.explain, read),
+        Operation("GET", POLICIES, policies.listed, read),
+        Operation("GET", POLICIES + "/{name}/plan", policies.plan, read),
+        Operation("POST", POLICIES + "/{name}/plans", policies.store, delete, body=NoBody, body_optional=True),
+        Operation("POST", POLICIES + "/{name}/sweeps", policies.sweep, delete, body=SweepBody),
+        Operation("GET", SWEEPS, sweeps.listed, read),
+        Operation("GET", SWEEPS + "/{sweep_id}", sweeps.one, read),
+        Operation("GET", TRASH, trash.waiting, read),
+        Operation("GET", PURGES, trash.purges, read),
+        Operation("GET", INVENTORY, Inventory(context, workers).show, read),
+        Operation("GET", HOLDS, holds.listed, read),
+        Operation("POST", HOLDS, holds.place, admin, body=HoldBody),
+        Operation("DELETE", HOLDS + "/{hold_id}", holds.release, admin, body=NoBody, body_optional=True),
+        Operation("GET", "/livez", health.live, None),
+        Operation("GET", "/readyz", health.ready, None),
+        Operation("GET", "/metrics", health.metrics, read),
+    ]

@@ -11,6 +11,7 @@ from daemon.web import answers, bodies
 from daemon.web.batch import BatchReport, run_batch
 from daemon.web.bodies import BatchBody, SingleBody
 from daemon.web.body import read_json
+from daemon.web.caller import Scope, caller
 from daemon.web.context import ApiContext
 from daemon.web.errors import ApiError
 from daemon.web.health import require_recovered
@@ -55,11 +56,14 @@ class Deletions:
 
 
 def _wanted(request: web.Request, body: SingleBody | BatchBody, task_id: str) -> Request:
+    asking = caller(request)
+    if body.delete_database_records or body.force:
+        asking.require(Scope.ADMIN)
     return Request(
         task_id=task_id,
         what=What.DIRECTORY_AND_RECORDS if body.delete_database_records else What.DIRECTORY,
         trigger=Trigger.API,
-        initiator=f"api:{request.remote or 'unknown'}",
+        initiator=asking.initiator,
         force=body.force,
         retain=body.retain,
     )

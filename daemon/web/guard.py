@@ -1,22 +1,26 @@
-"""Who may ask: known host names only, no web pages, and a bearer token where tokens are set."""
+"""Who may ask: known host names only, no web pages, and a bearer token with the right scope where tokens are set."""
 
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterable
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from daemon.config import ServerConfig
+from daemon.web.caller import CALLER, EVERYTHING, Caller, Scope
 from daemon.web.errors import ApiCode, ApiError
 from daemon.web.hosts import HostRule
+from daemon.web.operations import Operation
 
-_OPEN = frozenset({"/livez", "/readyz"})
+_NOTHING = object()
 _OWN_SITE = frozenset({"same-origin", "none"})
 
 
-def make_guard(server: ServerConfig) -> Middleware:
-    """The middleware for this configuration."""
+def make_guard(server: ServerConfig, operations: Iterable[Operation]) -> Middleware:
+    """The middleware for this configuration. What is at no address of ``operations`` needs a token, but no scope."""
+    scopes = {(operation.method, operation.public_path): operation.scope for operation in operations}
     hosts = HostRule(server.host, server.allowed_hosts)
     tokens = [token.get_secret_value().encode() for token in server.tokens]
 
@@ -28,8 +32,12 @@ def make_guard(server: ServerConfig) -> Middleware:
             raise ApiError(ApiCode.ORIGIN_NOT_ALLOWED)
         if "#" in request.raw_path:  # aiohttp cuts it off: `task_1#2` would be task_1
             raise ApiError(ApiCode.BAD_REQUEST)
-        if tokens and not _is_open(request) and not _knows_token(request, tokens):
+        scope = scopes.get(_address(request), _NOTHING)
+        if tokens and scope is not None and not _knows_token(request, tokens):
             raise ApiError(ApiCode.UNAUTHORIZED)
+        request[CALLER] = caller = Caller(None, request.remote or "unknown", EVERYTHING)
+        if isinstance(scope, Scope):
+            caller.require(scope)
         return await handler(request)
 
     return guard
@@ -40,10 +48,11 @@ def _not_from_a_page(request: web.Request) -> bool:
     return "Origin" not in request.headers and all(site.strip().lower() in _OWN_SITE for site in sites)
 
 
-def _is_open(request: web.Request) -> bool:
+def _address(request: web.Request) -> tuple[str, str]:
     # By the route that was found, not by the path: there are many spellings of a path.
     resource = request.match_info.route.resource
-    return resource is not None and resource.canonical in _OPEN
+    method = "GET" if request.method == "HEAD" else request.method
+    return method, "" if resource is None else resource.canonical
 
 
 def _knows_token(request: web.Request, tokens: list[bytes]) -> bool:

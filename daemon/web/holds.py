@@ -12,6 +12,7 @@ from daemon.storage.names import check_task_id
 from daemon.web import answers, bodies
 from daemon.web.bodies import HoldBody, NoBody
 from daemon.web.body import read_json
+from daemon.web.caller import caller
 from daemon.web.context import ApiContext
 from daemon.web.work import Workers
 
@@ -25,7 +26,7 @@ class Holds:
 
     async def place(self, request: web.Request) -> web.Response:
         """Place a hold on a task or a pattern. 201 once it is in force."""
-        initiator = _initiator(request)
+        initiator = caller(request).initiator
         terms = _terms(bodies.check(HoldBody, await read_json(request)), initiator)
         placed = await self._workers.read(lambda: self._holds.place(terms, initiator))
         return answers.success(request, _message(placed.covered), data=placed.to_json(), status=201)
@@ -45,7 +46,7 @@ class Holds:
         hold_id = request.match_info["hold_id"]
         if not is_hold_id(hold_id):
             raise TaskRefused(f"{ascii(hold_id)[:80]} is not the id of a hold", code=ErrorCode.HOLD_NOT_FOUND)
-        released: Hold = await self._workers.read(lambda: self._holds.release(hold_id, _initiator(request)))
+        released: Hold = await self._workers.read(lambda: self._holds.release(hold_id, caller(request).initiator))
         return answers.success(request, "HOLD_RELEASED", data=hold_json(released, in_force=False))
 
 
@@ -66,7 +67,3 @@ def _message(covered: Covered) -> str:
     if covered.tasks == 0:
         return "HOLD_PLACED_ON_NOTHING"
     return "HOLD_PLACED_TOO_LATE" if covered.gone == covered.tasks else "HOLD_PLACED"
-
-
-def _initiator(request: web.Request) -> str:
-    return f"api:{request.remote or 'unknown'}"

@@ -147,6 +147,7 @@ MESSAGES: Final[Mapping[str, Message]] = {
     ),
     "ORIGIN_NOT_ALLOWED": Message("不允许来自网页的跨站请求", "Requests of web pages are not allowed"),
     "UNAUTHORIZED": Message("缺少有效的访问令牌", "A valid bearer token is required"),
+    "INSUFFICIENT_SCOPE": Message("访问令牌没有 {scope} 权限", "The token does not have the scope {scope}"),
 }
 
 _WEIGHT = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)

@@ -19,6 +19,7 @@ from daemon.sweep.report import SweepReport
 from daemon.web import answers, bodies
 from daemon.web.bodies import NoBody, SweepBody
 from daemon.web.body import read_json
+from daemon.web.caller import caller
 from daemon.web.context import ApiContext
 from daemon.web.health import require_recovered
 from daemon.web.listing import number
@@ -58,7 +59,7 @@ class Policies:
         """Make the plan and keep it under its digest."""
         policy = self._policy(request)
         bodies.check(NoBody, await read_json(request, optional=True))
-        initiator = _initiator(request)
+        initiator = caller(request).initiator
         data = await self._workers.read(lambda: self._store(policy, initiator))
         return answers.success(request, "PLAN_STORED", data=data)
 
@@ -67,7 +68,7 @@ class Policies:
         require_recovered(self._context)
         policy = self._policy(request)
         body = bodies.check(SweepBody, await read_json(request))
-        initiator = _initiator(request)
+        initiator = caller(request).initiator
         report = await self._workers.delete(lambda: self._sweep(policy, body.plan, initiator))
         complete = report.succeeded and not (body.plan is not None and report.dropped)
         message = "SWEEP_COMPLETE" if complete else "SWEEP_INCOMPLETE"
@@ -119,7 +120,3 @@ class Policies:
             return parse_instant(text, zone)
         except ValueError:
             raise bodies.invalid("at", "MUST_BE_DATE") from None
-
-
-def _initiator(request: web.Request) -> str:
-    return f"api:{request.remote or 'unknown'}"

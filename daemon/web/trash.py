@@ -12,6 +12,7 @@ from daemon.deletion.restore import Restored
 from daemon.web import answers, bodies
 from daemon.web.bodies import RestoreBody
 from daemon.web.body import read_json
+from daemon.web.caller import caller
 from daemon.web.context import ApiContext
 from daemon.web.health import require_recovered
 from daemon.web.work import Workers
@@ -28,7 +29,7 @@ class Trash:
         """Undo the latest deletion of the task, or the one the body names."""
         require_recovered(self._context)
         body = bodies.check(RestoreBody, await read_json(request, optional=True))
-        task_id, initiator = request.match_info["task_id"], f"api:{request.remote or 'unknown'}"
+        task_id, initiator = request.match_info["task_id"], caller(request).initiator
         restorer, chosen = self._context.restorer, body.deletion_id
         work: Callable[[], list[Restored]]
         if chosen is None:
