@@ -124,7 +124,7 @@ def _redirect(request: dict[str, Any]) -> None:
         opened = os.open(path, mode, 0o600)
         os.dup2(opened, target)
         os.close(opened)
-    sys.stdin = open(0, closefd=False)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115  # for the rest of its life
     sys.stdout, sys.stderr = (_unbuffered(1, "strict"), _unbuffered(2, "backslashreplace"))
     os.environ.clear()
     os.environ.update(request["environment"])

@@ -63,7 +63,7 @@ def flat(path: Path, files: int = 8000) -> Path:
 
 def children(parent: int | None = None) -> set[int]:
     """The worker processes of a process."""
-    found = set()
+    found: set[int] = set()
     for path in Path(f"/proc/{parent or os.getpid()}/task").glob("*/children"):
         with suppress(OSError):  # a thread that has just ended
             found.update(map(int, path.read_text().split()))
@@ -367,8 +367,8 @@ def test_children_never_import_from_the_working_directory(
 
 
 def moved(path: Path) -> int:
-    inside = [path, *(os.path.join(above, name) for above, *names in os.walk(path) for name in [*names[0], *names[1]])]
-    return max(os.lstat(one).st_mtime_ns for one in inside)
+    inside = (os.path.join(above, name) for above, below, files in os.walk(path) for name in (*below, *files))
+    return max(os.lstat(one).st_mtime_ns for one in (str(path), *inside))
 
 
 def test_measuring_says_of_each_tree_what_counting_does_and_why_not(tmp_path: Path, folder: int) -> None:
