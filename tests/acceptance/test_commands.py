@@ -61,7 +61,7 @@ def names(site: Installation) -> set[str]:
 
 def test_plan_says_what_goes_and_why_and_deletes_nothing(site: Installation) -> None:
     fill(site.root / "manual_20250101_000000")
-    shown = site.run("plan", "old").stdout
+    shown = site.run("plan", "old", cold=True).stdout
     document = json.loads(site.run("plan", "--json").stdout)
     assert "1 of 4 tasks go" in shown
     assert "directories without a row: 1 (manual_20250101_000000); no policy looks at them" in shown
@@ -82,7 +82,7 @@ def test_plan_says_what_goes_and_why_and_deletes_nothing(site: Installation) -> 
 
 
 def test_sweep_deletes_what_the_plan_said(site: Installation) -> None:
-    report = json.loads(site.run("sweep", "old", "--json").stdout)
+    report = json.loads(site.run("sweep", "old", "--json", cold=True).stdout)
     assert (report["outcome"], report["deleted"], report["files"]) == ("success", ["task_old"], 3)
     assert names(site) == {"golden_1", "task_failed", "task_running"}
 
@@ -125,7 +125,7 @@ def test_what_cannot_be_done_says_so_and_has_its_exit_status(
 
 
 def test_delete_by_hand_reports_each_task(site: Installation) -> None:
-    done = site.run("delete", "--yes", "--records", "--json", "task_old", "task_running", check=False)
+    done = site.run("delete", "--yes", "--records", "--json", "task_old", "task_running", check=False, cold=True)
     report = json.loads(done.stdout)
     assert done.returncode == 4
     assert [entry["task_id"] for entry in report["deleted"]] == ["task_old"]
@@ -141,14 +141,14 @@ def test_delete_without_a_terminal_and_without_yes_deletes_nothing(site: Install
 
 
 def test_tasks_lists_them(site: Installation) -> None:
-    lines = site.run("tasks", "--status", "completed").stdout.splitlines()
+    lines = site.run("tasks", "--status", "completed", cold=True).stdout.splitlines()
     assert lines[0].split("\t")[:3] == ["task", "status", "directory"]
     assert lines[-1] == "2 of 2 tasks"
     assert json.loads(site.run("tasks", "--json", "--limit", "1").stdout)["total"] == 4
 
 
 def test_check_prints_every_mistake_with_its_place(site: Installation) -> None:
-    assert site.run("check").stdout.startswith("ok: 3 policies: old (enforce), watched (observe)")
+    assert site.run("check", cold=True).stdout.startswith("ok: 3 policies: old (enforce), watched (observe)")
     site.write_policies(
         "version: 1\npolicies:\n  - name: x\n    match: {older_than: 30}\n    acton: {delete: directory}\n"
     )
@@ -226,7 +226,7 @@ def test_before_init_every_command_says_to_run_it(tmp_path: Path) -> None:
 
 def test_init_twice_changes_nothing_the_second_time(tmp_path: Path) -> None:
     site = Installation(tmp_path / "site", "sqlite:///var/sweepd.sqlite3", POLICIES)
-    assert "marked " in site.run("init").stdout
+    assert "marked " in site.run("init", cold=True).stdout
     assert site.run("init").stdout == "everything was ready, nothing was changed\n"
 
 

@@ -46,7 +46,7 @@ def test_a_sweep_runs_on_schedule_and_keeps_what_is_young(installation: Installa
     young = add(installation, "task_young", completed_at=datetime.now() + timedelta(days=1))
     running = add(installation, "task_running", status="in_progress", completed_at=long_ago)
     installation.write_policies(sweeping())
-    with installation.daemon() as daemon:
+    with installation.daemon(cold=True) as daemon:
         event = daemon.wait_for_event("sweep_finished", policy="old")
         metrics = daemon.get("/metrics").text
     assert event["outcome"] == "success"

@@ -70,16 +70,16 @@ def test_held_by_name_and_by_pattern_whoever_wants_to_delete(installation: Insta
 def test_listed_with_those_that_are_over_and_released_once(installation: Installation) -> None:
     installation.run("hold", "task_1", "--reason", "an audit", "--for", "1s")
     installation.run("hold", "task_2", "--reason", "für später", "--until", "2099-12-31", "--owner", "bob")
-    [hold] = json.loads(installation.run("hold", "x?", "--reason", "r", "--json").stdout)["placed"]
+    [hold] = json.loads(installation.run("hold", "x?", "--reason", "r", "--json", cold=True).stdout)["placed"]
     assert (hold["pattern"], hold["tasks"], hold["until"]) == ("x?", 0, None)
-    assert installation.run("release", hold["hold_id"]).returncode == 0
+    assert installation.run("release", hold["hold_id"], cold=True).returncode == 0
     again = installation.run("release", hold["hold_id"], "task_7", check=False)
     assert again.returncode == 4
     first, second = again.stdout.splitlines()
     assert "has been released already at" in first
     assert second == "task_7: no hold in force was placed on task_7"
     time.sleep(1)
-    shown = installation.run("holds").stdout.splitlines()
+    shown = installation.run("holds", cold=True).stdout.splitlines()
     assert shown[0].split("\t") == ["hold", "tasks", "owner", "placed (UTC)", "until", "reason"]
     assert [line.split("\t")[1::4] for line in shown[1:-1]] == [["task_2", "für später"]]
     assert shown[1].split("\t")[4] == "2100-01-01 00:00"

@@ -69,7 +69,7 @@ def test_the_command_scans_and_shows(installation: Installation, store: Store) -
     fill(installation.root / "task_orphan")
     text = installation.run("inventory").stdout
     assert "no complete scan yet" in text
-    shown = json.loads(installation.run("inventory", "--scan", "--json").stdout)
+    shown = json.loads(installation.run("inventory", "--scan", "--json", cold=True).stdout)
     assert (shown["total"]["directories"], shown["drift"]) == (2, {"orphans": 1, "missing": 1})
     assert [one["task_id"] for one in shown["orphans"]] == ["task_orphan"]
     assert [one["task_id"] for one in shown["missing"]] == ["task_missing"]

@@ -71,7 +71,7 @@ def test_what_was_reviewed_goes_and_what_has_changed_is_named(site: Installation
     assert [(one["task_id"], one["code"]) for one in report["dropped"]] == [("task_1", "TASK_RUNNING")]
     assert names(site) == {"task_1", "task_later", "task_new"}
 
-    listed = json.loads(site.run("sweeps", "old", "--json").stdout)["sweeps"]
+    listed = json.loads(site.run("sweeps", "old", "--json", cold=True).stdout)["sweeps"]
     assert [one["report"] for one in listed] == [report]
     assert report["sweep_id"] in site.run("sweeps").stdout
 
@@ -99,7 +99,7 @@ def test_a_plan_of_another_date_shows_what_time_will_bring(sqlite_site: Installa
 
 
 def test_one_task_is_explained_clause_by_clause(sqlite_site: Installation) -> None:
-    shown = sqlite_site.run("explain", "task_later").stdout
+    shown = sqlite_site.run("explain", "task_later", cold=True).stdout
     assert "stays (not_matched)" in shown
     assert "could go at the earliest: 2999-01-31 10:00" in shown
     assert "match.all[1].older_than\tolder than 30d by completed" in shown
@@ -137,7 +137,7 @@ tasks: [{task_id: task_1, status: completed, completed_at: 2026-01-01}]
 expect: {old: {goes: [task_1]}}
 """
     case.write_text(text, encoding="utf-8")
-    assert "1 decisions as expected" in made.run("test", str(case)).stdout
+    assert "1 decisions as expected" in made.run("test", str(case), cold=True).stdout
     case.write_text(text.replace("2026-06-01", "2026-01-02"), encoding="utf-8")
     differs = made.run("test", str(case), "--json", check=False)
     [difference] = json.loads(differs.stdout)["files"][0]["differences"]

@@ -112,7 +112,7 @@ def test_a_policy_that_keeps_failing_suspends_itself(installation: Installation,
         directory.unlink()
         directory.with_name("moved").rename(directory)
         if way == "resume":
-            assert installation.run("resume", "old").stdout == "policy old runs again\n"
+            assert installation.run("resume", "old", cold=True).stdout == "policy old runs again\n"
             assert daemon.wait_for_event("deletion_finished", outcome="success")["task_ids"] == ["task_1"]
             assert installation.run("resume", "old").stdout == "policy old is not suspended\n"
         assert len(daemon.events("sweep_refused")) == 1, "said once"

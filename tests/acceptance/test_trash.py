@@ -62,12 +62,12 @@ def test_deleted_with_retain_listed_and_restored(installation: Installation) -> 
 def test_purged_before_its_time(installation: Installation) -> None:
     add(installation, "task_1")
     installation.run("delete", "--yes", "--retain", "7d", "task_1")
-    [waiting] = json.loads(installation.run("trash", "--json").stdout)["deletions"]
+    [waiting] = json.loads(installation.run("trash", "--json", cold=True).stdout)["deletions"]
     unknown = installation.run("purge", "--yes", "f" * 28, waiting["deletion_id"], check=False)
     assert (unknown.returncode, "there is no deletion" in unknown.stderr) == (4, True)
-    assert "task_1: purged 5 files" in installation.run("purge", "--yes", waiting["deletion_id"]).stdout
+    assert "task_1: purged 5 files" in installation.run("purge", "--yes", waiting["deletion_id"], cold=True).stdout
     assert list((installation.root / ".sweepd" / "retained").iterdir()) == []
-    gone = installation.run("restore", waiting["deletion_id"], check=False)
+    gone = installation.run("restore", waiting["deletion_id"], check=False, cold=True)
     assert (gone.returncode, "does not wait in the trash: it is purged" in gone.stdout) == (4, True)
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +18,11 @@ import requests
 
 from daemon.app.initialise import initialise
 from daemon.config import load_config
+from support.programs import Program
 
 _START_S = 30.0
 _STOP_S = 60.0
+_COMMAND_S = 120.0
 TASKS = "/api/v0/data_pipeline/tasks"
 
 
@@ -45,11 +48,9 @@ class Installation:
         """What ``sweepd init`` does, without a process of its own."""
         initialise(load_config(self.config))
 
-    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run one command to its end."""
-        done = subprocess.run(
-            self._command(*arguments), capture_output=True, text=True, timeout=120, env=_environment(), check=False
-        )
+    def run(self, *arguments: str, check: bool = True, cold: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run one command to its end; ``cold``: in an interpreter that has nothing imported."""
+        done = self._cold(*arguments) if cold else self._warm(*arguments)
         if check and done.returncode != 0:
             raise AssertionError(
                 f"sweepd {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
@@ -57,11 +58,15 @@ class Installation:
         return done
 
     @contextmanager
-    def daemon(self, *, ready: bool = True) -> Iterator[Daemon]:
+    def daemon(self, *, ready: bool = True, cold: bool = False) -> Iterator[Daemon]:
         """A running daemon; stopped, if need be killed, at the end."""
         log = self.folder / f"daemon-{time.monotonic_ns()}.log"
+        process: subprocess.Popen[bytes] | Program
         with log.open("wb") as stream:
-            process = subprocess.Popen(self._command("run"), stdout=stream, stderr=stream, env=_environment())
+            if cold:
+                process = subprocess.Popen(self._command("run"), stdout=stream, stderr=stream, env=_environment())
+            else:
+                process = Program(self.module, self._arguments("run"), log, log, _environment())
         daemon = Daemon(process, log)
         try:
             daemon.wait_for_event("ready" if ready else "listening")
@@ -76,14 +81,34 @@ class Installation:
                     process.wait()
                     raise
 
+    def _cold(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = self._command(*arguments)
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=_COMMAND_S, env=_environment(), check=False
+        )
+
+    def _warm(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        with tempfile.TemporaryDirectory(prefix="sweepd-output-") as folder:
+            output, errors = Path(folder) / "output", Path(folder) / "errors"
+            program = Program(self.module, self._arguments(*arguments), output, errors, _environment())
+            try:
+                code = program.wait(_COMMAND_S)
+            finally:
+                program.kill()
+            said = output.read_text(encoding="utf-8"), errors.read_text(encoding="utf-8")
+        return subprocess.CompletedProcess(program.args, code, *said)
+
     def _command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", self.module, "--config", str(self.config), *arguments]
+        return [sys.executable, "-m", self.module, *self._arguments(*arguments)]
+
+    def _arguments(self, *arguments: str) -> list[str]:
+        return ["--config", str(self.config), *arguments]
 
 
 class Daemon:
     """A running ``sweepd run``."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | Program, log: Path) -> None:
         self.process = process
         self._log = log
 

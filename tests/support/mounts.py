@@ -222,7 +222,7 @@ def raise_every_alarm(folder: str, url: str) -> dict[str, Any]:
     before = snapshot(made.root / "task_0")
     set_age = "UPDATE data_pipeline_tasks SET completed_at = ?"
     said: dict[str, Any] = {}
-    with made.daemon() as daemon:
+    with made.daemon(cold=True) as daemon:
         for policy in ("old", "orphans"):
             assert daemon.wait_for_event("sweep_finished", policy=policy)["outcome"] == "success"
 
@@ -286,7 +286,7 @@ def cover_running_daemon(folder: str) -> dict[str, Any]:
     store.add_task("task_1", status="completed", completed_at="2020-01-01 00:00:00")
     fill(made.root / "task_1")
     before, said = store.task("task_1"), {}
-    with made.daemon() as daemon:
+    with made.daemon(cold=True) as daemon:
         _mount("none", str(made.root), "tmpfs", 0)
         end = time.monotonic() + 20
         while daemon.get("/readyz").status_code != 503 and time.monotonic() < end:

@@ -15,7 +15,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,13 +68,15 @@ class Child:
 class ForkServer:
     """Starts functions, named ``module:function``, each in a process of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, preload: str = "support.processes:preload", **environment: str) -> None:
+        """``preload`` is the function, ``module:function``, that imports what the children need."""
         tests = str(Path(__file__).parent.parent)
-        environment = {**os.environ, "PYTHONPATH": tests, "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {**os.environ, "PYTHONPATH": tests, "PYTHONDONTWRITEBYTECODE": "1", **environment}
         self._folder = Path(tempfile.mkdtemp(prefix="sweepd-children-"))
         self._started = 0
+        self._lock = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from support.processes import serve; serve()"],
+            [sys.executable, "-c", "import sys; from support.processes import serve; serve(sys.argv[1])", preload],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
@@ -90,12 +94,18 @@ class ForkServer:
         """Start it, and wait for its end."""
         return self.spawn(function, **arguments).wait()
 
+    def start(self, **program: Any) -> int:
+        """Start a program, see ``support.programs``; its process id."""
+        pid: int = self.ask("start", **program)["pid"]
+        return pid
+
     def ask(self, operation: str, **arguments: Any) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"operation": operation, **arguments}) + "\n")
-        self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        with self._lock:
+            self._process.stdin.write(json.dumps({"operation": operation, **arguments}) + "\n")
+            self._process.stdin.flush()
+            answer: dict[str, Any] = json.loads(self._process.stdout.readline())
         return answer
 
     def close(self) -> None:
@@ -107,10 +117,15 @@ class ForkServer:
         shutil.rmtree(self._folder)
 
 
-def serve() -> None:
-    """The server's life: one request a line, one answer a line, until its input ends."""
+def preload() -> None:
+    """Import what the functions of the tests need."""
     for name in _PRELOADED:
         importlib.import_module(name)
+
+
+def serve(preload: str) -> None:
+    """The server's life: one request a line, one answer a line, until its input ends."""
+    _named(preload)()
     gc.freeze()  # a collection in a child would copy all of it
     for line in sys.stdin:
         request = json.loads(line)
@@ -118,11 +133,19 @@ def serve() -> None:
             answer = {"status": os.waitpid(request["pid"], 0)[1]}
         else:
             pid = os.fork()
-            if pid == 0:
+            if pid == 0 and request["operation"] == "start":
+                _named("support.programs:become")(request)
+            elif pid == 0:
                 _run(request)
             answer = {"pid": pid}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
+
+
+def _named(function: str) -> Callable[..., Any]:
+    module, _, name = function.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return found
 
 
 def _run(request: dict[str, Any]) -> None:
@@ -132,9 +155,8 @@ def _run(request: dict[str, Any]) -> None:
         os.dup2(null, 0)
         os.dup2(null, 1)
         output = os.open(request["output"], os.O_WRONLY | os.O_CREAT, 0o600)  # while it still may
-        module, _, name = request["function"].partition(":")
         try:
-            text = json.dumps(getattr(importlib.import_module(module), name)(**request["arguments"]))
+            text = json.dumps(_named(request["function"])(**request["arguments"]))
         except BaseException:
             code = _FAILED
             text = traceback.format_exc()

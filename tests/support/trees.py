@@ -37,10 +37,13 @@ def fill(path: Path, files: int = 3) -> Path:
     """An ordinary task directory of ``files`` files: some in subdirectories, one empty folder beside them."""
     path.mkdir(parents=True)
     (path / "empty").mkdir()
+    for index in range(min(files, 6)):
+        if index % 2:
+            (path / f"part-{index % 3}").mkdir()
     for index in range(files):
-        folder = path / f"part-{index % 3}" if index % 2 else path
-        folder.mkdir(exist_ok=True)
-        (folder / f"file-{index}.json").write_bytes(b"x" * (index * 37 % 5000))
+        folder = f"{path}/part-{index % 3}" if index % 2 else path
+        with open(f"{folder}/file-{index}.json", "wb", 0) as file:
+            file.write(b"x" * (index * 37 % 5000))
     return path
 
 

@@ -15,7 +15,7 @@ plain = st.none() | st.booleans() | st.integers(-(10**90), 10**90) | st.floats(a
 json_values = st.recursive(
     plain | st.text(st.characters(exclude_categories=["Cs"])),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner),
-    max_leaves=20,
+    max_leaves=8,
 )
 
 
