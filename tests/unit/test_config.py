@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from daemon.config import Config, load_config, loopback
 from daemon.errors import DocumentError
@@ -137,7 +138,9 @@ server: {port: "${env:PORT}", tokens: ["${credential:password}"], allowed_hosts:
     assert config.storage.root == Path("/data/tasks")
     assert config.catalog.url.get_secret_value() == f"postgresql://sweepd:{SECRET}@db${{env:DATA}}/x"
     assert config.server.port == 9000
-    assert config.server.tokens[0].get_secret_value() == SECRET
+    [token] = config.server.tokens
+    assert isinstance(token, SecretStr)
+    assert token.get_secret_value() == SECRET
     assert config.server.allowed_hosts == ("${env:HOST}",)
     assert SECRET not in repr(config) + str(config) + config.model_dump_json()
 
@@ -233,7 +236,7 @@ def test_a_wrong_value_is_refused(refusal: Refusal, text: str, problem: str) -> 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost", "LocalHost"])
 def test_a_loopback_host(load: Load, host: str) -> None:
     assert loopback(host)
-    assert load(f'server: {{host: "{host}"}}\n').server.is_loopback
+    assert load(f'server: {{host: "{host}"}}\n').server.is_local
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "10.0.0.1", "example.org", "localhost.example.org"])

@@ -203,7 +203,12 @@ def check_headers(answer: Answer) -> None:
     assert int(headers["X-Request-Id"], 16) >= 0
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Cache-Control"] == "no-store"
-    assert headers["Content-Security-Policy"] == "default-src 'none'"
+    assert headers["Content-Security-Policy"].startswith("default-src 'none'; ")
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Cross-Origin-Resource-Policy"] == headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert not [name for name in headers if name.lower().startswith("access-control-")]
     assert headers["Server"] == "sweepd"
 
 
