@@ -94,7 +94,6 @@ async def _listening(services: Services, policies: PolicySet, readiness: Readine
         await runner.setup()
         async with listening(runner, config.server) as address:
             yield address
-            await runner.cleanup()  # before the socket's file goes: who connects now is told so
     finally:
         await runner.cleanup()
         await asyncio.to_thread(deletions.shutdown, wait=True)

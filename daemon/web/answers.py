@@ -79,5 +79,7 @@ def _respond(
         charset="utf-8",
         headers={**headers, "Content-Language": language(request)},
     )
+    if response.headers.get("Connection") == "close":
+        response.force_close()  # the header alone would only announce it
     complete(request, response)
     return response

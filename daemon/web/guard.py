@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.typedefs import Handler, Middleware
 
 from daemon import clock
@@ -19,6 +19,7 @@ from daemon.web.proxies import Proxies
 from daemon.web.refusals import AUDITED, RefusalLog
 
 _NOTHING = object()
+_VERSIONS = (HttpVersion10, HttpVersion11)
 _OWN_SITE = frozenset({"same-origin", "none"})
 # RFC 6750: why it was refused is said of a token only, not to somebody who sent none
 _INVALID = {"WWW-Authenticate": 'Bearer realm="sweepd", error="invalid_token", error_description="unknown or revoked"'}
@@ -33,6 +34,9 @@ def make_guard(
     proxies = Proxies(server.trusted_proxies)
 
     def admit(request: web.Request) -> TokenEntry | None:
+        # aiohttp takes any version, and after a CONNECT reads the body as the next request
+        if request.version not in _VERSIONS or request.method == "CONNECT":
+            raise ApiError(ApiCode.BAD_REQUEST, headers={"Connection": "close"})
         if not hosts.allows(request.headers.getall("Host", ()), request.raw_path):
             raise ApiError(ApiCode.HOST_NOT_ALLOWED)
         if not all(hosts.allows([name], "*") for name in proxies.hosts(request)):
@@ -68,6 +72,7 @@ def make_guard(
         except ApiError as error:
             if error.code in AUDITED:
                 refusals.add(request, error.code, name)
+                error.headers["Connection"] = "close"  # whoever tries again begins again
             raise
 
     return guard

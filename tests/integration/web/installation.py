@@ -37,6 +37,7 @@ from daemon.storage.root import StorageRoot, mark
 from daemon.storage.workers import Workers
 from daemon.sweep.sweeper import Sweeper
 from daemon.web.application import TASKS, make_application
+from daemon.web.connections import Connections, Limits
 from daemon.web.context import ApiContext
 from daemon.web.server import ApiRunner
 
@@ -228,6 +229,7 @@ async def serving(
     url: str | None = None,
     threads: int = 4,
     handler_cancellation: bool = False,
+    limits: Limits | None = None,
 ) -> AsyncIterator[Api]:
     """Serve the installation, or its storage root with the catalog at ``url``."""
     metrics = Metrics()
@@ -256,6 +258,7 @@ async def serving(
     )
     runner = ApiRunner(
         make_application(context),
+        connections=Connections(limits or Limits(), metrics.connection_closed),
         access_log=None,
         shutdown_timeout=10.0,
         handler_cancellation=handler_cancellation,
