@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 from pydantic import field_validator as validates
 
 from daemon.errors import DocumentError, Problem
@@ -55,6 +55,12 @@ def _hash(value: str) -> str:
     return value
 
 
+def _some(scopes: tuple[Scope, ...]) -> tuple[Scope, ...]:
+    if not scopes:
+        raise ValueError(f"name at least one of {', '.join(Scope)}")
+    return scopes
+
+
 def _instant(value: Any) -> Any:
     if isinstance(value, datetime):
         return value
@@ -87,7 +93,7 @@ class TokenEntry(_Strict):
 
     name: Annotated[str, AfterValidator(check_name)]
     hash: Annotated[str, AfterValidator(_hash)]
-    scopes: Annotated[tuple[Scope, ...], Field(min_length=1)]
+    scopes: Annotated[tuple[Scope, ...], AfterValidator(_some)]
     expires: Instant | None = None
     created: Instant | None = None
 

@@ -85,7 +85,7 @@ async def test_every_address_against_every_kind_of_token(installation: Installat
                 else:
                     expected, code = 403, "INSUFFICIENT_SCOPE"
                 url = path.format(task_id="task_nowhere", name="nobody", sweep_id="0" * 28, hold_id="0" * 28)
-                body = None if method == "GET" else {}
+                body: dict[str, Any] | None = None if method == "GET" else {}
                 answer = await api.ask(method, url, headers=bearer(token), json=body)
                 if answer.status != expected or (code and answer.body["error_code"] != code):
                     wrong.append((method, path, token, answer.status, expected))
