@@ -67,15 +67,15 @@ def run(report: Report, folder: Path, *, scale: float, server: PostgresServer) -
         made = Installation(Path(place) / "site", url)
         made.run("init")
         with made.daemon() as daemon:
-            _ask(daemon, 200)
-            idle = _ask(daemon, 500)
+            _ask(daemon, 100)
+            idle = _ask(daemon, 300)
             port = daemon.address.rpartition(":")[2]
             flood = subprocess.Popen([sys.executable, "-c", _FLOOD, port, str(number)], stdout=subprocess.PIPE)
             try:
                 assert flood.stdout is not None
                 assert flood.stdout.readline() == b"ready\n"
                 held = len(os.listdir(f"/proc/{daemon.process.pid}/fd"))
-                busy = _ask(daemon, 2000)
+                busy = _ask(daemon, 1000)
             finally:
                 flood.kill()
                 flood.wait()

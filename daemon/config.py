@@ -196,7 +196,7 @@ class ServerConfig(Section):
     tokens: tuple[Token, ...] = ()
     tokens_file: AbsolutePath | None = None
     max_batch: Annotated[int, BeforeValidator(_integer), Field(ge=1, le=100_000)] = 1000
-    max_connections: Annotated[int, BeforeValidator(_integer), Field(ge=8, le=100_000)] = 1000
+    max_connections: Annotated[int, BeforeValidator(_integer), Field(ge=8, le=100_000)] = 3000
 
     @property
     def is_local(self) -> bool:

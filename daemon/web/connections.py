@@ -16,7 +16,7 @@ _SHARE = 32
 class Limits:
     """``connections`` at the same time; ``head_s`` for a request's head, ``write_s`` for taking an answer."""
 
-    connections: int = 1000
+    connections: int = 3000
     head_s: float = 10.0
     write_s: float = 30.0
 

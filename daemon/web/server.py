@@ -107,9 +107,8 @@ class _Connection(RequestHandler):
     def abort(self, reason: str) -> None:
         """Close it without sending what is left."""
         self._open.closed(reason)
-        self.force_close()
         if self._channel is not None:
-            self._channel.abort()
+            self._channel.abort()  # and connection_lost() does the rest, as if the client had gone
 
     def _between_requests(self) -> bool:
         return not self._request_in_progress and not self._messages and not self._force_close

@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -198,7 +199,7 @@ async def test_an_answer_that_is_not_taken_is_not_waited_for(installation: Insta
         assert (await api.ask("GET", "/livez")).status == 200
 
 
-async def test_a_flood_of_half_open_connections_starves_nobody(installation: Installation) -> None:
+async def test_a_flood_of_half_open_connections_starves_nobody(installation: Installation, events: list[Any]) -> None:
     """Far more than there may be: the oldest of them make room, and whoever has something to say is heard."""
     installation.task(TASK, 10)
     async with serving(installation, limits=Limits(connections=40)) as api:
@@ -212,6 +213,7 @@ async def test_a_flood_of_half_open_connections_starves_nobody(installation: Ins
             slowest = max(slowest, time.perf_counter() - began)
         assert slowest < 5
         assert closed(api, "too_many") >= 150
+        assert not [event for event in events if event["log_level"] == "error"]
         assert (await api.delete(TASK)).status == 200
         for _, writer in flood:
             writer.transport.abort()
