@@ -75,7 +75,7 @@ def run(report: Report, folder: Path, *, scale: float, server: PostgresServer) -
                 assert flood.stdout is not None
                 assert flood.stdout.readline() == b"ready\n"
                 held = len(os.listdir(f"/proc/{daemon.process.pid}/fd"))
-                busy = _ask(daemon, 1000)
+                busy = _ask(daemon, 500)
             finally:
                 flood.kill()
                 flood.wait()
