@@ -12,7 +12,7 @@ import zoneinfo
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -22,6 +22,7 @@ from pydantic import field_validator as validates
 from daemon.durations import Duration
 from daemon.sizes import Space
 from daemon.strict_yaml import Document, Location, Mistake, kind, read, suggestion, validate
+from daemon.tokens import TokenEntry
 
 SECTIONS = ("storage", "trash", "inventory", "catalog", "server", "log", "workers")
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<body>[^{}]*)\}|\$\{")
@@ -58,12 +59,35 @@ def _path(value: Any, info: ValidationInfo) -> Any:
     return base / value if base and isinstance(value, str | Path) else value
 
 
-def _token(value: SecretStr) -> SecretStr:
-    token = value.get_secret_value()
+def _token(value: Any) -> Any:
+    if isinstance(value, dict):
+        return TokenEntry.model_validate(value)
+    if isinstance(value, TokenEntry):
+        return value
+    if not isinstance(value, str | SecretStr):
+        raise ValueError(f"expected a string, or a mapping with name, hash and scopes, got {kind(value)}")
+    token = value if isinstance(value, str) else value.get_secret_value()
     if len(token) < 16:
         raise ValueError("a token needs at least 16 characters: make one with `openssl rand -hex 32`")
     if not all("!" <= char <= "~" for char in token):
         raise ValueError("a token is made of visible ASCII characters without spaces, or no client could send it")
+    return SecretStr(token)
+
+
+def _proxy(value: str) -> str:
+    if value == "unix":
+        return value
+    try:
+        return str(ip_network(value))
+    except ValueError:
+        raise ValueError(
+            "has to be an address such as 10.0.0.7, a network such as 10.0.0.0/24, or unix for the Unix socket"
+        ) from None
+
+
+def _socket(value: Path | None) -> Path | None:
+    if value is not None and len(os.fsencode(value)) > 107:  # unix(7): 108 bytes with the NUL at the end
+        raise ValueError("the path of a socket has at most 107 bytes: choose a shorter one")
     return value
 
 
@@ -106,7 +130,8 @@ def _part(value: Any) -> Any:
 Text: TypeAlias = Annotated[str, AfterValidator(_not_empty)]
 AbsolutePath: TypeAlias = Annotated[Path, BeforeValidator(_path)]
 TimeZoneName: TypeAlias = Annotated[str, AfterValidator(_time_zone)]
-Token: TypeAlias = Annotated[SecretStr, AfterValidator(_token)]
+Token: TypeAlias = Annotated[SecretStr | TokenEntry, BeforeValidator(_token)]
+Proxy: TypeAlias = Annotated[str, AfterValidator(_proxy)]
 FileSystemPart: TypeAlias = Annotated[Space, BeforeValidator(_part)]
 CatalogUrl: TypeAlias = Annotated[SecretStr, AfterValidator(_url)]
 
@@ -148,19 +173,40 @@ class CatalogConfig(Section):
         return value
 
 
-class ServerConfig(Section):
-    """The HTTP server. ``port`` 0 takes any free one; ``max_batch`` is the most tasks one request may name."""
+class TlsConfig(Section):
+    """The files of HTTPS, in PEM: the certificate with those between it and its root, and its key."""
 
+    certificate: AbsolutePath
+    key: AbsolutePath
+
+
+class ServerConfig(Section):
+    """The HTTP server. ``port`` 0 takes any free one; ``max_batch`` is the most tasks one request may name.
+
+    ``tcp`` off leaves the Unix socket at ``socket`` alone.
+    """
+
+    tcp: bool = True
     host: Text = "127.0.0.1"
     port: Annotated[int, BeforeValidator(_integer), Field(ge=0, le=65_535)] = 8084
+    tls: TlsConfig | None = None
+    socket: Annotated[AbsolutePath | None, AfterValidator(_socket)] = None
     allowed_hosts: tuple[Text, ...] = ()
+    trusted_proxies: tuple[Proxy, ...] = ()
     tokens: tuple[Token, ...] = ()
+    tokens_file: AbsolutePath | None = None
     max_batch: Annotated[int, BeforeValidator(_integer), Field(ge=1, le=100_000)] = 1000
+    max_connections: Annotated[int, BeforeValidator(_integer), Field(ge=8, le=100_000)] = 3000
 
     @property
-    def is_loopback(self) -> bool:
+    def is_local(self) -> bool:
         """Whether only this machine can reach it."""
-        return loopback(self.host)
+        return not self.tcp or loopback(self.host)
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether requests need a token, even if there is none at the moment."""
+        return bool(self.tokens) or self.tokens_file is not None
 
 
 class LogConfig(Section):

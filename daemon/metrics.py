@@ -111,6 +111,15 @@ class Metrics:
         self._missing = Gauge(
             "sweepd_inventory_missing", "Rows without their directory, by the last complete scan.", registry=registry
         )
+        self._requests_refused = Counter(
+            "sweepd_requests_refused",
+            "HTTP requests refused at the door, by reason.",
+            ["error_code"],
+            registry=registry,
+        )
+        self._connections_closed = Counter(
+            "sweepd_connections_closed", "Connections closed on slow clients, by reason.", ["reason"], registry=registry
+        )
         Info("sweepd_build", "Version of the daemon.", registry=registry).info({"version": __version__})
 
     def deletion(self, trigger: str, outcome: str, seconds: float) -> None:
@@ -188,6 +197,14 @@ class Metrics:
         self._scan_bytes.set(size_bytes)
         self._orphans.set(orphans)
         self._missing.set(missing)
+
+    def request_refused(self, error_code: str) -> None:
+        """An HTTP request got no further than the guard."""
+        self._requests_refused.labels(error_code).inc()
+
+    def connection_closed(self, reason: str) -> None:
+        """A connection was closed because its client was too slow, or there were too many."""
+        self._connections_closed.labels(reason).inc()
 
     def render(self) -> bytes:
         """The exposition text."""

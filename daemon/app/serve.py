@@ -8,17 +8,15 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from aiohttp import web
-
 from daemon import __version__, log, systemd
+from daemon.app.listening import check_address, listening, most_connections
 from daemon.app.readiness import Readiness
 from daemon.app.services import Services
 from daemon.app.supervisor import Supervisor
-from daemon.config import Config
-from daemon.errors import StartupRefused
 from daemon.policy.models import PolicySet
 from daemon.sweep.report import SweepReport
 from daemon.web.application import make_application
+from daemon.web.connections import Connections, Limits
 from daemon.web.context import ApiContext
 from daemon.web.server import ApiRunner
 
@@ -27,15 +25,6 @@ _READ_THREADS = 4
 # A deletion in hand is let finish this long after SIGTERM; what is left then is settled by the next start's recovery.
 _GRACE_S = 30.0
 _POLL_S = 0.2
-
-
-def check_address(config: Config) -> None:
-    """Raises StartupRefused if the API would be open to other machines without a token."""
-    if not config.server.is_loopback and not config.server.tokens:
-        raise StartupRefused(
-            f"{config.file}: server.host {config.server.host} can be reached from other machines, and server.tokens is "
-            "empty: anybody could delete; set a token, or listen on 127.0.0.1"
-        )
 
 
 async def serve(
@@ -49,7 +38,8 @@ async def serve(
 
     ``on_sweep`` gets the report of every sweep, on the sweep's thread.
 
-    Raises StartupRefused: unsafe address, address in use, or another daemon on the same root.
+    Raises StartupRefused: unsafe address, address in use, bad certificate, or another daemon on the same root; and
+    DocumentError if the token file is wrong.
     """
     check_address(services.config)
     stop = asyncio.Event()
@@ -59,7 +49,8 @@ async def serve(
     readiness = Readiness()
     supervisor = Supervisor(services, policies, readiness, on_sweep)
     async with _listening(services, policies, readiness) as address:
-        _log.info("listening", address=address, version=__version__)
+        socket = services.config.server.socket and str(services.config.server.socket)
+        _log.info("listening", address=address, socket=socket, version=__version__)
         if on_listening is not None:
             on_listening(address)
         supervisor.start()
@@ -96,18 +87,13 @@ async def _listening(services: Services, policies: PolicySet, readiness: Readine
         sweeper=services.sweeper,
         readiness=readiness.snapshot,
     )
-    runner = ApiRunner(make_application(context), access_log=None, shutdown_timeout=_GRACE_S)
-    await runner.setup()
+    limits = Limits(connections=most_connections(config.server))
+    connections = Connections(limits, services.metrics.connection_closed)
+    runner = ApiRunner(make_application(context), connections=connections, access_log=None, shutdown_timeout=_GRACE_S)
     try:
-        site = web.TCPSite(runner, config.server.host, config.server.port)
-        try:
-            await site.start()
-        except OSError as error:
-            where = f"{config.server.host}:{config.server.port}"
-            message = f"cannot listen on {where}: {error.strerror or error}; set server.port to a free one"
-            raise StartupRefused(message) from error
-        host, port = runner.addresses[0][:2]
-        yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        await runner.setup()
+        async with listening(runner, config.server) as address:
+            yield address
     finally:
         await runner.cleanup()
         await asyncio.to_thread(deletions.shutdown, wait=True)

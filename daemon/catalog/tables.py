@@ -187,3 +187,20 @@ plan_tasks = sa.Table(
     sa.Column("task", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
 )
+
+refusals = sa.Table(
+    "sweepd_refusals",
+    metadata,
+    sa.Column("minute", UtcDateTime, primary_key=True),
+    sa.Column("address", sa.String(64), primary_key=True),
+    sa.Column("error_code", sa.String(32), primary_key=True),
+    # its name; empty if none was known
+    sa.Column("token", sa.String(64), primary_key=True),
+    sa.Column("first_at", UtcDateTime, nullable=False),
+    sa.Column("last_at", UtcDateTime, nullable=False),
+    sa.Column("method", sa.String(16), nullable=False),
+    sa.Column("path", sa.String(256), nullable=False),
+    sa.Column("request_id", sa.String(32), nullable=False),
+    sa.Column("count", sa.BigInteger, nullable=False),
+    sa.Index("sweepd_refusals_last_at", "last_at"),
+)

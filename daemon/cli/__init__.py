@@ -12,6 +12,7 @@ def main() -> None:
         inventory_commands,
         review_commands,
         suspension_commands,
+        token_commands,
     )
     from daemon.cli.commands import app
     from daemon.cli.exits import guarded

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from itertools import islice
 from operator import methodcaller
 from typing import Final, TypeAlias
@@ -117,3 +119,11 @@ def remove_empty_directory(parent_fd: int, name: str) -> None:
         os.rmdir(name, dir_fd=parent_fd)
     except FileNotFoundError:
         return
+
+
+def remove_socket(directory_fd: int, name: str) -> None:
+    """Unlink a Unix socket; gone already is as good. Raises OSError, EINVAL if it is anything else."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.stat(name, dir_fd=directory_fd, follow_symlinks=False).st_mode):
+            raise OSError(errno.EINVAL, "not a socket", name)
+        os.unlink(name, dir_fd=directory_fd)

@@ -15,9 +15,13 @@ REQUEST_ID = web.RequestKey("request_id", str)
 
 _HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'",
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
     "Server": "sweepd",  # aiohttp would tell its version and Python's
     "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
 }
 
 
@@ -75,5 +79,7 @@ def _respond(
         charset="utf-8",
         headers={**headers, "Content-Language": language(request)},
     )
+    if response.headers.get("Connection") == "close":
+        response.force_close()  # the header alone would only announce it
     complete(request, response)
     return response

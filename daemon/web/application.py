@@ -17,9 +17,11 @@ from daemon.web.guard import make_guard
 from daemon.web.health import Health
 from daemon.web.holds import Holds
 from daemon.web.inventory import Inventory
+from daemon.web.keyring import Keyring
 from daemon.web.listing import Listing
 from daemon.web.operations import Operation
 from daemon.web.policies import Policies
+from daemon.web.refusals import RefusalLog, Refusals
 from daemon.web.sweeps import Sweeps
 from daemon.web.trash import Trash
 from daemon.web.work import Workers
@@ -31,6 +33,10 @@ INVENTORY: Final = "/api/v0/inventory"
 HOLDS: Final = "/api/v0/holds"
 POLICIES: Final = "/api/v0/policies"
 SWEEPS: Final = "/api/v0/sweeps"
+REFUSALS: Final = "/api/v0/refusals"
+
+OPERATIONS: Final = web.AppKey("operations", list[Operation])
+"""Every address there is."""
 
 _CONNECTION: Final = {
     "auto_decompress": False,  # nothing is taken compressed, so nothing can be a bomb
@@ -41,15 +47,21 @@ _CONNECTION: Final = {
 
 
 def make_application(context: ApiContext) -> web.Application:
-    """The API over ``context``. Run it with ``daemon.web.server.ApiRunner``."""
+    """The API over ``context``. Run it with ``daemon.web.server.ApiRunner``.
+
+    Its start raises DocumentError if there is a token file that cannot be read.
+    """
     workers = Workers(context.deletions, context.reads)
-    operations = _operations(context, workers)
+    keyring, refusals = Keyring(context.server), RefusalLog(context.catalog, context.metrics)
+    operations = _operations(context, workers, refusals)
     application = web.Application(
-        middlewares=[envelope, make_guard(context.server, operations)],
+        middlewares=[envelope, make_guard(context.server, operations, keyring, refusals)],
         client_max_size=MAX_BODY,
         handler_args=_CONNECTION,
     )
+    application[OPERATIONS] = operations
     application.add_routes([operation.route() for operation in operations])
+    application.cleanup_ctx.extend((keyring.running, refusals.running))
     application.on_response_prepare.append(answers.complete_prepared)
 
     async def stop(_application: web.Application) -> None:
@@ -59,7 +71,7 @@ def make_application(context: ApiContext) -> web.Application:
     return application
 
 
-def _operations(context: ApiContext, workers: Workers) -> list[Operation]:
+def _operations(context: ApiContext, workers: Workers, refusals: RefusalLog) -> list[Operation]:
     deletions, health, trash = Deletions(context, workers), Health(context), Trash(context, workers)
     holds, policies, sweeps = Holds(context, workers), Policies(context, workers), Sweeps(context, workers)
     # Everything below, slashes and decoded newlines included: the engine's check refuses it by name.
@@ -83,6 +95,7 @@ def _operations(context: ApiContext, workers: Workers) -> list[Operation]:
         Operation("GET", HOLDS, holds.listed, read),
         Operation("POST", HOLDS, holds.place, admin, body=HoldBody),
         Operation("DELETE", HOLDS + "/{hold_id}", holds.release, admin, body=NoBody, body_optional=True),
+        Operation("GET", REFUSALS, Refusals(context.catalog, refusals, workers).listed, admin),
         Operation("GET", "/livez", health.live, None),
         Operation("GET", "/readyz", health.ready, None),
         Operation("GET", "/metrics", health.metrics, read),

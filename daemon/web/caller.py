@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from aiohttp import web
 
+from daemon.tokens import EVERYTHING as EVERYTHING
+from daemon.tokens import Scope as Scope
 from daemon.web.errors import ApiCode, ApiError
-
-
-class Scope(StrEnum):
-    """What a token allows. Each is granted by itself: none includes another."""
-
-    READ = "read"
-    DELETE = "delete"
-    ADMIN = "admin"
-
-
-EVERYTHING: Final = frozenset(Scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +33,8 @@ class Caller:
 
 
 CALLER: Final = web.RequestKey("caller", Caller)
+CLIENT: Final = web.RequestKey("client", str)
+"""The client's address, before anything else is known of it."""
 
 
 def caller(request: web.Request) -> Caller:

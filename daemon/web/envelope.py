@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler
 from daemon import log
 from daemon.errors import SweepdError
 from daemon.web import answers
+from daemon.web.caller import CLIENT
 from daemon.web.errors import ApiCode, ApiError, explain
 
 _log = log.get(__name__)
@@ -44,7 +45,11 @@ def from_aiohttp(error: web.HTTPException) -> ApiError:
 
 
 def _report(request: web.Request, error: Exception, problem: ApiError) -> None:
-    where = {"method": request.method, "path": ascii(request.raw_path[:200])[1:-1], "peer": request.remote}
+    where = {
+        "method": request.method,
+        "path": ascii(request.raw_path[:200])[1:-1],
+        "peer": request.get(CLIENT) or request.remote,
+    }
     if problem.code is ApiCode.INTERNAL_ERROR:
         _log.error("request_crashed", exc_info=error, **where)
     elif problem.status >= 500:

@@ -22,6 +22,7 @@ class ApiCode(StrEnum):
     UNKNOWN_PARAMETER = "UNKNOWN_PARAMETER"
     INVALID_PARAMETER = "INVALID_PARAMETER"
     UNAUTHORIZED = "UNAUTHORIZED"
+    TOKEN_EXPIRED = "TOKEN_EXPIRED"  # noqa: S105  # no secret
     INSUFFICIENT_SCOPE = "INSUFFICIENT_SCOPE"
     HOST_NOT_ALLOWED = "HOST_NOT_ALLOWED"
     ORIGIN_NOT_ALLOWED = "ORIGIN_NOT_ALLOWED"
@@ -79,6 +80,10 @@ RULES: Final[Mapping[str, Rule]] = {
     ApiCode.UNKNOWN_PARAMETER: Rule(400),
     ApiCode.INVALID_PARAMETER: Rule(400),
     ApiCode.UNAUTHORIZED: Rule(401, {"WWW-Authenticate": 'Bearer realm="sweepd"'}),
+    ApiCode.TOKEN_EXPIRED: Rule(
+        401,
+        {"WWW-Authenticate": 'Bearer realm="sweepd", error="invalid_token", error_description="expired"'},
+    ),
     ApiCode.INSUFFICIENT_SCOPE: Rule(403),
     ApiCode.HOST_NOT_ALLOWED: Rule(403),
     ApiCode.ORIGIN_NOT_ALLOWED: Rule(403),

@@ -2,43 +2,78 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterable
 
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.typedefs import Handler, Middleware
 
+from daemon import clock
 from daemon.config import ServerConfig
-from daemon.web.caller import CALLER, EVERYTHING, Caller, Scope
+from daemon.tokens import TokenEntry
+from daemon.web.caller import CALLER, CLIENT, EVERYTHING, Caller, Scope
 from daemon.web.errors import ApiCode, ApiError
 from daemon.web.hosts import HostRule
+from daemon.web.keyring import Keyring
 from daemon.web.operations import Operation
+from daemon.web.proxies import Proxies
+from daemon.web.refusals import AUDITED, RefusalLog
 
 _NOTHING = object()
+_VERSIONS = (HttpVersion10, HttpVersion11)
 _OWN_SITE = frozenset({"same-origin", "none"})
+# RFC 6750: why it was refused is said of a token only, not to somebody who sent none
+_INVALID = {"WWW-Authenticate": 'Bearer realm="sweepd", error="invalid_token", error_description="unknown or revoked"'}
 
 
-def make_guard(server: ServerConfig, operations: Iterable[Operation]) -> Middleware:
+def make_guard(
+    server: ServerConfig, operations: Iterable[Operation], keyring: Keyring, refusals: RefusalLog
+) -> Middleware:
     """The middleware for this configuration. What is at no address of ``operations`` needs a token, but no scope."""
     scopes = {(operation.method, operation.public_path): operation.scope for operation in operations}
     hosts = HostRule(server.host, server.allowed_hosts)
-    tokens = [token.get_secret_value().encode() for token in server.tokens]
+    proxies = Proxies(server.trusted_proxies)
 
-    @web.middleware
-    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    def admit(request: web.Request) -> TokenEntry | None:
+        # aiohttp takes any version, and after a CONNECT reads the body as the next request
+        if request.version not in _VERSIONS or request.method == "CONNECT":
+            raise ApiError(ApiCode.BAD_REQUEST, headers={"Connection": "close"})
         if not hosts.allows(request.headers.getall("Host", ()), request.raw_path):
+            raise ApiError(ApiCode.HOST_NOT_ALLOWED)
+        if not all(hosts.allows([name], "*") for name in proxies.hosts(request)):
             raise ApiError(ApiCode.HOST_NOT_ALLOWED)
         if not _not_from_a_page(request):
             raise ApiError(ApiCode.ORIGIN_NOT_ALLOWED)
         if "#" in request.raw_path:  # aiohttp cuts it off: `task_1#2` would be task_1
             raise ApiError(ApiCode.BAD_REQUEST)
-        scope = scopes.get(_address(request), _NOTHING)
-        if tokens and scope is not None and not _knows_token(request, tokens):
+        if not keyring.required or scopes.get(_address(request), _NOTHING) is None:
+            return None
+        offered = _offered(request)
+        if offered is None:
             raise ApiError(ApiCode.UNAUTHORIZED)
-        request[CALLER] = caller = Caller(None, request.remote or "unknown", EVERYTHING)
-        if isinstance(scope, Scope):
-            caller.require(scope)
-        return await handler(request)
+        entry = keyring.find(offered)
+        if entry is None:
+            raise ApiError(ApiCode.UNAUTHORIZED, headers=_INVALID)
+        return entry
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request[CLIENT] = address = proxies.client(request)
+        name: str | None = None
+        try:
+            entry = admit(request)
+            name = None if entry is None else entry.name
+            if entry is not None and entry.is_over(clock.now()):
+                raise ApiError(ApiCode.TOKEN_EXPIRED, values={"token": name})
+            request[CALLER] = caller = Caller(name, address, frozenset(entry.scopes) if entry else EVERYTHING)
+            scope = scopes.get(_address(request))
+            if isinstance(scope, Scope):
+                caller.require(scope)
+            return await handler(request)
+        except ApiError as error:
+            if error.code in AUDITED:
+                refusals.add(request, error.code, name)
+                error.headers["Connection"] = "close"  # whoever tries again begins again
+            raise
 
     return guard
 
@@ -55,11 +90,7 @@ def _address(request: web.Request) -> tuple[str, str]:
     return method, "" if resource is None else resource.canonical
 
 
-def _knows_token(request: web.Request, tokens: list[bytes]) -> bool:
+def _offered(request: web.Request) -> bytes | None:
     given = request.headers.getall("Authorization", ())
     scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
-    offered = token.strip().encode("utf-8", "surrogateescape")
-    known = False
-    for expected in tokens:  # all of them, whichever fits: the time taken tells nothing
-        known |= hmac.compare_digest(offered, expected)
-    return known and scheme.lower() == "bearer"
+    return token.strip().encode("utf-8", "surrogateescape") if scheme.lower() == "bearer" and token.strip() else None

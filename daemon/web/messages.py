@@ -147,6 +147,11 @@ MESSAGES: Final[Mapping[str, Message]] = {
     ),
     "ORIGIN_NOT_ALLOWED": Message("不允许来自网页的跨站请求", "Requests of web pages are not allowed"),
     "UNAUTHORIZED": Message("缺少有效的访问令牌", "A valid bearer token is required"),
+    "TOKEN_EXPIRED": Message(
+        "访问令牌 {token} 已过期,请用 sweepd token create 生成新令牌",
+        "The token {token} has expired, make a new one: sweepd token create",
+    ),
+    "REFUSALS_LISTED": Message("获取拒绝记录成功", "Refused requests listed"),
     "INSUFFICIENT_SCOPE": Message("访问令牌没有 {scope} 权限", "The token does not have the scope {scope}"),
 }
 

@@ -67,7 +67,7 @@ BEGIN;
 DELETE FROM data_pipeline_task_steps; DELETE FROM data_pipeline_tasks; DELETE FROM sweepd_deletions;
 DELETE FROM sweepd_snapshots; DELETE FROM sweepd_policies; DELETE FROM sweepd_sweeps; DELETE FROM sweepd_roots;
 DELETE FROM sweepd_inventory; DELETE FROM sweepd_scans; DELETE FROM sweepd_holds;
-DELETE FROM sweepd_plans; DELETE FROM sweepd_plan_tasks;
+DELETE FROM sweepd_plans; DELETE FROM sweepd_plan_tasks; DELETE FROM sweepd_refusals;
 UPDATE sweepd_alembic_version SET version_num = '{setup.SCHEMA}';
 COMMIT;
 """

@@ -7,9 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
+from daemon.app.listening import check_address
 from daemon.config import Config, load_config, loopback
-from daemon.errors import DocumentError
+from daemon.errors import DocumentError, StartupRefused
+from daemon.tokens import TokenEntry
 
 SECRET = "hunter2-hunter2-hunter2"
 Load = Callable[..., Config]
@@ -137,7 +140,9 @@ server: {port: "${env:PORT}", tokens: ["${credential:password}"], allowed_hosts:
     assert config.storage.root == Path("/data/tasks")
     assert config.catalog.url.get_secret_value() == f"postgresql://sweepd:{SECRET}@db${{env:DATA}}/x"
     assert config.server.port == 9000
-    assert config.server.tokens[0].get_secret_value() == SECRET
+    [token] = config.server.tokens
+    assert isinstance(token, SecretStr)
+    assert token.get_secret_value() == SECRET
     assert config.server.allowed_hosts == ("${env:HOST}",)
     assert SECRET not in repr(config) + str(config) + config.model_dump_json()
 
@@ -200,6 +205,15 @@ log: {level: "${env:S}"}
             "server: {tokens: [a token with spaces in it]}",
             "1:19: `tokens`: a token is made of visible ASCII characters",
         ),
+        ("server: {tokens: [{name: a}]}", "1:19: missing key `hash`"),
+        ("server: {tokens: [{name: a, hash: b, scopes: [read]}]}", "1:35: `hash`: has to be sha256: and 64 lower-case"),
+        ("server: {tokens: [1]}", "1:19: `tokens`: expected a string, or a mapping with name, hash and scopes, got a"),
+        ("server: {trusted_proxies: [example.org]}", "1:28: `trusted_proxies`: has to be an address such as 10.0.0.7"),
+        ("server: {trusted_proxies: [10.0.0.7/24]}", "1:28: `trusted_proxies`: has to be an address such as 10.0.0.7"),
+        ("server: {tls: {key: a}}", "1:15: missing key `certificate`"),
+        ("server: {socket: ''}", "1:18: `socket`: must not be empty"),
+        (f"server: {{socket: /{'x' * 120}}}", "1:18: `socket`: the path of a socket has at most 107 bytes"),
+        ("server: {max_connections: 7}", "1:27: `max_connections`: has to be at least 8"),
         ("server: {max_batch: 0}", "1:21: `max_batch`: has to be at least 1"),
         ("server: {max_batch: 100001}", "1:21: `max_batch`: has to be at most 100000"),
         ("server: {tokens: }", "1:10: no value here: write one, or remove the key"),
@@ -233,7 +247,40 @@ def test_a_wrong_value_is_refused(refusal: Refusal, text: str, problem: str) -> 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost", "LocalHost"])
 def test_a_loopback_host(load: Load, host: str) -> None:
     assert loopback(host)
-    assert load(f'server: {{host: "{host}"}}\n').server.is_loopback
+    assert load(f'server: {{host: "{host}"}}\n').server.is_local
+
+
+def test_what_the_server_takes(load: Load, tmp_path: Path) -> None:
+    entry = f"{{name: ci, hash: 'sha256:{'0a' * 32}', scopes: [read, admin], expires: 2027-01-01}}"
+    server = load(
+        f"server: {{tcp: false, socket: run/s.sock, tokens_file: t.yaml, tokens: [{entry}, 0123456789abcdef],\n"
+        " tls: {certificate: c.pem, key: /k.pem}, trusted_proxies: [unix, 10.0.0.7, '10.1.0.0/16', '::1']}\n"
+    ).server
+    assert server.is_local
+    assert server.has_tokens
+    assert (server.socket, server.tokens_file) == (tmp_path / "run/s.sock", tmp_path / "t.yaml")
+    assert server.tls is not None
+    assert (server.tls.certificate, server.tls.key) == (tmp_path / "c.pem", Path("/k.pem"))
+    assert server.trusted_proxies == ("unix", "10.0.0.7/32", "10.1.0.0/16", "::1/128")
+    named, plain = server.tokens
+    assert isinstance(named, TokenEntry)
+    assert (named.name, named.scopes) == ("ci", ("read", "admin"))
+    assert isinstance(plain, SecretStr)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("server: {host: 0.0.0.0}", "anybody could delete; set a token, or listen on 127.0.0.1"),
+        ("server: {trusted_proxies: [10.0.0.7]}", "a proxy lets other machines in"),
+        ("server: {tcp: false}", "server.tcp is off, and there is no server.socket"),
+    ],
+)
+def test_an_address_that_is_open_to_all_or_none_is_refused(load: Load, text: str, problem: str) -> None:
+    with pytest.raises(StartupRefused, match=problem):
+        check_address(load(text + "\n"))
+    for safe in ("host: 0.0.0.0, tokens_file: t", "tcp: false, host: 0.0.0.0, socket: s", "host: '::1'"):
+        check_address(load(f"server: {{{safe}}}\n"))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "10.0.0.1", "example.org", "localhost.example.org"])

@@ -37,6 +37,7 @@ from daemon.storage.root import StorageRoot, mark
 from daemon.storage.workers import Workers
 from daemon.sweep.sweeper import Sweeper
 from daemon.web.application import TASKS, make_application
+from daemon.web.connections import Connections, Limits
 from daemon.web.context import ApiContext
 from daemon.web.server import ApiRunner
 
@@ -203,7 +204,12 @@ def check_headers(answer: Answer) -> None:
     assert int(headers["X-Request-Id"], 16) >= 0
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Cache-Control"] == "no-store"
-    assert headers["Content-Security-Policy"] == "default-src 'none'"
+    assert headers["Content-Security-Policy"].startswith("default-src 'none'; ")
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Cross-Origin-Resource-Policy"] == headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert not [name for name in headers if name.lower().startswith("access-control-")]
     assert headers["Server"] == "sweepd"
 
 
@@ -223,6 +229,7 @@ async def serving(
     url: str | None = None,
     threads: int = 4,
     handler_cancellation: bool = False,
+    limits: Limits | None = None,
 ) -> AsyncIterator[Api]:
     """Serve the installation, or its storage root with the catalog at ``url``."""
     metrics = Metrics()
@@ -251,6 +258,7 @@ async def serving(
     )
     runner = ApiRunner(
         make_application(context),
+        connections=Connections(limits or Limits(), metrics.connection_closed),
         access_log=None,
         shutdown_timeout=10.0,
         handler_cancellation=handler_cancellation,
