@@ -9,7 +9,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from daemon.catalog.instants import parse_instant
-from daemon.deletion.models import Trigger
+from daemon.deletion.models import Origin, Trigger
 from daemon.policy.models import Policy
 from daemon.sweep import stored
 from daemon.sweep.documents import explanation_document, plan_document, policy_document
@@ -68,8 +68,8 @@ class Policies:
         require_recovered(self._context)
         policy = self._policy(request)
         body = bodies.check(SweepBody, await read_json(request))
-        initiator = caller(request).initiator
-        report = await self._workers.delete(lambda: self._sweep(policy, body.plan, initiator))
+        initiator, origin = caller(request).initiator, answers.origin(request)
+        report = await self._workers.delete(lambda: self._sweep(policy, body.plan, initiator, origin))
         complete = report.succeeded and not (body.plan is not None and report.dropped)
         message = "SWEEP_COMPLETE" if complete else "SWEEP_INCOMPLETE"
         return answers.success(request, message, data=report.document(limit=_MOST_LISTED))
@@ -101,10 +101,10 @@ class Policies:
             "stay_counts": dict(plan.stay_counts),
         }
 
-    def _sweep(self, policy: Policy, digest: str | None, initiator: str) -> SweepReport:
+    def _sweep(self, policy: Policy, digest: str | None, initiator: str, origin: Origin) -> SweepReport:
         plan = None if digest is None else stored.load(self._context.catalog, policy, digest)
         policies = self._context.policies()
-        return self._context.sweeper.sweep(policies, policy, Trigger.API, initiator, plan=plan)
+        return self._context.sweeper.sweep(policies, policy, Trigger.API, initiator, plan=plan, origin=origin)
 
     def _explain(self, task_id: str, at: Sequence[str] | None) -> Mapping[str, Any]:
         instant = self._instant(at)
