@@ -216,6 +216,31 @@ def retained_totals(connection: Connection) -> tuple[int, int]:
     return int(count), int(size)
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits in the trash; sizes in bytes, instants aware. ``uncounted``: directories that are not in the sums."""
+
+    deletions: int
+    uncounted: int
+    files: int
+    size_bytes: int
+    freed_bytes: int
+    oldest_at: datetime | None
+    next_purge_at: datetime | None
+
+
+def waiting(connection: Connection) -> Waiting:
+    """The sums over everything in the trash."""
+    c = deletions.c
+    uncounted = sa.func.coalesce(sa.func.sum(sa.case((sa.and_(c.files.is_(None), c.directory_deleted), 1), else_=0)), 0)
+    sums = [sa.func.coalesce(sa.func.sum(column), 0) for column in (c.files, c.size_bytes, c.freed_bytes)]
+    statement = sa.select(
+        sa.func.count(), uncounted, *sums, sa.func.min(c.committed_at), sa.func.min(c.purge_after)
+    ).where(c.state == State.COMMITTED, c.purge_after.is_not(None))
+    number, without, files, size, freed, oldest, next_one = connection.execute(statement).one()
+    return Waiting(int(number), int(without), int(files), int(size), int(freed), oldest, next_one)
+
+
 def count(connection: Connection, counts: Mapping[str, Counts]) -> None:
     """Remember the counts of directories that wait in the trash."""
     for deletion_id, known in counts.items():

@@ -28,6 +28,11 @@ class Must:
     values: tuple[tuple[str, object], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Many:
+    """In a field's metadata: it may be given several times, which is the same as once with commas between."""
+
+
 class Texts(Protocol):
     """What aiohttp calls a query."""
 
@@ -68,7 +73,7 @@ InstantText: TypeAlias = Annotated[_InstantText | None, Must("MUST_BE_DATE")]
 
 
 class Query(BaseModel):
-    """Each parameter at most once, as text that its type understands."""
+    """Each parameter at most once (unless it is Many), as text that its type understands."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -117,6 +122,8 @@ def check_query(model: type[_Model], query: Texts) -> _Model:
     values: dict[str, str] = {}
     for name, parameter in model.model_fields.items():
         given = query.getall(parameter.alias or name, [])
+        if len(given) > 1 and Many() in parameter.metadata:
+            given = [",".join(given)]
         if len(given) > 1:
             raise _broken(model, name)
         if given:

@@ -188,7 +188,8 @@ def test_data_without_a_readable_manifest_is_put_aside_whole(
         {"deletion_id": "../task_2"},
         {"deletion_id": "f"},
         {"what": "everything"},
-        {"version": 3},
+        {"version": 1},
+        {"version": 4},
         {"kind": "keep"},
         {"deletions": []},
         {"deletions": {}},
@@ -213,6 +214,19 @@ def test_a_manifest_that_is_not_this_entrys_is_not_obeyed(
     assert recovered(site) == {"quarantined": 1}
     assert snapshot(site.held(site.path / ".sweepd" / "quarantine" / entry.name)) == before.tree
     assert site.store.ledger("task_1") == []
+
+
+def test_a_manifest_of_the_version_before_is_obeyed(site: Site, processes: ForkServer) -> None:
+    before = site.task("task_1")
+    entry = killed(site, processes, "do_commit")
+    manifest = json.loads((entry / "manifest.json").read_text())
+    (item,) = manifest["deletions"]
+    for name in ("client", "request_id", "plan_digest", "reason"):
+        assert item["deletion"].pop(name) is None
+    (entry / "manifest.json").write_text(json.dumps({**manifest, "version": 2}))
+    assert recovered(site) == {"undone": 1}
+    assert snapshot(site.path / "task_1") == before.tree
+    assert [row["state"] for row in site.store.ledger("task_1")] == ["aborted"]
 
 
 def test_a_manifest_of_another_root_is_not_obeyed(site: Site, processes: ForkServer) -> None:

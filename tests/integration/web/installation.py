@@ -248,6 +248,7 @@ async def serving(
             root, catalog, engine, metrics, ClockGuard(catalog), retention=Retention(root, tools), workers=2
         ),
         readiness=lambda: problems,
+        root=root,
     )
     runner = ApiRunner(
         make_application(context),
