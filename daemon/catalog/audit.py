@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from daemon.catalog import ledger
 from daemon.catalog.holds import is_glob
-from daemon.catalog.ledger import Record, State
+from daemon.catalog.ledger import Record
 from daemon.catalog.patterns import glob_match
 from daemon.catalog.tables import deletions
 
@@ -28,7 +28,7 @@ class AuditFilter:
     sweep_id: str | None = None
     initiator: str | None = None
     trigger: str | None = None
-    state: State | None = None
+    state: str | None = None
     since: datetime | None = None
     until: datetime | None = None
 

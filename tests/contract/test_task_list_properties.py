@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -126,7 +126,7 @@ def in_order(table: list[Row], order: Order) -> list[Row]:
 
 
 def fits(row: Row, wanted: dict[str, Any], now: datetime) -> bool:
-    checks = {
+    checks: dict[str, Callable[[Any], bool]] = {
         "statuses": lambda values: row["status"] in values,
         "directory_exists": lambda value: (row["directory_exists"] is not False) == value,
         "user": lambda value: row["by_user"] == value,
