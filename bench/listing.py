@@ -69,8 +69,9 @@ def any_places(wanted, order):
         for _ in range(pages // 20):
             walked.append(place)
             with catalog.read() as session:
-                after = listing(session, wanted, order).page(session.connection, limit=limit, after=place, counted=False)
-            place = after.end or place
+                page = listing(session, wanted, order).page(
+                    session.connection, limit=limit, after=place, counted=False)
+            place = page.end or place
     return walked
 
 kinds = {

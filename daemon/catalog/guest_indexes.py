@@ -32,7 +32,7 @@ class _Index:
 
 _INDEXES: Final = (
     _Index("sweepd_running_steps", STEPS, ("task_id",), f"step_status = '{RUNNING_STEP}'"),
-    # sweepd's own column, so the pipeline's writes do not touch it; by creation there is an index already
+    # of what sweepd has changed; by creation there is an index already
     _Index("sweepd_updated_tasks", TASKS, ("updated_at", "task_id"), "updated_at IS NOT NULL"),
 )
 # PostgreSQL waits until every transaction that is under way has ended; they are not kept waiting.

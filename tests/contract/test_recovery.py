@@ -220,7 +220,7 @@ def test_what_recovery_writes_says_why_and_from_where(site: Site, processes: For
     site.task("task_1")
     entry = killed(site, processes, "do_commit")
     assert recovered(site) == {"undone": 1}
-    site.task("task_2")
+    site.task("task_2", files=300)
     killed(site, processes, "unlink", number=6, task_id="task_2")  # its purge has begun
     site.store.query("DELETE FROM sweepd_deletions WHERE task_id = 'task_2'")  # put back from a backup
     assert recovered(site) == {"finished": 1}
