@@ -31,7 +31,7 @@ INSERT INTO {TASKS} (task_id, status, parameters, created_at, started_at, comple
 SELECT printf('task_%07d', i), CASE i % 10 WHEN 0 THEN 'failed' ELSE 'completed' END, '{{}}',
        datetime('now', (-3600 - i * 2617920 / :rows) || ' seconds'),
        datetime('now', (-3600 - i * 2617920 / :rows) || ' seconds'),
-       datetime('now', (-i * 2617920 / :rows) || ' seconds'), 'user_' || i % 50, 'db_' || i % 200
+       datetime('now', (-i * 2617920 / :rows) || ' seconds'), 'user_' || (i % 50), 'db_' || (i % 200)
 FROM n
 """,
 }

@@ -7,7 +7,7 @@ either direction: so each part is in the order of an index, from any place on.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -97,9 +97,8 @@ class TaskList:
         self, connection: Connection, *, limit: int, offset: int = 0, after: Place | None = None, counted: bool = True
     ) -> TaskPage:
         """So many tasks, behind ``after`` if it is given. Raises ValueError if that is no place in this order."""
-        parts = self._parts(connection, after)
         found: list[Any] = []
-        for part in parts:
+        for part in self._parts(connection, after):
             if len(found) > limit:
                 break
             some = connection.execute(part.limit(limit + 1 - len(found)).offset(offset)).all()
@@ -110,13 +109,12 @@ class TaskList:
         end = self._place(shown[-1]) if len(found) > limit else None
         return TaskPage(tuple(rows.from_row(row) for row in shown), total, end)
 
-    def _parts(self, connection: Connection, after: Place | None) -> list[sa.Select[Any]]:
+    def _parts(self, connection: Connection, after: Place | None) -> Iterator[sa.Select[Any]]:
         c = self._tables.tasks.c
         direction = sa.desc if self._order.descending else sa.asc
         key, has, lacks = self._key()
         selected = [*rows.columns(self._tables), key.label("sort_key")]
         where = self._conditions(connection)
-        parts = []
         if after is None or after.key is not None:
             first = sa.select(*selected).select_from(self._source()).where(has, *where)
             if after is not None:
@@ -126,13 +124,12 @@ class TaskList:
                 else:  # the first part alone says where an index begins
                     first = first.where(_to(key, bound, self._order), sa.or_(self._behind(key, bound), behind))
             order = [c.task_id] if self._order.by is SortBy.TASK_ID else [key, c.task_id]
-            parts.append(first.order_by(*map(direction, order)))
+            yield first.order_by(*map(direction, order))
         if lacks is not None:
             last = sa.select(*rows.columns(self._tables), sa.null().label("sort_key")).where(lacks, *where)
             if after is not None and after.key is None:
                 last = last.where(self._behind(c.task_id, after.task_id))
-            parts.append(last.order_by(direction(c.task_id)))
-        return parts
+            yield last.order_by(direction(c.task_id))
 
     def _source(self) -> sa.FromClause:
         tasks = self._tables.tasks
