@@ -80,7 +80,7 @@ kinds = {
     "last changed first": (TaskFilter(), Order(SortBy.UPDATED)),
     "largest first": (TaskFilter(), Order(SortBy.SIZE)),
     "of a common status": (TaskFilter(statuses=("completed",)), Order()),
-    "of a rare status": (TaskFilter(statuses=("failed",)), Order()),
+    "of the status of one in ten": (TaskFilter(statuses=("failed",)), Order()),
     "of a user": (TaskFilter(user="user_7"), Order()),
     "without a directory": (TaskFilter(directory_exists=False), Order()),
 }

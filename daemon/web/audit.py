@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC
 from typing import Final
 
 from aiohttp import web
@@ -120,9 +120,7 @@ def _after(query: DeletionsQuery) -> Mark | None:
     with suppress(ValueError):
         stamp, deletion_id = cursors.decode(query.cursor)
         if isinstance(stamp, str) and isinstance(deletion_id, str):
-            committed_at = datetime.fromisoformat(stamp)
-            if committed_at.tzinfo is not None:
-                return Mark(committed_at, deletion_id)
+            return Mark(parse_instant(stamp, UTC), deletion_id)
     raise bodies.invalid("cursor", "MUST_BE_CURSOR")
 
 

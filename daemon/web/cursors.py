@@ -23,6 +23,7 @@ def decode(cursor: str) -> list[str | int | None]:
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         place = json.loads(raw.decode("utf-8"))
+        json.dumps(place, ensure_ascii=False).encode("utf-8")  # half a surrogate pair is text to nobody
     except (ValueError, RecursionError) as error:
         raise ValueError("not a cursor") from error
     if not isinstance(place, list) or not all(_plain(part) for part in place):
@@ -33,5 +34,5 @@ def decode(cursor: str) -> list[str | int | None]:
 def _plain(part: object) -> bool:
     """Nothing that a database would choke on."""
     if isinstance(part, str):
-        return part.isprintable()
+        return "\0" not in part
     return part is None or (type(part) is int and abs(part) < 2**63)

@@ -16,6 +16,7 @@ from daemon.catalog.catalog import Catalog
 from daemon.deletion import audit_trail
 from daemon.errors import CatalogUnavailable
 from daemon.policy.models import Policy, PolicySet
+from daemon.web import cursors
 from integration.web.installation import Api, Installation
 
 DELETIONS = "/api/v0/deletions"
@@ -165,6 +166,8 @@ async def test_filters(api: Api, installation: Installation) -> None:
         ("limit=1001", "limit"),
         ("cursor=x", "cursor"),
         ("cursor=WzEsMl0", "cursor"),
+        ("cursor=" + cursors.encode(["0001-01-01T00:00:00+14:00", "0"]), "cursor"),
+        ("cursor=" + cursors.encode(["2026-01-01T00:00:00+00:00", "0", "0"]), "cursor"),
         ("trigger=nobody", "trigger"),
         ("state=gone", "state"),
         ("since=yesterday", "since"),
