@@ -10,11 +10,11 @@ from pathlib import Path
 
 import structlog
 
-from bench import durable, hostile, image, inventory, liveness, memory, planning, removal
+from bench import durable, hostile, image, inventory, listing, liveness, memory, planning, removal
 from bench.report import Report
 from support.postgres import PostgresServer
 
-SECTIONS = ("removal", "durable", "liveness", "memory", "inventory", "planning", "hostile")
+SECTIONS = ("removal", "durable", "liveness", "memory", "inventory", "planning", "listing", "hostile")
 
 
 def main() -> None:
@@ -55,6 +55,8 @@ def main() -> None:
                 planning.run(report, folder, scale=options.scale, server=server)
             if "hostile" in chosen:
                 hostile.run(report, folder, scale=options.scale, server=server)
+            if "listing" in chosen:
+                listing.run(report, folder, scale=options.scale, server=server)
     report.write(options.json, {"scale": options.scale, "pairs": options.pairs, "sections": list(chosen)})
     print(f"\n{report.table()}\n\nwritten to {options.json}")
 

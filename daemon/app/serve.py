@@ -86,6 +86,7 @@ async def _listening(services: Services, policies: PolicySet, readiness: Readine
         policies=lambda: policies,
         sweeper=services.sweeper,
         readiness=readiness.snapshot,
+        root=services.root,
     )
     limits = Limits(connections=most_connections(config.server))
     connections = Connections(limits, services.metrics.connection_closed)

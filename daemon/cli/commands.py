@@ -137,19 +137,22 @@ def delete(
     retain: Annotated[
         str | None, typer.Option(metavar="DURATION", help="Keep them in the trash that long, such as 7d.")
     ] = None,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why, for the audit trail; one line.")] = None,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Delete task directories by hand."""
     from daemon.cli import deleting
 
-    duration = deleting.parse_retain(retain)
+    duration, why = deleting.parse_retain(retain), deleting.parse_reason(reason)
     if not yes:
         what = "directories and database records" if records else "directories"
         typer.confirm(f"Delete the {what} of {len(task_ids)} task(s)?", abort=True, err=True)
     with _services(context) as services:
         raise typer.Exit(
-            deleting.delete(services, task_ids, records=records, force=force, retain=duration, as_json=as_json)
+            deleting.delete(
+                services, task_ids, records=records, force=force, retain=duration, reason=why, as_json=as_json
+            )
         )
 
 
