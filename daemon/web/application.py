@@ -20,6 +20,7 @@ from daemon.web.inventory import Inventory
 from daemon.web.listing import Listing
 from daemon.web.operations import Operation
 from daemon.web.policies import Policies
+from daemon.web.queries import AtQuery, HoldsQuery, InventoryQuery, PlanQuery, SweepsQuery
 from daemon.web.sweeps import Sweeps
 from daemon.web.trash import Trash
 from daemon.web.work import Workers
@@ -70,17 +71,17 @@ def _operations(context: ApiContext, workers: Workers) -> list[Operation]:
         Operation("GET", TASKS, Listing(context, workers).tasks, read),
         Operation("DELETE", task, deletions.one, delete, body=SingleBody),
         Operation("POST", task + "/restore", trash.restore, admin, body=RestoreBody, body_optional=True),
-        Operation("GET", task + "/explain", policies.explain, read),
+        Operation("GET", task + "/explain", policies.explain, read, query=AtQuery),
         Operation("GET", POLICIES, policies.listed, read),
-        Operation("GET", POLICIES + "/{name}/plan", policies.plan, read),
+        Operation("GET", POLICIES + "/{name}/plan", policies.plan, read, query=PlanQuery),
         Operation("POST", POLICIES + "/{name}/plans", policies.store, delete, body=NoBody, body_optional=True),
         Operation("POST", POLICIES + "/{name}/sweeps", policies.sweep, delete, body=SweepBody),
-        Operation("GET", SWEEPS, sweeps.listed, read),
+        Operation("GET", SWEEPS, sweeps.listed, read, query=SweepsQuery),
         Operation("GET", SWEEPS + "/{sweep_id}", sweeps.one, read),
         Operation("GET", TRASH, trash.waiting, read),
         Operation("GET", PURGES, trash.purges, read),
-        Operation("GET", INVENTORY, Inventory(context, workers).show, read),
-        Operation("GET", HOLDS, holds.listed, read),
+        Operation("GET", INVENTORY, Inventory(context, workers).show, read, query=InventoryQuery),
+        Operation("GET", HOLDS, holds.listed, read, query=HoldsQuery),
         Operation("POST", HOLDS, holds.place, admin, body=HoldBody),
         Operation("DELETE", HOLDS + "/{hold_id}", holds.release, admin, body=NoBody, body_optional=True),
         Operation("GET", "/livez", health.live, None),
