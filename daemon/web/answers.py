@@ -15,7 +15,6 @@ REQUEST_ID = web.RequestKey("request_id", str)
 
 _HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'",
     "Server": "sweepd",  # aiohttp would tell its version and Python's
     "X-Content-Type-Options": "nosniff",
 }
@@ -57,6 +56,7 @@ def failure(request: web.BaseRequest, error: ApiError) -> web.Response:
 def complete(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """Give any answer, whoever made it, the headers that all have."""
     response.headers.update(_HEADERS)
+    response.headers.setdefault("Content-Security-Policy", "default-src 'none'")
     response.headers.setdefault("X-Request-Id", request.get(REQUEST_ID) or uuid.uuid4().hex)
 
 

@@ -6,13 +6,31 @@ from typing import Final
 
 from aiohttp import web
 
+from daemon.errors import ErrorCode
 from daemon.web import answers
+from daemon.web.answer_models import (
+    BatchResult,
+    DeletedTask,
+    HoldList,
+    InventoryShown,
+    Nothing,
+    PlacedHold,
+    PurgeList,
+    Readiness,
+    RestoredTask,
+    ShownHold,
+    TaskPage,
+    TasksBeside,
+    TrashList,
+)
 from daemon.web.bodies import BatchBody, HoldBody, NoBody, RestoreBody, SingleBody, SweepBody
 from daemon.web.body import MAX_BODY
 from daemon.web.caller import Scope
 from daemon.web.context import ApiContext
 from daemon.web.deletions import Deletions
+from daemon.web.documentation import Documentation
 from daemon.web.envelope import envelope
+from daemon.web.errors import CATALOG, DELETION, RESTORE, ROOT, STARTED, SWEEP, ApiCode
 from daemon.web.guard import make_guard
 from daemon.web.health import Health
 from daemon.web.holds import Holds
@@ -21,6 +39,15 @@ from daemon.web.listing import Listing
 from daemon.web.operations import Operation
 from daemon.web.policies import Policies
 from daemon.web.queries import AtQuery, HoldsQuery, InventoryQuery, PlanQuery, SweepsQuery
+from daemon.web.sweep_models import (
+    KeptPlan,
+    PolicyList,
+    ShownPlan,
+    ShownReport,
+    ShownSweep,
+    SweepList,
+    TaskExplanation,
+)
 from daemon.web.sweeps import Sweeps
 from daemon.web.trash import Trash
 from daemon.web.work import Workers
@@ -32,6 +59,10 @@ INVENTORY: Final = "/api/v0/inventory"
 HOLDS: Final = "/api/v0/holds"
 POLICIES: Final = "/api/v0/policies"
 SWEEPS: Final = "/api/v0/sweeps"
+DESCRIPTION: Final = "/api/v0/openapi.json"
+DOCUMENTATION: Final = "/api/v0/docs"
+
+OPERATIONS: Final = web.AppKey("operations", list[Operation])
 
 _CONNECTION: Final = {
     "auto_decompress": False,  # nothing is taken compressed, so nothing can be a bomb
@@ -45,12 +76,14 @@ def make_application(context: ApiContext) -> web.Application:
     """The API over ``context``. Run it with ``daemon.web.server.ApiRunner``."""
     workers = Workers(context.deletions, context.reads)
     operations = _operations(context, workers)
+    operations += _documentation(Documentation(operations, workers))
     application = web.Application(
         middlewares=[envelope, make_guard(context.server, operations)],
         client_max_size=MAX_BODY,
         handler_args=_CONNECTION,
     )
     application.add_routes([operation.route() for operation in operations])
+    application[OPERATIONS] = operations
     application.on_response_prepare.append(answers.complete_prepared)
 
     async def stop(_application: web.Application) -> None:
@@ -66,25 +99,127 @@ def _operations(context: ApiContext, workers: Workers) -> list[Operation]:
     # Everything below, slashes and decoded newlines included: the engine's check refuses it by name.
     task = TASKS + r"/{task_id:[\s\S]*}"
     read, delete, admin = Scope.READ, Scope.DELETE, Scope.ADMIN
+    policy = (ErrorCode.POLICY_NOT_FOUND,)
     return [
-        Operation("DELETE", TASKS, deletions.many, delete, body=BatchBody),
-        Operation("GET", TASKS, Listing(context, workers).tasks, read),
-        Operation("DELETE", task, deletions.one, delete, body=SingleBody),
-        Operation("POST", task + "/restore", trash.restore, admin, body=RestoreBody, body_optional=True),
-        Operation("GET", task + "/explain", policies.explain, read, query=AtQuery),
-        Operation("GET", POLICIES, policies.listed, read),
-        Operation("GET", POLICIES + "/{name}/plan", policies.plan, read, query=PlanQuery),
-        Operation("POST", POLICIES + "/{name}/plans", policies.store, delete, body=NoBody, body_optional=True),
-        Operation("POST", POLICIES + "/{name}/sweeps", policies.sweep, delete, body=SweepBody),
-        Operation("GET", SWEEPS, sweeps.listed, read, query=SweepsQuery),
-        Operation("GET", SWEEPS + "/{sweep_id}", sweeps.one, read),
-        Operation("GET", TRASH, trash.waiting, read),
-        Operation("GET", PURGES, trash.purges, read),
-        Operation("GET", INVENTORY, Inventory(context, workers).show, read, query=InventoryQuery),
-        Operation("GET", HOLDS, holds.listed, read, query=HoldsQuery),
-        Operation("POST", HOLDS, holds.place, admin, body=HoldBody),
-        Operation("DELETE", HOLDS + "/{hold_id}", holds.release, admin, body=NoBody, body_optional=True),
-        Operation("GET", "/livez", health.live, None),
-        Operation("GET", "/readyz", health.ready, None),
-        Operation("GET", "/metrics", health.metrics, read),
+        Operation(
+            "DELETE",
+            TASKS,
+            deletions.many,
+            delete,
+            body=BatchBody,
+            answers={200: BatchResult},
+            errors=(*STARTED, *ROOT),
+        ),
+        Operation(
+            "GET",
+            TASKS,
+            Listing(context, workers).tasks,
+            read,
+            answers={200: TaskPage},
+            beside=TasksBeside,
+            errors=(*STARTED, ApiCode.INVALID_PARAMETER),
+        ),
+        Operation("DELETE", task, deletions.one, delete, body=SingleBody, answers={200: DeletedTask}, errors=DELETION),
+        Operation(
+            "POST",
+            task + "/restore",
+            trash.restore,
+            admin,
+            body=RestoreBody,
+            body_optional=True,
+            answers={200: RestoredTask},
+            errors=RESTORE,
+        ),
+        Operation(
+            "GET",
+            task + "/explain",
+            policies.explain,
+            read,
+            query=AtQuery,
+            answers={200: TaskExplanation},
+            errors=(*CATALOG, ErrorCode.INVALID_TASK_ID, ErrorCode.TASK_NOT_FOUND),
+        ),
+        Operation("GET", POLICIES, policies.listed, read, answers={200: PolicyList}),
+        Operation(
+            "GET",
+            POLICIES + "/{name}/plan",
+            policies.plan,
+            read,
+            query=PlanQuery,
+            answers={200: ShownPlan},
+            errors=(*CATALOG, *policy),
+        ),
+        Operation(
+            "POST",
+            POLICIES + "/{name}/plans",
+            policies.store,
+            delete,
+            body=NoBody,
+            body_optional=True,
+            answers={200: KeptPlan},
+            errors=(*CATALOG, *policy),
+        ),
+        Operation(
+            "POST",
+            POLICIES + "/{name}/sweeps",
+            policies.sweep,
+            delete,
+            body=SweepBody,
+            answers={200: ShownReport},
+            errors=(*policy, *SWEEP),
+        ),
+        Operation("GET", SWEEPS, sweeps.listed, read, query=SweepsQuery, answers={200: SweepList}, errors=CATALOG),
+        Operation(
+            "GET",
+            SWEEPS + "/{sweep_id}",
+            sweeps.one,
+            read,
+            answers={200: ShownSweep},
+            errors=(*CATALOG, ErrorCode.SWEEP_NOT_FOUND),
+        ),
+        Operation("GET", TRASH, trash.waiting, read, answers={200: TrashList}, errors=CATALOG),
+        Operation("GET", PURGES, trash.purges, read, answers={200: PurgeList}),
+        Operation(
+            "GET",
+            INVENTORY,
+            Inventory(context, workers).show,
+            read,
+            query=InventoryQuery,
+            answers={200: InventoryShown},
+            errors=CATALOG,
+        ),
+        Operation("GET", HOLDS, holds.listed, read, query=HoldsQuery, answers={200: HoldList}, errors=CATALOG),
+        Operation(
+            "POST",
+            HOLDS,
+            holds.place,
+            admin,
+            body=HoldBody,
+            answers={201: PlacedHold},
+            errors=(*CATALOG, ErrorCode.INVALID_TASK_ID, ErrorCode.INVALID_HOLD, ErrorCode.TASK_BUSY),
+        ),
+        Operation(
+            "DELETE",
+            HOLDS + "/{hold_id}",
+            holds.release,
+            admin,
+            body=NoBody,
+            body_optional=True,
+            answers={200: ShownHold},
+            errors=(*CATALOG, ErrorCode.HOLD_NOT_FOUND),
+        ),
+        Operation("GET", "/livez", health.live, None, answers={200: Nothing}),
+        Operation("GET", "/readyz", health.ready, None, answers={200: Readiness}, errors=(ApiCode.NOT_READY,)),
+        Operation("GET", "/metrics", health.metrics, read, media=("text/plain",)),
+    ]
+
+
+def _documentation(documentation: Documentation) -> list[Operation]:
+    # Open: it holds nothing of the installation, and a browser that shows it sends no token.
+    shutting_down = (ApiCode.SHUTTING_DOWN,)
+    return [
+        Operation(
+            "GET", DESCRIPTION, documentation.description, None, media=("application/json",), errors=shutting_down
+        ),
+        Operation("GET", DOCUMENTATION, documentation.page, None, media=("text/html",), errors=shutting_down),
     ]

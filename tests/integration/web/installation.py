@@ -36,9 +36,10 @@ from daemon.policy.models import PolicySet
 from daemon.storage.root import StorageRoot, mark
 from daemon.storage.workers import Workers
 from daemon.sweep.sweeper import Sweeper
-from daemon.web.application import TASKS, make_application
+from daemon.web.application import OPERATIONS, TASKS, make_application
 from daemon.web.context import ApiContext
 from daemon.web.server import ApiRunner
+from support.conformance import check_answer
 
 NO_DATABASE = "postgresql://nobody@127.0.0.1:1/nothing"
 """Nothing listens there."""
@@ -168,8 +169,10 @@ class Api:
         async with self.session.request(method, url, **options) as response:
             answer = Answer(response.status, response.headers, await response.read())
         check_headers(answer)
-        if method != "HEAD" and path != "/metrics":
+        if method != "HEAD" and answer.headers["Content-Type"].startswith("application/json"):
             check_envelope(answer)
+        operations = self.runner.app[OPERATIONS]
+        check_answer(operations, method, URL(url), answer.status, answer.headers, answer.raw)
         return answer
 
     async def delete(self, task_id: str, **body: Any) -> Answer:
