@@ -97,7 +97,8 @@ def _operations(context: ApiContext, workers: Workers) -> list[Operation]:
     deletions, health, trash = Deletions(context, workers), Health(context), Trash(context, workers)
     holds, policies, sweeps = Holds(context, workers), Policies(context, workers), Sweeps(context, workers)
     # Everything below, slashes and decoded newlines included: the engine's check refuses it by name.
-    task = TASKS + r"/{task_id:[\s\S]*}"
+    any_task = TASKS + r"/{task_id:[\s\S]*}"
+    task = TASKS + r"/{task_id:(?![\s\S]*/(?:restore|explain)\Z)[\s\S]*}"  # or `DELETE …/restore` were a deletion
     read, delete, admin = Scope.READ, Scope.DELETE, Scope.ADMIN
     policy = (ErrorCode.POLICY_NOT_FOUND,)
     return [
@@ -118,11 +119,24 @@ def _operations(context: ApiContext, workers: Workers) -> list[Operation]:
             answers={200: TaskPage},
             beside=TasksBeside,
             errors=(*STARTED, ApiCode.INVALID_PARAMETER),
+            links={
+                "deletions_one": {"task_id": "tasks/0/task_id"},
+                "policies_explain": {"task_id": "tasks/0/task_id"},
+            },
         ),
-        Operation("DELETE", task, deletions.one, delete, body=SingleBody, answers={200: DeletedTask}, errors=DELETION),
+        Operation(
+            "DELETE",
+            task,
+            deletions.one,
+            delete,
+            body=SingleBody,
+            answers={200: DeletedTask},
+            errors=DELETION,
+            links={"trash_restore": {"task_id": "task_id"}},
+        ),
         Operation(
             "POST",
-            task + "/restore",
+            any_task + "/restore",
             trash.restore,
             admin,
             body=RestoreBody,
@@ -132,14 +146,21 @@ def _operations(context: ApiContext, workers: Workers) -> list[Operation]:
         ),
         Operation(
             "GET",
-            task + "/explain",
+            any_task + "/explain",
             policies.explain,
             read,
             query=AtQuery,
             answers={200: TaskExplanation},
             errors=(*CATALOG, ErrorCode.INVALID_TASK_ID, ErrorCode.TASK_NOT_FOUND),
         ),
-        Operation("GET", POLICIES, policies.listed, read, answers={200: PolicyList}),
+        Operation(
+            "GET",
+            POLICIES,
+            policies.listed,
+            read,
+            answers={200: PolicyList},
+            links={"policies_plan": {"name": "policies/0/name"}, "policies_store": {"name": "policies/0/name"}},
+        ),
         Operation(
             "GET",
             POLICIES + "/{name}/plan",
@@ -158,6 +179,7 @@ def _operations(context: ApiContext, workers: Workers) -> list[Operation]:
             body_optional=True,
             answers={200: KeptPlan},
             errors=(*CATALOG, *policy),
+            links={"policies_sweep": {"name": "policy"}},
         ),
         Operation(
             "POST",
@@ -167,8 +189,18 @@ def _operations(context: ApiContext, workers: Workers) -> list[Operation]:
             body=SweepBody,
             answers={200: ShownReport},
             errors=(*policy, *SWEEP),
+            links={"sweeps_one": {"sweep_id": "sweep_id"}},
         ),
-        Operation("GET", SWEEPS, sweeps.listed, read, query=SweepsQuery, answers={200: SweepList}, errors=CATALOG),
+        Operation(
+            "GET",
+            SWEEPS,
+            sweeps.listed,
+            read,
+            query=SweepsQuery,
+            answers={200: SweepList},
+            errors=CATALOG,
+            links={"sweeps_one": {"sweep_id": "sweeps/0/sweep_id"}},
+        ),
         Operation(
             "GET",
             SWEEPS + "/{sweep_id}",
@@ -177,7 +209,15 @@ def _operations(context: ApiContext, workers: Workers) -> list[Operation]:
             answers={200: ShownSweep},
             errors=(*CATALOG, ErrorCode.SWEEP_NOT_FOUND),
         ),
-        Operation("GET", TRASH, trash.waiting, read, answers={200: TrashList}, errors=CATALOG),
+        Operation(
+            "GET",
+            TRASH,
+            trash.waiting,
+            read,
+            answers={200: TrashList},
+            errors=CATALOG,
+            links={"trash_restore": {"task_id": "deletions/0/task_id"}},
+        ),
         Operation("GET", PURGES, trash.purges, read, answers={200: PurgeList}),
         Operation(
             "GET",
@@ -188,7 +228,16 @@ def _operations(context: ApiContext, workers: Workers) -> list[Operation]:
             answers={200: InventoryShown},
             errors=CATALOG,
         ),
-        Operation("GET", HOLDS, holds.listed, read, query=HoldsQuery, answers={200: HoldList}, errors=CATALOG),
+        Operation(
+            "GET",
+            HOLDS,
+            holds.listed,
+            read,
+            query=HoldsQuery,
+            answers={200: HoldList},
+            errors=CATALOG,
+            links={"holds_release": {"hold_id": "holds/0/hold_id"}},
+        ),
         Operation(
             "POST",
             HOLDS,
@@ -197,6 +246,7 @@ def _operations(context: ApiContext, workers: Workers) -> list[Operation]:
             body=HoldBody,
             answers={201: PlacedHold},
             errors=(*CATALOG, ErrorCode.INVALID_TASK_ID, ErrorCode.INVALID_HOLD, ErrorCode.TASK_BUSY),
+            links={"holds_release": {"hold_id": "hold_id"}},
         ),
         Operation(
             "DELETE",

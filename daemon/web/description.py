@@ -88,11 +88,9 @@ def markdown(docstring: str) -> str:
 
 
 def _operation(operation: Operation, references: dict[type[BaseModel], Json], definitions: dict[str, Json]) -> Json:
-    owner = getattr(operation.handler, "__self__", None)
-    name = getattr(operation.handler, "__name__", operation.method.lower())
-    tag = "Api" if owner is None else type(owner).__name__
+    tag = operation.name.partition("_")[0]
     summary, _, more = markdown(operation.handler.__doc__ or "").partition(". ")
-    described: Json = {"operationId": f"{tag.lower()}_{name}", "summary": summary.removesuffix("."), "tags": [tag]}
+    described: Json = {"operationId": operation.name, "summary": summary.removesuffix("."), "tags": [tag]}
     if more:
         described["description"] = more
     parameters = _parameters(operation, definitions)

@@ -33,6 +33,8 @@ def make_guard(server: ServerConfig, operations: Iterable[Operation]) -> Middlew
         if "#" in request.raw_path:  # aiohttp cuts it off: `task_1#2` would be task_1
             raise ApiError(ApiCode.BAD_REQUEST)
         scope = scopes.get(_address(request), _NOTHING)
+        if isinstance(request.match_info.http_exception, web.HTTPMethodNotAllowed):
+            scope = None  # which methods an address takes is no secret: the description says it
         if tokens and scope is not None and not _knows_token(request, tokens):
             raise ApiError(ApiCode.UNAUTHORIZED)
         request[CALLER] = caller = Caller(None, request.remote or "unknown", EVERYTHING)

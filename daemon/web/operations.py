@@ -27,7 +27,8 @@ class Operation:
     ``query`` and ``body`` are the models that the handler checks the request with; ``body_optional``: it may be absent.
     ``answers``: the model of ``data`` by status, of every success; ``beside``: what stands next to ``data``.
     ``media``: media types of a success that is not the JSON envelope. ``errors``: the codes it can answer, without
-    those that follow from the rest (see ``daemon.web.description``).
+    those that follow from the rest (``daemon.web.responses.errors_of``). ``links``: the operations that can follow,
+    and which values of the answer's ``data`` (a JSON pointer) or of the request (``$request…``) go into their path.
     """
 
     method: str
@@ -41,6 +42,13 @@ class Operation:
     beside: type[BaseModel] | None = None
     media: tuple[str, ...] = ()
     errors: tuple[ErrorCode | ApiCode, ...] = ()
+    links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The operation's id in the description: of its handler."""
+        owner = getattr(self.handler, "__self__", None)
+        return f"{type(owner).__name__.lower()}_{getattr(self.handler, '__name__', self.method.lower())}"
 
     @property
     def public_path(self) -> str:

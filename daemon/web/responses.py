@@ -95,6 +95,8 @@ def successes(operation: Operation, references: Mapping[type[BaseModel], Json]) 
     if other:
         first = described.setdefault("200", {"description": _SUCCESS[200], "headers": _headers(), "content": {}})
         first["content"] = {**first["content"], **other}
+    for status in operation.answers if operation.links else ():
+        described[str(status)]["links"] = {name: _link(name, values) for name, values in operation.links.items()}
     return described
 
 
@@ -121,6 +123,11 @@ def _envelope(status: int, data: Json, operation: Operation, references: Mapping
         "properties": {"success": {"const": True}, "code": {"const": status}, "message": TEXT, "data": data},
     }
     return own if operation.beside is None else {"allOf": [own, references[operation.beside]]}
+
+
+def _link(name: str, values: Mapping[str, str]) -> Json:
+    places = {key: at if at.startswith("$") else f"$response.body#/data/{at}" for key, at in values.items()}
+    return {"operationId": name, "parameters": places}
 
 
 def _headers(*more: str) -> Json:
