@@ -9,6 +9,7 @@ from typing import Final
 
 from daemon.catalog.holds import is_glob
 from daemon.storage.names import is_task_id
+from daemon.storage.trash import is_deletion_id
 
 MOST_TEXT: Final = 500
 """Characters of a reason or an owner."""
@@ -40,7 +41,7 @@ def check_pattern(text: str) -> str:
 
 def is_hold_id(text: str) -> bool:
     """Whether it looks like the id of a hold."""
-    return re.fullmatch(r"[0-9a-f]{28}", text) is not None
+    return is_deletion_id(text)
 
 
 def is_everything(pattern: str) -> bool:

@@ -138,6 +138,7 @@ MESSAGES: Final[Mapping[str, Message]] = {
     "MUST_BE_FEWER": Message("最多包含 {limit} 个任务", "must name at most {limit} tasks"),
     "MUST_BE_BETWEEN": Message("必须为 {least} 到 {most} 之间的整数", "must be a whole number from {least} to {most}"),
     "MUST_BE_STATUS": Message("必须为一个任务状态", "must be one task status"),
+    "MUST_BE_POLICY": Message("必须为一个策略名", "must be the name of a policy"),
     "MUST_BE_DRIFT": Message("必须为 orphans 或 missing", "must be orphans or missing"),
     "ROUTE_NOT_FOUND": Message("接口不存在", "There is nothing at this address"),
     "METHOD_NOT_ALLOWED": Message("不支持的请求方法", "This address does not take that method"),

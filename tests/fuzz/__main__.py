@@ -19,7 +19,7 @@ from support.postgres import PostgresServer, create_pipeline_tables
 from support.stores import Store
 
 CASES = 2000
-EXAMPLES = 60
+EXAMPLES = 80
 TOKEN = "fuzz-fuzz-fuzz-fuzz-fuzz-fuzz-fuzz"
 _HERE = Path(__file__).parent
 _TASKS = [f"task_2025070{day}_{number:06}" for day in range(1, 6) for number in range(8)]
