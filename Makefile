@@ -19,6 +19,7 @@ PIP_INSTALL = $(PIP) install --quiet --quiet --no-input
 VENV_STAMP := $(VENV)/.stamp-venv
 INSTALL_STAMP := $(VENV)/.stamp-install
 DEV_STAMP := $(VENV)/.stamp-install-dev
+FUZZ_STAMP := $(VENV)/.stamp-install-fuzz
 
 .DEFAULT_GOAL := help
 
@@ -44,6 +45,11 @@ test: install-dev ## run the tests; ARGS="..." goes to pytest
 .PHONY: torture
 torture: install-dev ## kill, starve and mutate the deletion engine at every point; SAMPLE=seconds
 	@PYTHONPATH=tests $(BIN)/python -m torture $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(POINT),--point '$(POINT)') $(ARGS)
+
+# EXAMPLES=10 of each operation for less; SEED=... repeats a run.
+.PHONY: fuzz
+fuzz: $(FUZZ_STAMP) ## hold a real daemon to its OpenAPI description with Schemathesis, 2,000 cases or more
+	@PYTHONPATH=tests $(BIN)/python -m fuzz $(if $(EXAMPLES),--examples $(EXAMPLES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .PHONY: bench
 bench: install-dev ## measure beside rm -rf and others; ARGS="--only removal --scale 0.1"
@@ -75,6 +81,7 @@ LOCK = UV_NO_CONFIG=1 $(UV) pip compile --quiet --universal --python-version 3.1
 lock: install-dev ## renew requirements/*.txt from pyproject.toml; UPGRADE=1 takes newer versions
 	$(LOCK) pyproject.toml -o requirements/runtime.txt
 	$(LOCK) pyproject.toml --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	$(LOCK) --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 	$(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
 
 .PHONY: clean
@@ -109,4 +116,9 @@ $(INSTALL_STAMP): $(VENV_STAMP) requirements/runtime.txt requirements/build.txt 
 $(DEV_STAMP): $(INSTALL_STAMP) requirements/dev.txt
 	@echo 'installing the locked development tools into $(VENV)'
 	@$(PIP_INSTALL) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(FUZZ_STAMP): $(DEV_STAMP) requirements/fuzz.txt
+	@echo 'installing Schemathesis into $(VENV)'
+	@$(PIP_INSTALL) --require-hashes -r requirements/fuzz.txt
 	@touch $@

@@ -9,12 +9,13 @@ from typing import Final
 
 from daemon.catalog.holds import is_glob
 from daemon.storage.names import is_task_id
+from daemon.storage.trash import is_deletion_id
 
 MOST_TEXT: Final = 500
 """Characters of a reason or an owner."""
 
 # What no task id can match is a slip of the pen.
-_GLOB: Final = re.compile(r"[A-Za-z0-9*?][A-Za-z0-9._*?-]{0,127}", re.ASCII)
+GLOB: Final = re.compile(r"[A-Za-z0-9*?][A-Za-z0-9._*?-]{0,127}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Terms:
 
 def check_pattern(text: str) -> str:
     """``text`` itself, a task id or a glob over the same characters. Raises ValueError that says what to write."""
-    if is_task_id(text) or (is_glob(text) and _GLOB.fullmatch(text)):
+    if is_task_id(text) or (is_glob(text) and GLOB.fullmatch(text)):
         return text
     raise ValueError(
         "neither a task id nor a pattern of one: 1 to 128 letters, digits, '.', '_' or '-', and '*' or '?' for any "
@@ -40,7 +41,7 @@ def check_pattern(text: str) -> str:
 
 def is_hold_id(text: str) -> bool:
     """Whether it looks like the id of a hold."""
-    return re.fullmatch(r"[0-9a-f]{28}", text) is not None
+    return is_deletion_id(text)
 
 
 def is_everything(pattern: str) -> bool:

@@ -23,7 +23,7 @@ from daemon.errors import CatalogUnavailable, ErrorCode, SweepdError, TaskRefuse
 from daemon.storage import faults, retained, trash
 from daemon.storage.names import check_task_id
 from daemon.storage.root import OpenRoot, StorageRoot, TaskDirectory
-from daemon.storage.trash import TrashEntry
+from daemon.storage.trash import TrashEntry, is_deletion_id
 
 _log = log.get(__name__)
 _DOING = "bringing the task directory back from the trash"
@@ -102,8 +102,10 @@ class Restorer:
         return result
 
     def _restore(self, deletion_id: str, initiator: str, task_id: str | None) -> Restored:
-        with self._tools.catalog.read() as session:
-            found = ledger.find(session.connection, [deletion_id]).get(deletion_id)
+        found = None
+        if is_deletion_id(deletion_id):  # PostgreSQL cannot be asked for everything that a client may send
+            with self._tools.catalog.read() as session:
+                found = ledger.find(session.connection, [deletion_id]).get(deletion_id)
         if found is not None and task_id not in (None, found.entry.task_id):
             found = None
         record = check_waits(found, deletion_id)

@@ -8,7 +8,7 @@ from typing import Final
 from daemon.errors import ErrorCode, TaskRefused
 
 # Starts with a letter or digit, so never ".", ".." or ".sweepd"; no separator, NUL, newline or space.
-_TASK_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
+TASK_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 
 STATE_DIRECTORY: Final = ".sweepd"
 """The daemon's own folder inside the storage root: identity marker, trash, locks."""
@@ -16,7 +16,7 @@ STATE_DIRECTORY: Final = ".sweepd"
 
 def is_task_id(value: str) -> bool:
     """Whether ``value`` can name a task directory: 1 to 128 of ``A-Z a-z 0-9 . _ -``, first a letter or digit."""
-    return _TASK_ID.fullmatch(value) is not None
+    return TASK_ID.fullmatch(value) is not None
 
 
 def check_task_id(value: str) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -42,6 +43,11 @@ _SMALL: Final = 256
 def new_deletion_id() -> str:
     """A fresh id of 28 hexadecimal digits; ids sort by the millisecond they were made in."""
     return f"{clock.unix_ms():012x}{secrets.token_hex(8)}"
+
+
+def is_deletion_id(text: str) -> bool:
+    """Whether it looks like one of ``new_deletion_id``; those of sweeps and holds do too."""
+    return re.fullmatch(r"[0-9a-f]{28}", text) is not None
 
 
 class MovedSomethingElse(Exception):

@@ -15,9 +15,10 @@ from daemon.web.messages import Language, preferred, text
 
 REQUEST_ID = web.RequestKey("request_id", str)
 
+_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+"""What a browser may do with an answer that brings no policy of its own."""
 _HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
@@ -68,6 +69,7 @@ def failure(request: web.BaseRequest, error: ApiError) -> web.Response:
 def complete(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """Give any answer, whoever made it, the headers that all have."""
     response.headers.update(_HEADERS)
+    response.headers.setdefault("Content-Security-Policy", _POLICY)
     response.headers.setdefault("X-Request-Id", request.get(REQUEST_ID) or uuid.uuid4().hex)
 
 

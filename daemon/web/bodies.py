@@ -7,23 +7,25 @@ import math
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, NoReturn, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic.config import JsonDict, JsonValue
 
-from daemon.deletion.hold_terms import check_pattern, check_text, parse_until
+from daemon.deletion.hold_terms import GLOB, MOST_TEXT, check_pattern, check_text, parse_until
 from daemon.policy.values import parse_duration
+from daemon.storage.names import TASK_ID
 from daemon.web.errors import ApiCode, ApiError
 
 _SHOWN: Final = 80  # characters of a name the client made up
 _DIGITS: Final = 100  # no number has any use here
 
 
+# Not Literal[True], which takes 1 and 1.0 as well.
 def _is_true(value: bool) -> bool:
     if not value:
         raise ValueError("must be true")
     return value
 
 
-# Not Literal[True], which takes 1 and 1.0 as well.
 def _retain(value: object) -> timedelta | None:
     if value is None:
         return None
@@ -40,11 +42,49 @@ def _until(value: object) -> datetime | None:
     return parse_until(value)
 
 
+def _described(kind: str, *examples: str) -> dict[str, object]:
+    """What no keyword of JSON Schema says exactly has a format of its own, and may be null."""
+    return {"anyOf": [{"type": "string", "format": kind, "examples": list(examples)}, {"type": "null"}]}
+
+
 # JSON has no durations: text with a unit, as in a policy.
-Retain: TypeAlias = Annotated[timedelta | None, BeforeValidator(_retain)]
-Until: TypeAlias = Annotated[datetime | None, BeforeValidator(_until)]
-Line: TypeAlias = Annotated[str, AfterValidator(check_text)]
-Confirmation: TypeAlias = Annotated[bool, AfterValidator(_is_true)]
+Retain: TypeAlias = Annotated[
+    timedelta | None, BeforeValidator(_retain), WithJsonSchema(_described("duration-with-unit", "7d", "12h", "1d12h"))
+]
+Until: TypeAlias = Annotated[
+    datetime | None,
+    BeforeValidator(_until),
+    WithJsonSchema(_described("future-date", "2026-12-31", "2026-12-31T18:00:00+08:00")),
+]
+Line: TypeAlias = Annotated[
+    str,
+    AfterValidator(check_text),
+    WithJsonSchema({"type": "string", "format": "printable-line", "minLength": 1, "maxLength": MOST_TEXT}),
+]
+Confirmation: TypeAlias = Annotated[bool, AfterValidator(_is_true), WithJsonSchema({"type": "boolean", "const": True})]
+Pattern: TypeAlias = Annotated[
+    str, AfterValidator(check_pattern), WithJsonSchema({"type": "string", "pattern": f"^{GLOB.pattern}$"})
+]
+TaskId: TypeAlias = Annotated[str, WithJsonSchema({"type": "string", "pattern": f"^{TASK_ID.pattern}$"})]
+
+
+def _example(body: JsonDict, **schema: JsonValue) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [body], **schema})
+
+
+def _given(*names: str) -> JsonDict:
+    return {"required": list(names), "properties": {name: {"not": {"type": "null"}} for name in names}}
+
+
+# Between its fields, as ``daemon.web.holds`` checks it.
+_HOLD: Final[JsonDict] = {
+    "oneOf": [_given("pattern"), _given("task_id")],
+    "not": _given("until", "for"),
+    "anyOf": [
+        {"required": ["all_tasks"], "properties": {"all_tasks": {"const": True}}},
+        {"properties": {"pattern": {"not": {"type": "string", "pattern": "^[*?]+$"}}}},
+    ],
+}
 
 
 class Body(BaseModel):
@@ -56,6 +96,8 @@ class Body(BaseModel):
 class SingleBody(Body):
     """What ``DELETE …/tasks/{task_id}`` takes."""
 
+    model_config = _example({"confirm": True, "delete_database_records": False, "retain": "7d"})
+
     confirm: Confirmation
     delete_database_records: bool = False
     force: bool = False
@@ -65,6 +107,8 @@ class SingleBody(Body):
 
 class BatchBody(Body):
     """What ``DELETE …/tasks`` takes."""
+
+    model_config = _example({"task_ids": ["task_20250702_173932", "task_20250702_174521"], "confirm": True})
 
     task_ids: list[str] = Field(min_length=1)
     confirm: Confirmation
@@ -83,14 +127,18 @@ class BatchBody(Body):
 class RestoreBody(Body):
     """What ``POST …/tasks/{task_id}/restore`` takes; the latest deletion if it names none."""
 
+    model_config = _example({"deletion_id": "01a20af78867122da81d9664be29"})
+
     deletion_id: str | None = None
 
 
 class HoldBody(Body):
     """What ``POST …/holds`` takes: one of ``pattern`` and ``task_id``, and at most one of ``until`` and ``for``."""
 
-    pattern: Annotated[str, AfterValidator(check_pattern)] | None = None
-    task_id: str | None = None
+    model_config = _example({"pattern": "task_20250702_*", "reason": "an audit", "for": "30d"}, **_HOLD)
+
+    pattern: Pattern | None = None
+    task_id: TaskId | None = None
     reason: Line
     until: Until = None
     lasting: Retain = Field(default=None, alias="for")
@@ -104,6 +152,8 @@ class NoBody(Body):
 
 class SweepBody(Body):
     """What ``POST …/policies/{name}/sweeps`` takes; ``plan`` is the digest of a stored one."""
+
+    model_config = _example({"confirm": True, "plan": "3f786850e387550fdab836ed7e6dc881de23001b"})
 
     confirm: Confirmation
     plan: str | None = None

@@ -109,6 +109,48 @@ NOBODY_FARES_BETTER: Final = frozenset(
     }
 )
 
+# What the descriptions of operations share. Whatever works on a thread may be SHUTTING_DOWN.
+CATALOG: Final = (ErrorCode.CATALOG_UNAVAILABLE, ErrorCode.CATALOG_NOT_READY, ApiCode.SHUTTING_DOWN)
+STARTED: Final = (*CATALOG, ApiCode.STARTING)
+ROOT: Final = (ErrorCode.ROOT_UNAVAILABLE,)
+DELETION: Final = (
+    *STARTED,
+    *ROOT,
+    ErrorCode.INVALID_TASK_ID,
+    ErrorCode.TASK_NOT_FOUND,
+    ErrorCode.TASK_RUNNING,
+    ErrorCode.TASK_CHANGED,
+    ErrorCode.TASK_BUSY,
+    ErrorCode.TASK_HELD,
+    ErrorCode.RECORDS_IN_USE,
+    ErrorCode.UNSAFE_DIRECTORY,
+    ErrorCode.PERMISSION_DENIED,
+    ErrorCode.DELETION_FAILED,
+)
+RESTORE: Final = (
+    *STARTED,
+    *ROOT,
+    ErrorCode.INVALID_TASK_ID,
+    ErrorCode.DELETION_NOT_FOUND,
+    ErrorCode.NOT_RESTORABLE,
+    ErrorCode.RESTORE_CONFLICT,
+    ErrorCode.TASK_BUSY,
+    ErrorCode.UNSAFE_DIRECTORY,
+    ErrorCode.PERMISSION_DENIED,
+    ErrorCode.DELETION_FAILED,
+)
+SWEEP: Final = (
+    *STARTED,
+    *ROOT,
+    ErrorCode.PLAN_NOT_FOUND,
+    ErrorCode.PLAN_OUTDATED,
+    ErrorCode.STARTUP_REFUSED,
+    ErrorCode.SWEEP_RUNNING,
+    ErrorCode.CLOCK_UNRELIABLE,
+    ErrorCode.CATALOG_EMPTY,
+    ErrorCode.POLICY_SUSPENDED,
+)
+
 # The contract fixes what these carry; the others also say in one English line what is wrong and what to do.
 _WITHOUT_REASON: Final = frozenset({ErrorCode.TASK_RUNNING, ErrorCode.INVALID_TASK_ID})
 

@@ -45,7 +45,9 @@ def make_guard(
             raise ApiError(ApiCode.ORIGIN_NOT_ALLOWED)
         if "#" in request.raw_path:  # aiohttp cuts it off: `task_1#2` would be task_1
             raise ApiError(ApiCode.BAD_REQUEST)
-        if not keyring.required or scopes.get(_address(request), _NOTHING) is None:
+        # Which methods an address takes is no secret: the description says it.
+        is_open = isinstance(request.match_info.http_exception, web.HTTPMethodNotAllowed)
+        if is_open or not keyring.required or scopes.get(_address(request), _NOTHING) is None:
             return None
         offered = _offered(request)
         if offered is None:

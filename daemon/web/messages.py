@@ -148,6 +148,7 @@ MESSAGES: Final[Mapping[str, Message]] = {
         "必须为上一页的 next_cursor,且 sort 不变", "must be the next_cursor of the page before, with the same sort"
     ),
     "MUST_BE_ONE_OF": Message("必须为 {words} 之一", "must be one of {words}"),
+    "MUST_BE_POLICY": Message("必须为一个策略名", "must be the name of a policy"),
     "MUST_BE_DRIFT": Message("必须为 orphans 或 missing", "must be orphans or missing"),
     "ROUTE_NOT_FOUND": Message("接口不存在", "There is nothing at this address"),
     "METHOD_NOT_ALLOWED": Message("不支持的请求方法", "This address does not take that method"),

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
 from pydantic import BaseModel
 
+from daemon.errors import ErrorCode
 from daemon.web.bodies import Body
 from daemon.web.caller import Scope
+from daemon.web.errors import ApiCode
+from daemon.web.queries import Query
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _PATTERN: Final = re.compile(r"\{(\w+):[^}]*\}")
@@ -22,15 +25,30 @@ class Operation:
     """``path`` may hold aiohttp's patterns. ``scope`` None: open to everybody who reaches the server.
 
     ``query`` and ``body`` are the models that the handler checks the request with; ``body_optional``: it may be absent.
+    ``answers``: the model of ``data`` by status, of every success; ``beside``: what stands next to ``data``.
+    ``media``: media types of a success that is not the JSON envelope. ``errors``: the codes it can answer, without
+    those that follow from the rest (``daemon.web.responses.errors_of``). ``links``: the operations that can follow,
+    and which values of the answer's ``data`` (a JSON pointer) or of the request (``$request…``) go into their path.
     """
 
     method: str
     path: str
     handler: Handler
     scope: Scope | None
-    query: type[BaseModel] | None = None
+    query: type[Query] | None = None
     body: type[Body] | None = None
     body_optional: bool = False
+    answers: Mapping[int, type[BaseModel]] = field(default_factory=dict)
+    beside: type[BaseModel] | None = None
+    media: tuple[str, ...] = ()
+    errors: tuple[ErrorCode | ApiCode, ...] = ()
+    links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The operation's id in the description: of its handler."""
+        owner = getattr(self.handler, "__self__", None)
+        return f"{type(owner).__name__.lower()}_{getattr(self.handler, '__name__', self.method.lower())}"
 
     @property
     def public_path(self) -> str:

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from daemon.catalog.instants import parse_instant
 from daemon.catalog.scans import Drift
+from daemon.policy.models import Name
 from daemon.web import bodies
 from daemon.web.errors import ApiError
 
@@ -97,7 +98,7 @@ class PlanQuery(AtQuery):
 class SweepsQuery(Query):
     """What ``GET …/sweeps`` takes."""
 
-    policy: str | None = None
+    policy: Annotated[Name | None, Must("MUST_BE_POLICY")] = None
     limit: Whole = Field(50, ge=1, le=MOST_LIMIT)
 
 

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from daemon.catalog import sweeps
 from daemon.errors import ErrorCode, SweepdError
+from daemon.storage.trash import is_deletion_id
 from daemon.sweep.documents import record_document
 from daemon.web import answers
 from daemon.web.context import ApiContext
@@ -40,8 +41,10 @@ class Sweeps:
         return [{n: v for n, v in record_document(record).items() if n != "report"} for record in records]
 
     def _find(self, sweep_id: str) -> Mapping[str, Any]:
-        with self._context.catalog.read() as session:
-            record = sweeps.find(session.connection, sweep_id)
+        record = None
+        if is_deletion_id(sweep_id):
+            with self._context.catalog.read() as session:
+                record = sweeps.find(session.connection, sweep_id)
         if record is None:
             raise SweepdError("there is no such sweep", code=ErrorCode.SWEEP_NOT_FOUND)
         return record_document(record)

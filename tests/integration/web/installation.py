@@ -36,10 +36,11 @@ from daemon.policy.models import PolicySet
 from daemon.storage.root import StorageRoot, mark
 from daemon.storage.workers import Workers
 from daemon.sweep.sweeper import Sweeper
-from daemon.web.application import TASKS, make_application
 from daemon.web.connections import Connections, Limits
+from daemon.web.application import DESCRIPTION, DOCUMENTATION, OPERATIONS, TASKS, make_application
 from daemon.web.context import ApiContext
 from daemon.web.server import ApiRunner
+from support.conformance import check_answer
 
 NO_DATABASE = "postgresql://nobody@127.0.0.1:1/nothing"
 """Nothing listens there."""
@@ -178,9 +179,11 @@ class Api:
         url = path if isinstance(path, URL) else self.base + path
         async with self.session.request(method, url, **options) as response:
             answer = Answer(response.status, response.headers, await response.read())
-        check_headers(answer)
-        if method != "HEAD" and path != "/metrics":
+        check_headers(answer, policy=path != DOCUMENTATION)
+        if method != "HEAD" and path not in ("/metrics", DESCRIPTION, DOCUMENTATION):
             check_envelope(answer)
+        operations = self.runner.app[OPERATIONS]
+        check_answer(operations, method, URL(url), answer.status, answer.headers, answer.raw)
         return answer
 
     async def delete(self, task_id: str, **body: Any) -> Answer:
@@ -208,13 +211,13 @@ class Api:
         return answer
 
 
-def check_headers(answer: Answer) -> None:
+def check_headers(answer: Answer, *, policy: bool = True) -> None:
     headers = answer.headers
     assert len(headers["X-Request-Id"]) == 32
     assert int(headers["X-Request-Id"], 16) >= 0
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Cache-Control"] == "no-store"
-    assert headers["Content-Security-Policy"].startswith("default-src 'none'; ")
+    assert headers["Content-Security-Policy"].startswith("default-src 'none'; " if policy else "default-src ")
     assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
     assert headers["X-Frame-Options"] == "DENY"
     assert headers["Referrer-Policy"] == "no-referrer"

@@ -71,7 +71,8 @@ def test_the_parameters_of_others_are_ignored() -> None:
         (HoldsQuery, [("all", "1")], "all must be one of the booleans true and false"),
         (HoldsQuery, [("all", "True")], "all must be one of the booleans true and false"),
         (InventoryQuery, [("drift", "")], "drift must be orphans or missing"),
-        (SweepsQuery, [("policy", "a"), ("policy", "b")], "policy must be text"),
+        (SweepsQuery, [("policy", "a"), ("policy", "b")], "policy must be the name of a policy"),
+        (SweepsQuery, [("policy", "a\0b")], "policy must be the name of a policy"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_rule(model: type[Query], query: list[tuple[str, str]], message: str) -> None:

@@ -1,0 +1,1 @@
+"""A real daemon on PostgreSQL, held to its own description by Schemathesis."""
