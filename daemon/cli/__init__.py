@@ -10,6 +10,7 @@ def main() -> None:
     from daemon.cli import (  # noqa: F401  # each adds its commands to the app
         hold_commands,
         inventory_commands,
+        remote_commands,
         review_commands,
         suspension_commands,
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.commands import Json, _services, app
+from daemon.cli.commands import Json, _services, app, server_of
 
 
 @app.command()
@@ -20,6 +20,11 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Say what every policy makes of one task, clause by clause, and when it could go."""
+    if (server := server_of(context)) is not None:
+        from daemon.cli.remote import planning as there
+
+        there.show_explanation(server, task_id, at=at, as_json=as_json)
+        return
     from daemon.cli import explaining
 
     with _services(context) as services:
@@ -34,6 +39,11 @@ def sweeps(
     as_json: Json = False,
 ) -> None:
     """List the last sweeps and what they did."""
+    if (server := server_of(context)) is not None:
+        from daemon.cli.remote import sweeping as there
+
+        there.show_sweeps(server, policy, limit=limit, as_json=as_json)
+        return
     from daemon.cli import history
 
     with _services(context) as services:
