@@ -13,6 +13,7 @@ import pytest
 
 from daemon.client import (
     ApiError,
+    BadName,
     Client,
     Conflict,
     Failed,
@@ -233,7 +234,7 @@ def test_nobody_at_the_socket(tmp_path_factory: pytest.TempPathFactory) -> None:
 def test_a_name_that_would_be_another_address_is_not_sent(name: str) -> None:
     with scripted() as server, Client(server.url) as client:
         for ask in (client.delete, client.restore, client.release, client.cancel, client.sweep, client.job):
-            with pytest.raises(ValueError):
+            with pytest.raises(BadName):
                 ask(name)
     assert server.requests == []
 
