@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,7 @@ INSERT INTO {TASKS} (task_id, status, parameters, created_at, started_at, comple
 SELECT printf('task_%07d', i), CASE i % 10 WHEN 0 THEN 'failed' ELSE 'completed' END, '{{}}',
        datetime('now', (-3600 - i * 2617920 / :rows) || ' seconds'),
        datetime('now', (-3600 - i * 2617920 / :rows) || ' seconds'),
-       datetime('now', (-i * 2617920 / :rows) || ' seconds'), 'user_' || i % 50, 'db_' || i % 200
+       datetime('now', (-i * 2617920 / :rows) || ' seconds'), 'user_' || (i % 50), 'db_' || (i % 200)
 FROM n
 """,
 }
@@ -86,7 +87,7 @@ print(json.dumps({"plans": plans, "hands": hands, "before": before, "peak": peak
 def run(report: Report, folder: Path, *, scale: float, server: PostgresServer) -> None:
     """Measure in a fresh process on both databases."""
     for kind in ("postgresql", "sqlite"):
-        store = _fill(kind, folder, server, int(ROWS * scale))
+        store = fill(kind, folder, server, int(ROWS * scale))
         command = [sys.executable, "-c", _CODE, store.url, _BY_HAND, str(_TURNS)]
         found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         plan, by_hand_s = sorted(found["plans"])[_TURNS // 2], sorted(found["hands"])[_TURNS // 2]
@@ -101,12 +102,13 @@ def run(report: Report, folder: Path, *, scale: float, server: PostgresServer) -
             server.drop_database(store.url)
 
 
-def _fill(kind: str, folder: Path, server: PostgresServer, rows: int) -> Store:
+def fill(kind: str, folder: Path, server: PostgresServer, rows: int) -> Store:
+    """A database with so many tasks, each with a step."""
     if kind == "postgresql":
         url = server.create_database()
         create_pipeline_tables(url)
     else:
-        url = f"sqlite:///{folder / 'planning.sqlite'}"
+        url = f"sqlite:///{folder / f'{secrets.token_hex(4)}.sqlite'}"
     prepare(url)
     store = Store(url)
     statement = _TASKS[kind].replace(":rows", str(rows))

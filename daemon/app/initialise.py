@@ -26,7 +26,7 @@ def initialise(config: Config, *, replace_root: bool = False) -> list[str]:
         if revision is not None:
             done.append(f"sweepd's tables are at schema {revision} in {database.name}")
         done.extend(f"added the column {name} to the pipeline's tasks" for name in setup.adopt_pipeline(database))
-        done.extend(f"added the index {name} to the pipeline's steps" for name in guest_indexes.add_indexes(database))
+        done.extend(f"added the index {name} to the pipeline's tables" for name in guest_indexes.add_indexes(database))
         path = config.storage.root
         with database.read() as connection:
             known = setup.registered_root(connection)

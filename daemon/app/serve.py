@@ -95,6 +95,7 @@ async def _listening(services: Services, policies: PolicySet, readiness: Readine
         policies=lambda: policies,
         sweeper=services.sweeper,
         readiness=readiness.snapshot,
+        root=services.root,
     )
     runner = ApiRunner(make_application(context), access_log=None, shutdown_timeout=_GRACE_S)
     await runner.setup()

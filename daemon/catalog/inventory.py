@@ -167,6 +167,15 @@ def measured(connection: Connection, task_ids: Sequence[str]) -> dict[str, Count
     return found
 
 
+def seen(connection: Connection, task_id: str) -> dict[str, Any] | None:
+    """What scans have to say of a directory, as JSON has it: sizes in bytes, instants in UTC; None if none met it."""
+    columns = (inventory.c[name] for name in _SHOWN)
+    row = connection.execute(sa.select(*columns).where(inventory.c.task_id == task_id)).one_or_none()
+    if row is None:
+        return None
+    return {n: v.isoformat(timespec="seconds") if isinstance(v, datetime) else v for n, v in row._mapping.items()}
+
+
 def total_bytes(connection: Connection) -> int:
     """The allocated bytes of all directories, as far as they are known."""
     total = connection.execute(sa.select(sa.func.coalesce(sa.func.sum(inventory.c.freed_bytes), 0))).scalar_one()
@@ -184,6 +193,7 @@ def _upsert(connection: Connection) -> Any:
     )
 
 
+_SHOWN: Final = ("first_seen_at", "last_seen_at", "sightings", "measured_at", *Counted.__slots__, "error")
 _MEASURED: Final = ("signature", "measured_at", *Counted.__slots__, "error")
 
 

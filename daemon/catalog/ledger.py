@@ -33,7 +33,11 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is known of a deletion when it commits. ``purge_after``: aware; None if it is purged at once."""
+    """What is known of a deletion when it commits. ``purge_after``: aware; None if it is purged at once.
+
+    ``client`` and ``request_id``: of the HTTP request that asked for it; ``plan_digest``: of the sweep's plan;
+    ``reason``: why, in one line.
+    """
 
     deletion_id: str
     task_id: str
@@ -46,6 +50,10 @@ class Entry:
     directory_deleted: bool
     records_deleted: bool
     purge_after: datetime | None = None
+    client: str | None = None
+    request_id: str | None = None
+    plan_digest: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +68,10 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A row of the journal. ``counts`` is None until the directory has been counted."""
+    """A row of the journal. ``counts`` is None until the directory has been counted.
+
+    ``restored_by``: who undid it, at ``finished_at``.
+    """
 
     entry: Entry
     state: State
@@ -68,6 +79,7 @@ class Record:
     finished_at: datetime | None
     counts: Counts | None
     error: str | None
+    restored_by: str | None = None
 
     @property
     def retained(self) -> bool:
@@ -134,7 +146,7 @@ def find(connection: Connection, deletion_ids: Iterable[str], *, lock: bool = Fa
         if lock:
             statement = statement.with_for_update()
         for row in connection.execute(statement):
-            record = _record(row)
+            record = read(row)
             found[record.entry.deletion_id] = record
     return found
 
@@ -167,7 +179,7 @@ def retained(
         statement = statement.where(c.files.is_(None), c.directory_deleted)
     if spared:
         statement = statement.where(_not_held(connection, spared))
-    return [_record(row) for row in connection.execute(statement)]
+    return [read(row) for row in connection.execute(statement)]
 
 
 def oldest_retained(connection: Connection, limit: int, *, spared: Sequence[Hold] = ()) -> list[Record]:
@@ -184,14 +196,14 @@ def oldest_retained(connection: Connection, limit: int, *, spared: Sequence[Hold
         .order_by(c.committed_at, c.deletion_id)
         .limit(limit)
     )
-    return [_record(row) for row in connection.execute(statement)]
+    return [read(row) for row in connection.execute(statement)]
 
 
 def of_task(connection: Connection, task_id: str, limit: int) -> list[Record]:
     """The deletions of a task, the latest first."""
     c = deletions.c
     statement = sa.select(deletions).where(c.task_id == task_id).order_by(c.deletion_id.desc()).limit(limit)
-    return [_record(row) for row in connection.execute(statement)]
+    return [read(row) for row in connection.execute(statement)]
 
 
 def retained_totals(connection: Connection) -> tuple[int, int]:
@@ -202,6 +214,31 @@ def retained_totals(connection: Connection) -> tuple[int, int]:
     )
     count, size = connection.execute(statement).one()
     return int(count), int(size)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits in the trash; sizes in bytes, instants aware. ``uncounted``: directories that are not in the sums."""
+
+    deletions: int
+    uncounted: int
+    files: int
+    size_bytes: int
+    freed_bytes: int
+    oldest_at: datetime | None
+    next_purge_at: datetime | None
+
+
+def waiting(connection: Connection) -> Waiting:
+    """The sums over everything in the trash."""
+    c = deletions.c
+    uncounted = sa.func.coalesce(sa.func.sum(sa.case((sa.and_(c.files.is_(None), c.directory_deleted), 1), else_=0)), 0)
+    sums = [sa.func.coalesce(sa.func.sum(column), 0) for column in (c.files, c.size_bytes, c.freed_bytes)]
+    statement = sa.select(
+        sa.func.count(), uncounted, *sums, sa.func.min(c.committed_at), sa.func.min(c.purge_after)
+    ).where(c.state == State.COMMITTED, c.purge_after.is_not(None))
+    number, without, files, size, freed, oldest, next_one = connection.execute(statement).one()
+    return Waiting(int(number), int(without), int(files), int(size), int(freed), oldest, next_one)
 
 
 def count(connection: Connection, counts: Mapping[str, Counts]) -> None:
@@ -274,7 +311,8 @@ def _counts(counts: Counts | None) -> dict[str, int | None]:
     return {name: None if counts is None else getattr(counts, name) for name in Counts.__slots__}
 
 
-def _record(row: sa.Row[Any]) -> Record:
+def read(row: sa.Row[Any]) -> Record:
+    """The record in a row of the table."""
     values = row._mapping
     counted = values["files"] is not None
     return Record(
@@ -284,4 +322,5 @@ def _record(row: sa.Row[Any]) -> Record:
         finished_at=values["finished_at"],
         counts=Counts(**{name: int(values[name]) for name in Counts.__slots__}) if counted else None,
         error=values["error"],
+        restored_by=values["restored_by"],
     )

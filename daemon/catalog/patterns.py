@@ -1,4 +1,4 @@
-"""Patterns of ``*`` (any text) and ``?`` (any one character), by case: in SQL, and the same in Python."""
+"""Patterns of ``*`` (any text) and ``?`` (any one character), by case, and parts of texts: in SQL and in Python."""
 
 from __future__ import annotations
 
@@ -13,6 +13,19 @@ def glob_match(column: sa.ColumnElement[Any], pattern: str, *, sqlite: bool) -> 
     if sqlite:
         return column.op("GLOB", return_type=sa.Boolean())(pattern.replace("[", "[[]"))  # LIKE ignores case
     return column.like(_like(pattern), escape="\\")
+
+
+def contains(column: sa.ColumnElement[Any], text: str, *, sqlite: bool) -> sa.ColumnElement[bool]:
+    """Whether ``text`` is a part of ``column``, literally, whatever the case of A to Z; NULL for NULL."""
+    small = lower(text)
+    if sqlite:
+        return sa.func.instr(sa.func.lower(column), small) > 0
+    return sa.func.strpos(sa.func.lower(sa.collate(column, "C")), small) > 0
+
+
+def lower(text: str) -> str:
+    """``text`` with its A to Z in small letters, which is all that SQLite changes too."""
+    return re.sub("[A-Z]+", lambda found: found[0].lower(), text)
 
 
 def fits(pattern: str, text: str) -> bool:

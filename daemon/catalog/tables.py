@@ -68,10 +68,15 @@ deletions = sa.Table(
     sa.Column("error", sa.Text),
     sa.Column("purge_after", UtcDateTime),
     sa.Column("restored_by", sa.Text),
+    sa.Column("client", sa.Text),
+    sa.Column("request_id", sa.String(64)),
+    sa.Column("plan_digest", sa.String(64)),
+    sa.Column("reason", sa.Text),
     sa.CheckConstraint("state IN ('committed', 'purged', 'aborted', 'restored')", name="sweepd_deletions_state"),
     sa.Index("sweepd_deletions_task_id", "task_id"),
     sa.Index("sweepd_deletions_committed_at", "committed_at"),
     sa.Index("sweepd_deletions_open", "purge_after", "deletion_id", **_where("state = 'committed'")),
+    sa.Index("sweepd_deletions_sweep_id", "sweep_id", **_where("sweep_id IS NOT NULL")),
 )
 
 snapshots = sa.Table(
@@ -134,6 +139,7 @@ inventory = sa.Table(
     sa.Column("freed_bytes", sa.BigInteger),
     sa.Column("modified_at", UtcDateTime),
     sa.Column("error", sa.Text),
+    sa.Index("sweepd_inventory_size", "size_bytes", "task_id", **_where("size_bytes IS NOT NULL")),
 )
 
 scans = sa.Table(

@@ -112,29 +112,6 @@ def delete_records(connection: Connection, tables: PipelineTables, task_ids: Seq
         ) from error
 
 
-@dataclass(frozen=True, slots=True)
-class TaskPage:
-    """One page of the list, newest first, and how many tasks there are in all."""
-
-    tasks: tuple[TaskRow, ...]
-    total: int
-
-
-def page(connection: Connection, tables: PipelineTables, *, limit: int, offset: int, status: str | None) -> TaskPage:
-    """Tasks by creation, newest first, those without a date last."""
-    c = tables.tasks.c
-    only: list[sa.ColumnElement[bool]] = [] if status is None else [c.status == status]
-    total = connection.execute(sa.select(sa.func.count()).select_from(tables.tasks).where(*only)).scalar_one()
-    statement: sa.Select[Any] = (
-        sa.select(*rows.columns(tables))
-        .where(*only)
-        .order_by(c.created_at.desc().nulls_last(), c.task_id.desc())
-        .limit(limit)
-        .offset(offset)
-    )
-    return TaskPage(tuple(rows.from_row(row) for row in connection.execute(statement)), int(total))
-
-
 def known_ids(connection: Connection, tables: PipelineTables, names: Sequence[str]) -> set[str]:
     """Which of ``names`` have a row."""
     found: set[str] = set()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from daemon.catalog.instants import Instant, Timeline
 from daemon.catalog.pipeline import PipelineTables
 from daemon.catalog.tables import inventory
+
+AGES: Final = (1, 7, 30, 90)
+"""Days: the upper ends of the groups by age."""
 
 GROUPS: Final = {"status": "status", "user": "by_user", "database": "db_name"}
 
@@ -62,6 +66,20 @@ def by(connection: Connection, tables: PipelineTables, group: str) -> list[Group
     return sorted(found, key=lambda one: (-one.total.freed_bytes, one.value or ""))
 
 
+def by_age(
+    connection: Connection, tables: PipelineTables, timeline: Timeline, now: Instant
+) -> list[tuple[str | None, Total]]:
+    """The sums by how long ago the task was created, the youngest first; None: no row, or one without a date."""
+    created = timeline.comparable(tables.tasks.c.created_at)
+    newer = [(created > timeline.before(now, timedelta(days=days)), sa.literal(f"<{days}d")) for days in AGES]
+    age = sa.case((created.is_(None), sa.null()), *newer, else_=sa.literal("older")).label("age")
+    inner = sa.select(age, inventory).select_from(_joined(tables)).subquery()
+    statement = sa.select(inner.c.age, *_sums(inner.c)).group_by(inner.c.age)
+    found = {row[0]: _total(row[1:]) for row in connection.execute(statement)}
+    nothing = Total(0, 0, 0, 0, 0)
+    return [(name, found.get(name, nothing)) for name in (*(f"<{days}d" for days in AGES), "older", None)]
+
+
 def largest(connection: Connection, tables: PipelineTables, limit: int) -> list[Large]:
     """The directories that removal frees most of."""
     i, t = inventory.c, tables.tasks.c
@@ -75,8 +93,7 @@ def _joined(tables: PipelineTables) -> sa.FromClause:
     return inventory.outerjoin(tables.tasks, tables.tasks.c.task_id == inventory.c.task_id)
 
 
-def _sums() -> list[sa.ColumnElement[Any]]:
-    c = inventory.c
+def _sums(c: Any = inventory.c) -> list[sa.ColumnElement[Any]]:
     counted = sa.func.count(c.measured_at)
     sums = [sa.func.coalesce(sa.func.sum(c[name]), 0) for name in ("files", "size_bytes", "freed_bytes")]
     return [sa.func.count(), sa.func.count() - counted, *sums]

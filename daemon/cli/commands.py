@@ -168,6 +168,7 @@ def delete(
     retain: Annotated[
         str | None, typer.Option(metavar="DURATION", help="Keep them in the trash that long, such as 7d.")
     ] = None,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why, for the audit trail; one line.")] = None,
     background: Annotated[
         bool, typer.Option("--async", help="With --server: as a job, as several tasks always are.")
     ] = False,
@@ -178,7 +179,7 @@ def delete(
     """Delete task directories by hand."""
     from daemon.cli import deleting
 
-    duration, server = deleting.parse_retain(retain), server_of(context)
+    duration, why, server = deleting.parse_retain(retain), deleting.parse_reason(reason), server_of(context)
     if server is None and (background or no_wait):
         raise typer.BadParameter("--async and --no-wait need a daemon that does the work: give --server URL")
     if not yes:
@@ -194,6 +195,7 @@ def delete(
                 records=records,
                 force=force,
                 retain=retain,
+                reason=why,
                 background=background,
                 wait=not no_wait,
                 as_json=as_json,
@@ -201,7 +203,9 @@ def delete(
         )
     with _services(context) as services:
         raise typer.Exit(
-            deleting.delete(services, task_ids, records=records, force=force, retain=duration, as_json=as_json)
+            deleting.delete(
+                services, task_ids, records=records, force=force, retain=duration, reason=why, as_json=as_json
+            )
         )
 
 

@@ -13,6 +13,7 @@ from daemon.app.services import Services
 from daemon.cli.exits import Exit, status_of
 from daemon.cli.progress import purge_bar
 from daemon.cli.render import dump, say
+from daemon.deletion.hold_terms import check_text
 from daemon.deletion.models import Outcome, Request, Trigger, What
 from daemon.errors import CatalogNotReady, CatalogUnavailable, RootUnavailable, SweepdError
 from daemon.policy.values import parse_duration
@@ -29,6 +30,14 @@ def parse_retain(text: str | None) -> timedelta | None:
         raise typer.BadParameter(str(error), param_hint="--retain") from None
 
 
+def parse_reason(text: str | None) -> str | None:
+    """One line of text. Raises typer.BadParameter that says what to write instead."""
+    try:
+        return None if text is None else check_text(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--reason") from None
+
+
 def delete(
     services: Services,
     task_ids: Iterable[str],
@@ -36,6 +45,7 @@ def delete(
     records: bool,
     force: bool,
     retain: timedelta | None = None,
+    reason: str | None = None,
     as_json: bool,
 ) -> Exit:
     """Delete each task and print what became of it. Raises SweepdError if root or catalog are not there."""
@@ -45,7 +55,9 @@ def delete(
     ending = Exit.OK
     with purge_bar(services.purges, shown=not as_json):
         for task_id in dict.fromkeys(task_ids):
-            request = Request(task_id, what, Trigger.CLI, f"cli:{getpass.getuser()}", force=force, retain=retain)
+            request = Request(
+                task_id, what, Trigger.CLI, f"cli:{getpass.getuser()}", force=force, retain=retain, reason=reason
+            )
             try:
                 outcome = services.engine.delete(request)
             except SweepdError as error:

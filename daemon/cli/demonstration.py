@@ -9,8 +9,8 @@ from pathlib import Path
 from daemon import log
 from daemon.app.serve import serve
 from daemon.app.services import Services, build
-from daemon.catalog import tasks
 from daemon.catalog.catalog import Catalog
+from daemon.catalog.task_list import Order, TaskFilter, TaskList
 from daemon.cli.planning import measure, pipeline_zone, show_orphans, show_plan
 from daemon.cli.render import say
 from daemon.cli.sweeping import show_report
@@ -89,5 +89,7 @@ class _Narrator:
 
 def _newest_finished(catalog: Catalog) -> str:
     with catalog.read() as session:
-        page = tasks.page(session.connection, session.tables, limit=50, offset=0, status="completed")
-    return next((row.task_id for row in page.tasks if row.directory_exists), "TASK")
+        wanted = TaskFilter(statuses=("completed",), directory_exists=True)
+        listing = TaskList(session.tables, catalog.timeline, session.now, wanted, Order())
+        page = listing.page(session.connection, limit=1, counted=False)
+    return page.tasks[0].task_id if page.tasks else "TASK"

@@ -6,14 +6,16 @@ from dataclasses import asdict
 from datetime import datetime
 
 from daemon.app.services import Services
-from daemon.catalog import tasks
+from daemon.catalog.task_list import Order, TaskFilter, TaskList
 from daemon.cli.render import dump, say, table
 
 
 def show_tasks(services: Services, *, status: str | None, limit: int, offset: int, as_json: bool) -> None:
     """Print one page, the newest first; timestamps are wall time of the pipeline's zone. Raises SweepdError."""
     with services.catalog.read() as session:
-        page = tasks.page(session.connection, session.tables, limit=limit, offset=offset, status=status)
+        wanted = TaskFilter(statuses=() if status is None else (status,))
+        listing = TaskList(session.tables, services.catalog.timeline, session.now, wanted, Order())
+        page = listing.page(session.connection, limit=limit, offset=offset)
     if as_json:
         dump({"tasks": [asdict(row) for row in page.tasks], "total": page.total, "limit": limit, "offset": offset})
         return

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from daemon.cli.commands import Json, _services, app, server_of
+
+
+class _Trigger(StrEnum):
+    """As ``daemon.deletion.models``, which takes long to import."""
+
+    API = "api"
+    SWEEP = "sweep"
+    CLI = "cli"
+
+
+class _State(StrEnum):
+    """As ``daemon.catalog.ledger``, likewise."""
+
+    COMMITTED = "committed"
+    PURGED = "purged"
+    ABORTED = "aborted"
+    RESTORED = "restored"
 
 
 @app.command()
@@ -48,6 +66,45 @@ def sweeps(
 
     with _services(context) as services:
         history.show_sweeps(services, policy, limit=limit, as_json=as_json)
+
+
+@app.command()
+def deletions(
+    context: typer.Context,
+    task_id: Annotated[
+        str | None, typer.Argument(metavar="[TASK|GLOB]", help="Of these tasks; all if left out.")
+    ] = None,
+    policy: Annotated[str | None, typer.Option(help="Only those of this policy.")] = None,
+    sweep_id: Annotated[str | None, typer.Option("--sweep", metavar="SWEEP", help="Only those of this sweep.")] = None,
+    initiator: Annotated[str | None, typer.Option(help="Only those of whoever it was, such as cli:alice.")] = None,
+    trigger: Annotated[_Trigger | None, typer.Option(help="Only those that came about like this.")] = None,
+    state: Annotated[_State | None, typer.Option(help="Only those in this state.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="DATE", help="From that date or date-time on.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="DATE", help="Before that date or date-time.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="How many at most: 50 if left out, as CSV all.")] = None,
+    as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of text.")] = False,
+) -> None:
+    """List what was deleted: by whom, when, why, by which policy, and what came of it."""
+    from daemon.cli import auditing
+
+    if as_json and as_csv:
+        raise typer.BadParameter("give one of --json and --csv, not both")
+    with _services(context) as services:
+        auditing.show_deletions(
+            services,
+            task_id=task_id,
+            policy=policy,
+            sweep_id=sweep_id,
+            initiator=initiator,
+            trigger=trigger,
+            state=state,
+            since=since,
+            until=until,
+            limit=limit,
+            as_json=as_json,
+            as_csv=as_csv,
+        )
 
 
 @app.command("test")

@@ -20,7 +20,7 @@ from daemon.catalog.ledger import Counts, Entry, State
 from daemon.catalog.tasks import LockedTask
 from daemon.deletion import holding, manifest
 from daemon.deletion.manifest import Item, Kind, Manifest
-from daemon.deletion.models import Outcome, Request, What
+from daemon.deletion.models import MOST_REASON, Outcome, Request, What
 from daemon.errors import CatalogUnavailable, ErrorCode, RootUnavailable, SweepdError, TaskRefused
 from daemon.storage import faults, trash
 from daemon.storage.census import NOTHING, Census
@@ -247,6 +247,10 @@ class Claim:
             directory_deleted=directory is not None,
             records_deleted=locked is not None and request.what.records,
             purge_after=None if retain is None else session.now.utc + retain,
+            client=request.origin.client,
+            request_id=request.origin.request_id,
+            plan_digest=request.plan_digest,
+            reason=None if request.reason is None else request.reason[:MOST_REASON],
         )
         return Going(request, directory, Item(entry), has_row=locked is not None)
 

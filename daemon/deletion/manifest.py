@@ -17,7 +17,9 @@ from daemon.deletion.models import What
 from daemon.storage.names import is_task_id
 from daemon.storage.root import TaskDirectory
 
-_VERSION: Final = 2
+_VERSION: Final = 3
+# One of version 2 says nothing of where and why a deletion was asked for.
+_READABLE: Final = frozenset({2, _VERSION})
 
 
 class Kind(StrEnum):
@@ -80,9 +82,11 @@ class Manifest:
     @classmethod
     def from_json(cls, data: Mapping[str, object], entry_id: str, root_id: str) -> Manifest | None:
         """The manifest, or None if ``data`` is not one for this entry in this root."""
-        if (data.get("version"), data.get("entry_id"), data.get("root_id")) != (_VERSION, entry_id, root_id):
+        if (data.get("entry_id"), data.get("root_id")) != (entry_id, root_id):
             return None
         try:
+            if data["version"] not in _READABLE:
+                return None
             kind = Kind(str(data["kind"]))
             items = data["deletions"]
             if not isinstance(items, list) or not items:
@@ -120,6 +124,6 @@ def names(manifest: Mapping[str, object]) -> list[tuple[str, str]]:
 
 _KINDS: Final = (
     (str, ("deletion_id", "task_id", "what", "trigger", "initiator")),
-    (str | None, ("policy", "sweep_id")),
+    (str | None, ("policy", "sweep_id", "client", "request_id", "plan_digest", "reason")),
     (bool, ("forced", "directory_deleted", "records_deleted")),
 )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 
 from daemon.catalog.catalog import Session
 from daemon.catalog.rows import TaskRow
@@ -41,12 +42,28 @@ Guard = Callable[[Session, Sequence[TaskRow]], Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The HTTP request that asked for it, if one did: the client's address and the id that its answer had."""
+
+    client: str | None = None
+    request_id: str | None = None
+
+
+ELSEWHERE: Final = Origin()
+"""Not by HTTP."""
+
+MOST_REASON: Final = 500
+"""Characters of a reason; longer ones are cut."""
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One deletion. ``force`` skips the running check, and nothing else; without a row it is required.
 
     ``orphan``: there has to be no row, and the directory has to be the one the last scan saw.
     ``initiator`` is for the log and the journal, such as ``api:127.0.0.1`` or ``policy:NAME``. With ``retain`` the
-    directory waits that long in the trash, and can be restored with its records.
+    directory waits that long in the trash, and can be restored with its records. ``origin``, ``plan_digest`` and
+    ``reason``, one line, are for the journal.
     """
 
     task_id: str
@@ -59,6 +76,9 @@ class Request:
     guard: Guard | None = None
     retain: timedelta | None = None
     orphan: bool = False
+    origin: Origin = ELSEWHERE
+    plan_digest: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

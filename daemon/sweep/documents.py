@@ -79,6 +79,25 @@ def explanation_document(explanation: Explanation) -> dict[str, Any]:
     }
 
 
+def summary_document(explanation: Explanation) -> dict[str, Any]:
+    """The same in short: of each policy the verdict and its reason, or why it does not look at the task."""
+    policies = []
+    for answer in explanation.answers:
+        decision = answer.decision
+        eligible = decision.eligible if decision else None
+        policies.append(
+            {
+                "policy": answer.policy.name,
+                "mode": answer.policy.mode,
+                "goes": decision is not None and decision.goes,
+                "verdict": decision.verdict if decision else None,
+                "reason": decision.reason if decision else answer.not_looked_at,
+                "eligible": _eligible(eligible, explanation.zone) if eligible else None,
+            }
+        )
+    return {"protections": list(explanation.protections), "policies": policies}
+
+
 def record_document(record: SweepRecord) -> dict[str, Any]:
     """A sweep that was remembered; ``report`` is what it did, as ``SweepReport.document`` gives it."""
     values = {n: v.isoformat() if isinstance(v, datetime) else v for n, v in asdict(record).items()}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import cached_property
 from itertools import islice
 
 from daemon.catalog.catalog import Catalog, Session
 from daemon.catalog.rows import TaskRow
 from daemon.catalog.selection import Verdict
 from daemon.deletion.engine import GROUP, Engine
-from daemon.deletion.models import Guard, Outcome, Request, Trigger, What
+from daemon.deletion.models import Guard, Origin, Outcome, Request, Trigger, What
 from daemon.errors import CatalogUnavailable, ErrorCode, RootUnavailable, SweepdError
 from daemon.policy.models import PolicySet
 from daemon.sweep.limits import ERRORS_FROM, too_many_errors
@@ -31,6 +32,7 @@ class Runner:
         report: SweepReport,
         policies: PolicySet,
         initiator: str,
+        origin: Origin,
         progress: Progress,
         *,
         workers: int,
@@ -41,6 +43,7 @@ class Runner:
         self._report = report
         self._policies = policies
         self._initiator = initiator
+        self._origin = origin
         self._progress = progress
         self._workers = workers
         self._stop = stop
@@ -92,7 +95,14 @@ class Runner:
             guard=guard,
             retain=policy.action.retain,
             orphan=policy.source == "orphans",
+            origin=self._origin,
+            plan_digest=self._plan_digest,
+            reason=decision.reason,
         )
+
+    @cached_property
+    def _plan_digest(self) -> str:
+        return self._report.plan.digest
 
     def _guard(self, chosen: Sequence[Decision]) -> Guard:
         """Under the rows' locks: unchanged since the plan, and still selected by the policy."""

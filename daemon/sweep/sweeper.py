@@ -11,7 +11,7 @@ from daemon.catalog import figures, sweeps
 from daemon.catalog.catalog import Catalog
 from daemon.catalog.clock_guard import ClockGuard
 from daemon.deletion.engine import Engine
-from daemon.deletion.models import Trigger
+from daemon.deletion.models import ELSEWHERE, Origin, Trigger
 from daemon.deletion.retention import Retention
 from daemon.errors import ErrorCode, RootUnavailable, SweepdError, SweepRefused
 from daemon.metrics import Metrics
@@ -72,6 +72,7 @@ class Sweeper:
         max_stays: int | None = 0,
         progress: Progress | None = None,
         plan: Plan | None = None,
+        origin: Origin = ELSEWHERE,
     ) -> SweepReport:
         """Run the policy once. Task failures are in the report; raises SweepdError if it could not run at all.
 
@@ -94,7 +95,7 @@ class Sweeper:
                 sweeps.began(session.connection, policy.name)
             plan = plan or make_plan(self._catalog, policies, policy, max_stays=max_stays)
             report = SweepReport(new_deletion_id(), trigger, plan, began)
-            self._run(report, policies, initiator, progress or (lambda _report: None))
+            self._run(report, policies, initiator, origin, progress or (lambda _report: None))
         self._finish(report, started)
         return report
 
@@ -128,7 +129,9 @@ class Sweeper:
             raise SweepRefused(problem, code=ErrorCode.CLOCK_UNRELIABLE)
         guards.check_catalog(self._catalog, self._root, policies, policy)
 
-    def _run(self, report: SweepReport, policies: PolicySet, initiator: str, progress: Progress) -> None:
+    def _run(
+        self, report: SweepReport, policies: PolicySet, initiator: str, origin: Origin, progress: Progress
+    ) -> None:
         policy = report.plan.policy
         runner = Runner(
             self._catalog,
@@ -136,6 +139,7 @@ class Sweeper:
             report,
             policies,
             initiator,
+            origin,
             progress,
             workers=self._workers,
             stop=self._stop,

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from daemon.deletion.models import Origin
+from daemon.web.caller import caller
 from daemon.web.errors import ApiError
 from daemon.web.messages import Language, preferred, text
 
@@ -24,6 +26,11 @@ _HEADERS = {
 def language(request: web.BaseRequest) -> Language:
     """The language the client wants its messages in."""
     return preferred(request.headers.get("Accept-Language", ""))
+
+
+def origin(request: web.Request) -> Origin:
+    """Where the request came from, for the journal. Behind the guard only."""
+    return Origin(caller(request).address, request[REQUEST_ID])
 
 
 def success(

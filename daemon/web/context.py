@@ -15,6 +15,7 @@ from daemon.deletion.restore import Restorer
 from daemon.deletion.retention import Retention
 from daemon.metrics import Metrics
 from daemon.policy.models import PolicySet
+from daemon.storage.root import StorageRoot
 from daemon.sweep.sweeper import Sweeper
 
 
@@ -40,3 +41,4 @@ class ApiContext:
     policies: Callable[[], PolicySet]
     sweeper: Sweeper
     readiness: Callable[[], Mapping[str, str | None]]
+    root: StorageRoot

@@ -66,6 +66,8 @@ def _wanted(request: web.Request, body: SingleBody | BatchBody, task_id: str) ->
         initiator=asking.initiator,
         force=body.force,
         retain=body.retain,
+        origin=answers.origin(request),
+        reason=body.reason,
     )
 
 

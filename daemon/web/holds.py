@@ -14,6 +14,7 @@ from daemon.web.bodies import HoldBody, NoBody
 from daemon.web.body import read_json
 from daemon.web.caller import caller
 from daemon.web.context import ApiContext
+from daemon.web.queries import HoldsQuery, check_query
 from daemon.web.work import Workers
 
 
@@ -33,10 +34,8 @@ class Holds:
 
     async def listed(self, request: web.Request) -> web.Response:
         """Those in force, the oldest first; with ``?all=true`` the others too."""
-        wanted = request.query.getall("all", ["false"])
-        if wanted not in (["true"], ["false"]):
-            raise bodies.invalid("all", "MUST_BE_BOOLEAN")
-        found, now = await self._workers.read(lambda: self._holds.listed(everything=wanted == ["true"]))
+        query = check_query(HoldsQuery, request.query)
+        found, now = await self._workers.read(lambda: self._holds.listed(everything=query.all))
         data = {"holds": [hold_json(hold, in_force=hold.in_force(now)) for hold in found], "total": len(found)}
         return answers.success(request, "HOLDS_LISTED", data=data)
 

@@ -1,35 +1,24 @@
-"""``GET …/tasks``: the list, newest first, by pages."""
+"""``GET …/tasks``: the list, by pages."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from aiohttp import web
 
-from daemon.catalog import tasks
+from daemon.catalog import holds, inventory
+from daemon.catalog.catalog import Session
+from daemon.catalog.inventory import Counted
 from daemon.catalog.rows import TaskRow
-from daemon.catalog.tasks import TaskPage
-from daemon.web import answers, bodies
+from daemon.catalog.task_list import Place, TaskList, TaskPage
+from daemon.web import answers, bodies, cursors
 from daemon.web.context import ApiContext
 from daemon.web.health import require_recovered
+from daemon.web.list_queries import TasksQuery
+from daemon.web.queries import check_query
 from daemon.web.work import Workers
 
-_DEFAULT_LIMIT = 100
-MOST_LIMIT = 1000
-_MOST_OFFSET = 2**63 - 1  # what the databases count with
-_MOST_STATUS = 50  # characters
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What the query asks for."""
-
-    limit: int
-    offset: int
-    status: str | None
+Entry = dict[str, object]
 
 
 class Listing:
@@ -42,42 +31,56 @@ class Listing:
     async def tasks(self, request: web.Request) -> web.Response:
         """One page, at the top level (the document's place) and under ``data`` (the existing service's)."""
         require_recovered(self._context)
-        wanted = parse({name: request.query.getall(name) for name in request.query})
-        page = await self._workers.read(lambda: self._load(wanted))
-        entries = [_entry(row) for row in page.tasks]
-        data = {"tasks": entries, "total": page.total, "limit": wanted.limit, "offset": wanted.offset}
-        return answers.success(request, "TASKS_LISTED", data=data, fields={"tasks": entries})
+        query = check_query(TasksQuery, request.query)
+        after = _after(query)
+        page, listed = await self._workers.read(lambda: self._load(query, after))
+        data = {
+            "tasks": listed,
+            "total": page.total,
+            "limit": query.limit,
+            "offset": query.offset,
+            "next_cursor": None if page.end is None else cursors.encode([query.sort, page.end.key, page.end.task_id]),
+        }
+        return answers.success(request, "TASKS_LISTED", data=data, fields={"tasks": listed})
 
-    def _load(self, wanted: Page) -> TaskPage:
-        with self._context.catalog.read() as session:
-            return tasks.page(
-                session.connection, session.tables, limit=wanted.limit, offset=wanted.offset, status=wanted.status
-            )
-
-
-def parse(query: Mapping[str, Sequence[str]]) -> Page:
-    """The page a query asks for. Raises ApiError (INVALID_PARAMETER); parameters it does not know are ignored."""
-    limit = number(query, "limit", _DEFAULT_LIMIT, 1, MOST_LIMIT)
-    offset = number(query, "offset", 0, 0, _MOST_OFFSET)
-    given = query.get("status")
-    if given is None:
-        return Page(limit, offset, None)
-    if len(given) != 1 or not given[0].strip() or len(given[0]) > _MOST_STATUS or not given[0].isprintable():
-        raise bodies.invalid("status", "MUST_BE_STATUS")
-    return Page(limit, offset, given[0])
-
-
-def number(query: Mapping[str, Sequence[str]], name: str, default: int, least: int, most: int) -> int:
-    """A whole number of the query. Raises ApiError (INVALID_PARAMETER)."""
-    given = query.get(name)
-    if given is None:
-        return default
-    if len(given) == 1 and re.fullmatch("[0-9]{1,19}", given[0]) and least <= int(given[0]) <= most:
-        return int(given[0])
-    raise bodies.invalid(name, "MUST_BE_BETWEEN", least=least, most=most)
+    def _load(self, query: TasksQuery, after: Place | None) -> tuple[TaskPage, list[Entry]]:
+        counted = after is None if query.total is None else query.total
+        catalog = self._context.catalog
+        with catalog.read() as session:
+            listing = TaskList(session.tables, catalog.timeline, session.now, query.filter, query.order)
+            try:
+                page = listing.page(
+                    session.connection, limit=query.limit, offset=query.offset, after=after, counted=counted
+                )
+            except ValueError:
+                raise bodies.invalid("cursor", "MUST_BE_CURSOR") from None
+            return page, entries(session, page.tasks)
 
 
-def _entry(row: TaskRow) -> dict[str, object]:
+def _after(query: TasksQuery) -> Place | None:
+    """Where the page begins. Raises ApiError."""
+    if query.cursor is None:
+        return None
+    if query.offset:
+        raise bodies.invalid("offset", "MUST_BE_ALONE", other="cursor")
+    try:
+        sort, key, task_id = cursors.decode(query.cursor)
+    except ValueError:
+        raise bodies.invalid("cursor", "MUST_BE_CURSOR") from None
+    if sort != query.sort or not isinstance(task_id, str):
+        raise bodies.invalid("cursor", "MUST_BE_CURSOR")
+    return Place(key, task_id)
+
+
+def entries(session: Session, tasks: tuple[TaskRow, ...]) -> list[Entry]:
+    """These tasks as the list has them, with what the last scan counted, and whether a hold is on them."""
+    ids = [row.task_id for row in tasks]
+    counted = inventory.measured(session.connection, ids)
+    found = holds.active(session.connection, session.now.utc, about=ids) if ids else []
+    return [_entry(row, counted.get(row.task_id), held=holds.holding(found, row.task_id) is not None) for row in tasks]
+
+
+def _entry(row: TaskRow, counted: Counted | None, *, held: bool) -> Entry:
     return {
         "task_id": row.task_id,
         "task_name": row.task_name,
@@ -89,6 +92,9 @@ def _entry(row: TaskRow) -> dict[str, object]:
         "completed_at": _stamp(row.completed_at),
         "by_user": row.by_user,
         "db_name": row.db_name,
+        "files": counted.files if counted else None,
+        "size_bytes": counted.size_bytes if counted else None,
+        "held": held,
     }
 
 

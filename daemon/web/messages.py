@@ -85,6 +85,9 @@ MESSAGES: Final[Mapping[str, Message]] = {
     "SWEEP_INCOMPLETE": Message("清理未全部完成", "Sweep ended without deleting everything that was selected"),
     "SWEEPS_LISTED": Message("获取清理记录列表成功", "Sweeps listed"),
     "SWEEP_SHOWN": Message("获取清理记录成功", "Sweep found"),
+    "TASK_SHOWN": Message("获取任务成功", "Task found"),
+    "DELETIONS_LISTED": Message("获取删除记录列表成功", "Deletions listed"),
+    "STORAGE_SHOWN": Message("获取存储使用情况成功", "Storage usage found"),
     "TASK_EXPLAINED": Message("任务说明生成成功", "Task explained"),
     "POLICY_NOT_FOUND": Message("策略不存在", "There is no such policy"),
     "PLAN_NOT_FOUND": Message("计划不存在或已过期", "There is no such plan, or it was forgotten"),
@@ -137,7 +140,14 @@ MESSAGES: Final[Mapping[str, Message]] = {
     "MUST_BE_IDS": Message("必须为非空的字符串数组", "must be a non-empty list of strings"),
     "MUST_BE_FEWER": Message("最多包含 {limit} 个任务", "must name at most {limit} tasks"),
     "MUST_BE_BETWEEN": Message("必须为 {least} 到 {most} 之间的整数", "must be a whole number from {least} to {most}"),
-    "MUST_BE_STATUS": Message("必须为一个任务状态", "must be one task status"),
+    "MUST_BE_STATUS": Message("必须为任务状态,多个以逗号分隔", "must be task statuses, with a comma between them"),
+    "MUST_BE_SORT": Message(
+        "必须为 {words} 之一,前面加 '-' 表示降序", "must be one of {words}, with '-' before it for the other direction"
+    ),
+    "MUST_BE_CURSOR": Message(
+        "必须为上一页的 next_cursor,且 sort 不变", "must be the next_cursor of the page before, with the same sort"
+    ),
+    "MUST_BE_ONE_OF": Message("必须为 {words} 之一", "must be one of {words}"),
     "MUST_BE_DRIFT": Message("必须为 orphans 或 missing", "must be orphans or missing"),
     "ROUTE_NOT_FOUND": Message("接口不存在", "There is nothing at this address"),
     "METHOD_NOT_ALLOWED": Message("不支持的请求方法", "This address does not take that method"),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from aiohttp import web
 
 from daemon.catalog.instants import parse_instant
-from daemon.deletion.models import Trigger
+from daemon.deletion.models import Origin, Trigger
 from daemon.policy.models import Policy
 from daemon.sweep import stored
 from daemon.sweep.documents import explanation_document, plan_document, policy_document
@@ -22,11 +22,8 @@ from daemon.web.body import read_json
 from daemon.web.caller import caller
 from daemon.web.context import ApiContext
 from daemon.web.health import require_recovered
-from daemon.web.listing import number
+from daemon.web.queries import MOST_LIMIT, AtQuery, PlanQuery, check_query
 from daemon.web.work import Workers
-
-_DEFAULT_LISTED: Final = 100
-_MOST_LISTED: Final = 1000
 
 
 class Policies:
@@ -50,9 +47,8 @@ class Policies:
     async def plan(self, request: web.Request) -> web.Response:
         """What the policy would do, as of now or ``?at=``."""
         policy = self._policy(request)
-        query = {name: request.query.getall(name) for name in request.query}
-        limit = number(query, "limit", _DEFAULT_LISTED, 1, _MOST_LISTED)
-        data = await self._workers.read(lambda: self._plan(policy, limit, query.get("at")))
+        query = check_query(PlanQuery, request.query)
+        data = await self._workers.read(lambda: self._plan(policy, query.limit, query.at))
         return answers.success(request, "PLAN_MADE", data=data)
 
     async def store(self, request: web.Request) -> web.Response:
@@ -68,22 +64,22 @@ class Policies:
         require_recovered(self._context)
         policy = self._policy(request)
         body = bodies.check(SweepBody, await read_json(request))
-        initiator = caller(request).initiator
-        report = await self._workers.delete(lambda: self._sweep(policy, body.plan, initiator))
+        initiator, origin = caller(request).initiator, answers.origin(request)
+        report = await self._workers.delete(lambda: self._sweep(policy, body.plan, initiator, origin))
         complete = report.succeeded and not (body.plan is not None and report.dropped)
         message = "SWEEP_COMPLETE" if complete else "SWEEP_INCOMPLETE"
-        return answers.success(request, message, data=report.document(limit=_MOST_LISTED))
+        return answers.success(request, message, data=report.document(limit=MOST_LIMIT))
 
     async def explain(self, request: web.Request) -> web.Response:
         """What every policy says of one task."""
-        task_id, given = request.match_info["task_id"], request.query.getall("at", None)
-        data = await self._workers.read(lambda: self._explain(task_id, given))
+        task_id, query = request.match_info["task_id"], check_query(AtQuery, request.query)
+        data = await self._workers.read(lambda: self._explain(task_id, query.at))
         return answers.success(request, "TASK_EXPLAINED", data=data)
 
     def _policy(self, request: web.Request) -> Policy:
         return self._context.policies().get(request.match_info["name"])
 
-    def _plan(self, policy: Policy, limit: int, at: Sequence[str] | None) -> Mapping[str, Any]:
+    def _plan(self, policy: Policy, limit: int, at: str | None) -> Mapping[str, Any]:
         catalog, policies = self._context.catalog, self._context.policies()
         with catalog.read() as session:
             zone = session.zone
@@ -101,22 +97,17 @@ class Policies:
             "stay_counts": dict(plan.stay_counts),
         }
 
-    def _sweep(self, policy: Policy, digest: str | None, initiator: str) -> SweepReport:
+    def _sweep(self, policy: Policy, digest: str | None, initiator: str, origin: Origin) -> SweepReport:
         plan = None if digest is None else stored.load(self._context.catalog, policy, digest)
         policies = self._context.policies()
-        return self._context.sweeper.sweep(policies, policy, Trigger.API, initiator, plan=plan)
+        return self._context.sweeper.sweep(policies, policy, Trigger.API, initiator, plan=plan, origin=origin)
 
-    def _explain(self, task_id: str, at: Sequence[str] | None) -> Mapping[str, Any]:
+    def _explain(self, task_id: str, at: str | None) -> Mapping[str, Any]:
         instant = self._instant(at)
         return explanation_document(explain(self._context.catalog, self._context.policies(), task_id, instant))
 
-    def _instant(self, given: Sequence[str] | None) -> datetime | None:
-        if given is None:
+    def _instant(self, at: str | None) -> datetime | None:
+        if at is None:
             return None
         with self._context.catalog.read() as session:
-            zone = session.zone
-        try:
-            [text] = given
-            return parse_instant(text, zone)
-        except ValueError:
-            raise bodies.invalid("at", "MUST_BE_DATE") from None
+            return parse_instant(at, session.zone)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from aiohttp import web
 
@@ -12,11 +12,8 @@ from daemon.errors import ErrorCode, SweepdError
 from daemon.sweep.documents import record_document
 from daemon.web import answers
 from daemon.web.context import ApiContext
-from daemon.web.listing import number
+from daemon.web.queries import SweepsQuery, check_query
 from daemon.web.work import Workers
-
-_DEFAULT_LIMIT: Final = 50
-_MOST_LIMIT: Final = 1000
 
 
 class Sweeps:
@@ -28,9 +25,8 @@ class Sweeps:
 
     async def listed(self, request: web.Request) -> web.Response:
         """The last sweeps, the newest first, without their reports; ``?policy=`` those of one."""
-        limit = number({n: request.query.getall(n) for n in request.query}, "limit", _DEFAULT_LIMIT, 1, _MOST_LIMIT)
-        policy = request.query.get("policy")
-        entries = await self._workers.read(lambda: self._recent(policy, limit))
+        query = check_query(SweepsQuery, request.query)
+        entries = await self._workers.read(lambda: self._recent(query.policy, query.limit))
         return answers.success(request, "SWEEPS_LISTED", data={"sweeps": entries})
 
     async def one(self, request: web.Request) -> web.Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import signal
 import subprocess
@@ -145,6 +146,21 @@ def test_tasks_lists_them(site: Installation) -> None:
     assert lines[0].split("\t")[:3] == ["task", "status", "directory"]
     assert lines[-1] == "2 of 2 tasks"
     assert json.loads(site.run("tasks", "--json", "--limit", "1").stdout)["total"] == 4
+
+
+def test_deletions_are_remembered_with_their_reason(site: Installation) -> None:
+    done = site.run("delete", "--yes", "task_old", "--reason", "two\nlines", check=False)
+    assert (done.returncode, "--reason" in done.stderr) == (2, True)
+    site.run("delete", "--yes", "task_old", "--reason", "=1+1")
+    site.run("delete", "--yes", "task_failed", "--retain", "1d")
+    newest, oldest = json.loads(site.run("deletions", "--json").stdout)["deletions"]
+    assert (newest["task_id"], newest["state"], newest["reason"]) == ("task_failed", "committed", None)
+    assert (oldest["task_id"], oldest["trigger"], oldest["reason"]) == ("task_old", "cli", "=1+1")
+    lines = site.run("deletions", "task_*", "--state", "purged").stdout.splitlines()
+    assert [line.split("\t")[2] for line in lines[1:-1]] == ["task_old"]
+    [row] = csv.DictReader(site.run("deletions", "--csv", "task_old", "--until", "2999-01-01").stdout.splitlines())
+    assert (row["task_id"], row["reason"]) == ("task_old", "'=1+1")
+    assert site.run("deletions", "--since", "soon", check=False).returncode == 2
 
 
 def test_check_prints_every_mistake_with_its_place(site: Installation) -> None:

@@ -188,7 +188,8 @@ def test_data_without_a_readable_manifest_is_put_aside_whole(
         {"deletion_id": "../task_2"},
         {"deletion_id": "f"},
         {"what": "everything"},
-        {"version": 3},
+        {"version": 1},
+        {"version": 4},
         {"kind": "keep"},
         {"deletions": []},
         {"deletions": {}},
@@ -213,6 +214,34 @@ def test_a_manifest_that_is_not_this_entrys_is_not_obeyed(
     assert recovered(site) == {"quarantined": 1}
     assert snapshot(site.held(site.path / ".sweepd" / "quarantine" / entry.name)) == before.tree
     assert site.store.ledger("task_1") == []
+
+
+def test_what_recovery_writes_says_why_and_from_where(site: Site, processes: ForkServer) -> None:
+    site.task("task_1")
+    entry = killed(site, processes, "do_commit")
+    assert recovered(site) == {"undone": 1}
+    site.task("task_2", files=300)
+    killed(site, processes, "unlink", number=6, task_id="task_2")  # its purge has begun
+    site.store.query("DELETE FROM sweepd_deletions WHERE task_id = 'task_2'")  # put back from a backup
+    assert recovered(site) == {"finished": 1}
+    assert not entry.exists()
+    (undone,), (finished,) = site.store.ledger("task_1"), site.store.ledger("task_2")
+    assert (undone["state"], finished["state"]) == ("aborted", "purged")
+    for row in (undone, finished):
+        assert (row["reason"], row["client"], row["request_id"]) == ("a crash", "10.1.2.3", "9f")
+
+
+def test_a_manifest_of_the_version_before_is_obeyed(site: Site, processes: ForkServer) -> None:
+    before = site.task("task_1")
+    entry = killed(site, processes, "do_commit")
+    manifest = json.loads((entry / "manifest.json").read_text())
+    (item,) = manifest["deletions"]
+    for name in ("client", "request_id", "plan_digest", "reason"):
+        del item["deletion"][name]
+    (entry / "manifest.json").write_text(json.dumps({**manifest, "version": 2}))
+    assert recovered(site) == {"undone": 1}
+    assert snapshot(site.path / "task_1") == before.tree
+    assert [row["state"] for row in site.store.ledger("task_1")] == ["aborted"]
 
 
 def test_a_manifest_of_another_root_is_not_obeyed(site: Site, processes: ForkServer) -> None:

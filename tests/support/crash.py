@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy.engine.default import DefaultDialect
 
 from daemon.catalog.pipeline import PipelineTables
-from daemon.deletion.models import What
+from daemon.deletion.models import Origin, What
 from daemon.errors import SweepdError
 from daemon.storage import moves
 from support.site import Site, opened, request
@@ -74,7 +74,7 @@ def delete(
     with opened(Store(url), Path(root)) as site:
         ready(site)
         steps = _die_before(step, only)
-        site.engine.delete(request(task_id, What(what), force=force))
+        site.engine.delete(request(task_id, What(what), force=force, reason="a crash", origin=Origin("10.1.2.3", "9f")))
         return list(steps.taken)
 
 

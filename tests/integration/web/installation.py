@@ -89,6 +89,16 @@ class Installation:
         with self.sql() as connection:
             connection.execute(statement, (task_id, "training_load", status))
 
+    def seen(self, task_id: str, *, freed_bytes: int = 8192, **counts: object) -> None:
+        """What a scan would have noted of a directory."""
+        now = "2026-01-01 00:00:00.000000"
+        stamps = dict.fromkeys(("first_seen_at", "last_seen_at", "measured_at", "modified_at"), now)
+        values = {"task_id": task_id, "sightings": 2, "signature": "-", "directories": 1, "freed_bytes": freed_bytes}
+        values |= {**stamps, **counts}
+        names, marks = ", ".join(values), ", ".join("?" for _ in values)
+        with self.sql() as connection:
+            connection.execute(f"INSERT INTO sweepd_inventory ({names}) VALUES ({marks})", tuple(values.values()))
+
     def files(self, task_id: str, *sizes: int) -> Path:
         """Make a task directory with one sparse file of each size, every other one in a folder below."""
         directory = self.root / task_id
@@ -257,6 +267,7 @@ async def serving(
             root, catalog, engine, metrics, ClockGuard(catalog), retention=Retention(root, tools), workers=2
         ),
         readiness=lambda: problems,
+        root=root,
     )
     runner = ApiRunner(
         make_application(context),

@@ -184,18 +184,27 @@ async def test_every_refusal_is_in_the_log_under_its_request_id(api: Api, events
         )
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "OPTIONS"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "OPTIONS"])
 async def test_another_method(api: Api, installation: Installation, precious: Path, method: str) -> None:
     before = everything(installation, precious)
     answer = await api.ask(method, f"{TASKS}/{TASK}", json={"confirm": True})
     assert answer.status == 405
-    assert answer.headers["Allow"] == "DELETE"
+    assert answer.headers["Allow"] == "DELETE,GET,HEAD"
     assert answer.bare == {
         "success": False,
         "code": 405,
         "message": "不支持的请求方法",
         "error_code": "METHOD_NOT_ALLOWED",
     }
+    assert everything(installation, precious) == before
+
+
+async def test_reading_deletes_nothing(api: Api, installation: Installation, precious: Path) -> None:
+    before = everything(installation, precious)
+    for method in ("GET", "HEAD"):
+        headers = {"X-HTTP-Method-Override": "DELETE"}
+        answer = await api.ask(method, f"{TASKS}/{TASK}?confirm=true", json={"confirm": True}, headers=headers)
+        assert answer.status == 200
     assert everything(installation, precious) == before
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from daemon.web import cursors
 from integration.web.installation import Api, Installation
 
+# Of the order by creation: a real place, and one whose key is a number.
+OTHERS = cursors.encode(["-created", "2025-07-02 17:39:32", "task_1"])
+NO_TIME = cursors.encode(["-created", 5, "task_1"])
 FIRST, SECOND = "task_20250702_173932", "task_20250702_174521"
 
 
@@ -24,6 +28,7 @@ async def test_the_contracts_example(api: Api, installation: Installation) -> No
     )
     answer = await api.listing()
     none = dict.fromkeys(("started_at", "completed_at", "by_user", "db_name"))
+    not_counted = {"files": None, "size_bytes": None, "held": False}
     expected = [
         {
             "task_id": SECOND,
@@ -36,6 +41,7 @@ async def test_the_contracts_example(api: Api, installation: Installation) -> No
             "completed_at": "2025-07-02T17:46:00",
             "by_user": "ann",
             "db_name": "sales",
+            **not_counted,
         },
         {
             "task_id": FIRST,
@@ -45,6 +51,7 @@ async def test_the_contracts_example(api: Api, installation: Installation) -> No
             "updated_at": None,
             "created_at": "2025-07-02T17:39:32",
             **none,
+            **not_counted,
         },
     ]
     assert answer.status == 200
@@ -53,7 +60,7 @@ async def test_the_contracts_example(api: Api, installation: Installation) -> No
         "code": 200,
         "message": "获取任务列表成功",
         "tasks": expected,
-        "data": {"tasks": expected, "total": 2, "limit": 100, "offset": 0},
+        "data": {"tasks": expected, "total": 2, "limit": 100, "offset": 0, "next_cursor": None},
     }
     assert list(answer.body["tasks"][0])[:6] == [
         "task_id",
@@ -87,6 +94,50 @@ async def test_pages_and_status(api: Api, installation: Installation) -> None:
     assert (await api.listing("?offset=9223372036854775807")).body["tasks"] == []
 
 
+async def test_pages_by_cursor(api: Api, installation: Installation) -> None:
+    for number in range(7):
+        installation.row(f"task_{number}", created_at=None if number < 2 else f"2025-07-02 17:00:0{number // 2}")
+    pages, query = [], "?limit=3"
+    while True:
+        data = (await api.listing(query)).body["data"]
+        pages.append([task["task_id"] for task in data["tasks"]])
+        assert data["total"] == (7 if len(pages) == 1 else None)  # counted once
+        if data["next_cursor"] is None:
+            break
+        installation.row(f"task_new_{len(pages)}", created_at="2026-01-01 00:00:00")
+        query = f"?limit=3&cursor={data['next_cursor']}"
+    assert pages == [["task_6", "task_5", "task_4"], ["task_3", "task_2", "task_1"], ["task_0"]]
+    assert (await api.listing(query + "&total=true")).body["data"]["total"] == 9
+    assert (await api.listing("?total=false")).body["data"]["total"] is None
+
+
+async def test_filters_and_what_is_known_of_a_directory(api: Api, installation: Installation) -> None:
+    installation.row("task_a", by_user="ann", db_name="sales", task_name="Quarter 100%")
+    installation.row("task_b", by_user="ann", directory_exists=0)
+    installation.row("task_c", by_user="bob", status="failed", created_at="2999-01-01 00:00:00")
+    installation.seen("task_a", files=3, size_bytes=4096)
+    held = {"task_id": "task_b", "reason": "an audit"}
+    assert (await api.ask("POST", "/api/v0/holds", json=held)).status == 201
+    for query, expected in {
+        "user=ann": ["task_b", "task_a"],
+        "database=sales": ["task_a"],
+        "q=0%25": ["task_a"],
+        "q=TASK_C": ["task_c"],
+        "q=_%25": [],
+        "directory_exists=false": ["task_b"],
+        "directory_exists=true&sort=task_id": ["task_a", "task_c"],
+        "older_than=1d&sort=task_id": ["task_a", "task_b"],
+        "status=failed,completed&sort=size": ["task_a", "task_b", "task_c"],
+        "status=failed&status=pending": ["task_c"],
+        "user=ann&directory_exists=true&anything=else": ["task_a"],
+    }.items():
+        body = (await api.listing("?" + query)).body
+        assert [task["task_id"] for task in body["tasks"]] == expected, query
+        assert body["data"]["total"] == len(expected), query
+    known = {t["task_id"]: (t["files"], t["size_bytes"], t["held"]) for t in (await api.listing()).body["tasks"]}
+    assert known == {"task_a": (3, 4096, False), "task_b": (None, None, True), "task_c": (None, None, False)}
+
+
 async def test_no_date_and_no_status(api: Api, installation: Installation) -> None:
     installation.row(FIRST, created_at=None, directory_exists=None)
     [entry] = (await api.listing()).body["tasks"]
@@ -104,10 +155,19 @@ async def test_no_date_and_no_status(api: Api, installation: Installation) -> No
         ("offset=-1", "参数错误: offset 必须为 0 到 9223372036854775807 之间的整数"),
         ("offset=1.5", "参数错误: offset 必须为 0 到 9223372036854775807 之间的整数"),
         ("offset=9223372036854775808", "参数错误: offset 必须为 0 到 9223372036854775807 之间的整数"),
-        ("status=", "参数错误: status 必须为一个任务状态"),
-        ("status=a%00b", "参数错误: status 必须为一个任务状态"),
-        ("status=failed&status=completed", "参数错误: status 必须为一个任务状态"),
-        ("status=" + "x" * 51, "参数错误: status 必须为一个任务状态"),
+        ("status=", "参数错误: status 必须为任务状态,多个以逗号分隔"),
+        ("status=a%00b", "参数错误: status 必须为任务状态,多个以逗号分隔"),
+        ("status=failed&status=", "参数错误: status 必须为任务状态,多个以逗号分隔"),
+        ("status=" + "x" * 51, "参数错误: status 必须为任务状态,多个以逗号分隔"),
+        ("sort=name", "参数错误: sort 必须为 created, updated, size, task_id 之一,前面加 '-' 表示降序"),
+        ("cursor=nothing", "参数错误: cursor 必须为上一页的 next_cursor,且 sort 不变"),
+        ("cursor=" + OTHERS + "&sort=size", "参数错误: cursor 必须为上一页的 next_cursor,且 sort 不变"),
+        ("cursor=" + NO_TIME, "参数错误: cursor 必须为上一页的 next_cursor,且 sort 不变"),
+        ("cursor=" + OTHERS + "&offset=1", "参数错误: offset 不能与 cursor 同时给出"),
+        ("directory_exists=1", "参数错误: directory_exists 必须为布尔值 true 或 false"),
+        ("older_than=30", "参数错误: older_than 必须为带单位的时长,例如 7d、12h 或 1d12h"),
+        ("q=", "参数错误: q 必须为1到500个可打印字符的单行文本"),
+        ("user=a&user=b", "参数错误: user 必须为1到500个可打印字符的单行文本"),
     ],
 )
 async def test_wrong_values(api: Api, query: str, message: str) -> None:

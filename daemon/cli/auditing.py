@@ -1,0 +1,88 @@
+"""``sweepd deletions``: the audit trail, as the API has it."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from typing import Final
+
+import typer
+
+from daemon.app.services import Services
+from daemon.catalog.audit import AuditFilter
+from daemon.catalog.instants import parse_instant
+from daemon.catalog.ledger import Record
+from daemon.cli.render import dump, say, table
+from daemon.deletion import audit_trail
+from daemon.sizes import format_size
+
+_SHOWN: Final = 50
+
+
+def show_deletions(
+    services: Services,
+    *,
+    task_id: str | None,
+    policy: str | None,
+    sweep_id: str | None,
+    initiator: str | None,
+    trigger: str | None,
+    state: str | None,
+    since: str | None,
+    until: str | None,
+    limit: int | None,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    """Print them, the newest first; as CSV all of them unless there is a ``limit``.
+
+    Raises typer.BadParameter, CatalogUnavailable or CatalogNotReady.
+    """
+    wanted = AuditFilter(
+        task_id=task_id,
+        policy=policy,
+        sweep_id=sweep_id,
+        initiator=initiator,
+        trigger=trigger,
+        state=state,
+        since=_instant(services, since, "--since"),
+        until=_instant(services, until, "--until"),
+    )
+    if as_csv:
+        sys.stdout.write(audit_trail.csv_lines((), header=True))
+        for page in audit_trail.pages(services.catalog, wanted, limit=limit):
+            sys.stdout.write(audit_trail.csv_lines(page, header=False))
+        return
+    found = [one for page in audit_trail.pages(services.catalog, wanted, limit=limit or _SHOWN) for one in page]
+    if as_json:
+        dump({"deletions": [audit_trail.document(record) for record in found]})
+        return
+    columns = ("deletion", "deleted (UTC)", "task", "what", "state", "by", "files", "size", "why")
+    table(columns, [_row(record) for record in found], right=frozenset({"files", "size"}))
+    say(f"{len(found)} deletions; --json says more of each", style="dim")
+
+
+def _row(record: Record) -> tuple[str, ...]:
+    entry, counts = record.entry, record.counts
+    return (
+        entry.deletion_id,
+        f"{record.committed_at:%Y-%m-%d %H:%M:%S}",
+        entry.task_id,
+        entry.what,
+        "in the trash" if record.retained else record.state,
+        entry.initiator,
+        str(counts.files) if counts else "-",
+        format_size(counts.size_bytes) if counts else "-",
+        record.error or entry.reason or "-",
+    )
+
+
+def _instant(services: Services, text: str | None, option: str) -> datetime | None:
+    if text is None:
+        return None
+    with services.catalog.read() as session:
+        zone = session.zone
+    try:
+        return parse_instant(text, zone)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
