@@ -13,6 +13,7 @@ from daemon import __version__
 
 if TYPE_CHECKING:
     from daemon.app.services import Services
+    from daemon.cli.remote.server import Server
     from daemon.config import Config
 
 app = typer.Typer(
@@ -27,6 +28,14 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
+_REMOTE = frozenset(
+    {"tasks", "delete", "restore", "trash", "plan", "sweep", "sweeps", "explain", "policies", "jobs"}
+    | {"hold", "holds", "release"}
+)
+"""The commands that know --server."""
+
+_SERVER = "daemon.cli.server"
+
 
 def _show_version(asked: bool) -> None:
     if asked:
@@ -38,6 +47,17 @@ def _show_version(asked: bool) -> None:
 def options(
     context: typer.Context,
     config: Annotated[Path, typer.Option(help="The configuration file.", metavar="FILE")] = Path("config.yaml"),
+    server: Annotated[
+        str | None,
+        typer.Option(metavar="URL", envvar="SWEEPD_SERVER", help="Ask the daemon there: http(s)://…, unix:///PATH."),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", envvar="SWEEPD_TOKEN_FILE", help="Its token; else that of SWEEPD_TOKEN."),
+    ] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", envvar="SWEEPD_CA_FILE", help="The authorities to trust for https.")
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_show_version)
     ] = False,
@@ -45,6 +65,8 @@ def options(
     """Options of every command."""
     del version  # its callback has ended the program
     context.obj = config
+    if server:
+        _choose_server(context, server, token_file, ca_file)
 
 
 @app.command()
@@ -108,6 +130,11 @@ def plan(
 
     if save and at is not None:
         raise typer.BadParameter("a plan of another date cannot be applied: leave out --save or --at")
+    if (server := server_of(context)) is not None:
+        from daemon.cli.remote import planning as there
+
+        there.show_plans(server, policy, everything=everything, at=at, save=save, as_json=as_json)
+        return
     with _services(context) as services:
         planning.show_plans(services, policy, everything=everything, sizes=sizes, as_json=as_json, at=at, save=save)
 
@@ -122,6 +149,10 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """Run one policy now. One in mode observe only reports what it would delete."""
+    if (server := server_of(context)) is not None:
+        from daemon.cli.remote import sweeping as there
+
+        raise typer.Exit(there.sweep(server, policy, digest=plan, as_json=as_json))
     from daemon.cli import sweeping
 
     with _services(context) as services:
@@ -138,16 +169,38 @@ def delete(
         str | None, typer.Option(metavar="DURATION", help="Keep them in the trash that long, such as 7d.")
     ] = None,
     reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why, for the audit trail; one line.")] = None,
+    background: Annotated[
+        bool, typer.Option("--async", help="With --server: as a job, as several tasks always are.")
+    ] = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="With --server: begin the job and leave it.")] = False,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Delete task directories by hand."""
     from daemon.cli import deleting
 
-    duration, why = deleting.parse_retain(retain), deleting.parse_reason(reason)
+    duration, why, server = deleting.parse_retain(retain), deleting.parse_reason(reason), server_of(context)
+    if server is None and (background or no_wait):
+        raise typer.BadParameter("--async and --no-wait need a daemon that does the work: give --server URL")
     if not yes:
         what = "directories and database records" if records else "directories"
         typer.confirm(f"Delete the {what} of {len(task_ids)} task(s)?", abort=True, err=True)
+    if server is not None:
+        from daemon.cli.remote import deleting as there
+
+        raise typer.Exit(
+            there.delete(
+                server,
+                task_ids,
+                records=records,
+                force=force,
+                retain=retain,
+                reason=why,
+                background=background,
+                wait=not no_wait,
+                as_json=as_json,
+            )
+        )
     with _services(context) as services:
         raise typer.Exit(
             deleting.delete(
@@ -163,6 +216,11 @@ def trash(
     as_json: Json = False,
 ) -> None:
     """List the deletions that wait in the trash and can be restored."""
+    if (server := server_of(context)) is not None:
+        from daemon.cli.remote import trashing as there
+
+        there.show_trash(server, task_id, as_json=as_json)
+        return
     from daemon.cli import trashing
 
     with _services(context) as services:
@@ -176,6 +234,10 @@ def restore(
     as_json: Json = False,
 ) -> None:
     """Bring deleted tasks back from the trash, with their records."""
+    if (server := server_of(context)) is not None:
+        from daemon.cli.remote import trashing as there
+
+        raise typer.Exit(there.restore(server, names, as_json=as_json))
     from daemon.cli import trashing
 
     with _services(context) as services:
@@ -207,6 +269,11 @@ def tasks(
     as_json: Json = False,
 ) -> None:
     """List tasks, the newest first."""
+    if (server := server_of(context)) is not None:
+        from daemon.cli.remote import listing as there
+
+        there.show_tasks(server, status=status, limit=limit, offset=offset, as_json=as_json)
+        return
     from daemon.cli import listing
 
     with _services(context) as services:
@@ -224,6 +291,23 @@ def demo(
     from daemon.cli.demonstration import show
 
     show(folder, port)
+
+
+def server_of(context: typer.Context) -> Server | None:
+    """The daemon to ask instead of doing it here."""
+    server: Server | None = context.meta.get(_SERVER)
+    return server
+
+
+def _choose_server(context: typer.Context, url: str, token_file: Path | None, ca_file: Path | None) -> None:
+    from daemon.cli.remote.server import Server
+
+    if context.invoked_subcommand in _REMOTE:
+        context.meta[_SERVER] = Server(url, token_file, ca_file)
+    elif getattr(context.get_parameter_source("server"), "name", "") == "COMMANDLINE":  # the environment's is not meant
+        raise typer.BadParameter(
+            f"`sweepd {context.invoked_subcommand}` works on this machine only: leave it out", param_hint="--server"
+        )
 
 
 def _configure(context: typer.Context, *, quiet: bool) -> Config:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from enum import IntEnum
 
 import typer
@@ -23,6 +24,8 @@ class Exit(IntEnum):
     CATALOG = 6
     LIMIT = 7
     REFUSED = 8
+    SERVER = 9
+    DENIED = 10
     INTERRUPTED = 130
 
 
@@ -37,7 +40,9 @@ MEANINGS = {
     Exit.LIMIT: "a policy selects more than its limits allow; nothing was deleted",
     Exit.REFUSED: "refused to start: unsafe address, another daemon or scan, policy disabled, suspended, changed or "
     "being swept, clocks apart, catalog empty",
-    Exit.INTERRUPTED: "interrupted by Ctrl-C; the deletion in hand was finished or undone",
+    Exit.SERVER: "`--server`: nobody answers, or not sweepd; or it is starting, stopping or too busy, or met a bug",
+    Exit.DENIED: "`--server`: no token, one that is not known, or one without the scope that is needed",
+    Exit.INTERRUPTED: "interrupted by Ctrl-C; the deletion in hand was finished or undone, that of `--server` goes on",
 }
 
 _BY_CODE = {
@@ -65,10 +70,17 @@ def status_of(error: SweepdError) -> Exit:
     return _BY_CODE.get(error.code, Exit.NOT_DELETED)
 
 
-def guarded(app: typer.Typer) -> int:
-    """Run the command line; errors raised on purpose become one message and their status."""
+def status_of_code(code: str) -> Exit | None:
+    """The exit status of an error that the API names; None for one that only the API knows."""
+    if code in _BY_CODE:
+        return _BY_CODE[ErrorCode(code)]
+    return Exit.NOT_DELETED if code in list(ErrorCode) else None
+
+
+def guarded(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
+    """Run the command line, or these arguments; errors raised on purpose become one message and their status."""
     try:
-        ended = app(standalone_mode=False)
+        ended = app(arguments, standalone_mode=False)
     except SweepdError as error:
         print(f"sweepd: {error}", file=sys.stderr)
         return status_of(error)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.commands import Json, _services, app
+from daemon.cli.commands import Json, _services, app, server_of
 
 
 @app.command()
@@ -33,6 +33,20 @@ def hold(
         holding.terms(pattern, reason=reason, until=until, lasting=lasting, owner=owner, all_tasks=all_tasks)
         for pattern in dict.fromkeys(patterns)
     ]
+    if (server := server_of(context)) is not None:
+        from daemon.cli.remote import holding as there
+
+        there.place(
+            server,
+            [one.pattern for one in terms],
+            reason=reason,
+            until=until,
+            lasting=lasting,
+            owner=owner,
+            all_tasks=all_tasks,
+            as_json=as_json,
+        )
+        return
     with _services(context) as services:
         holding.place(services, terms, as_json=as_json)
 
@@ -44,6 +58,11 @@ def holds(
     as_json: Json = False,
 ) -> None:
     """List the holds in force."""
+    if (server := server_of(context)) is not None:
+        from daemon.cli.remote import holding as there
+
+        there.show(server, everything=everything, as_json=as_json)
+        return
     from daemon.cli import holding
 
     with _services(context) as services:
@@ -59,6 +78,10 @@ def release(
     as_json: Json = False,
 ) -> None:
     """Release holds, so that their tasks can be deleted again."""
+    if (server := server_of(context)) is not None:
+        from daemon.cli.remote import holding as there
+
+        raise typer.Exit(there.release(server, names, as_json=as_json))
     from daemon.cli import holding
 
     with _services(context) as services:

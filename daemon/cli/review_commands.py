@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.commands import Json, _services, app
+from daemon.cli.commands import Json, _services, app, server_of
 
 
 class _Trigger(StrEnum):
@@ -38,6 +38,11 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Say what every policy makes of one task, clause by clause, and when it could go."""
+    if (server := server_of(context)) is not None:
+        from daemon.cli.remote import planning as there
+
+        there.show_explanation(server, task_id, at=at, as_json=as_json)
+        return
     from daemon.cli import explaining
 
     with _services(context) as services:
@@ -52,6 +57,11 @@ def sweeps(
     as_json: Json = False,
 ) -> None:
     """List the last sweeps and what they did."""
+    if (server := server_of(context)) is not None:
+        from daemon.cli.remote import sweeping as there
+
+        there.show_sweeps(server, policy, limit=limit, as_json=as_json)
+        return
     from daemon.cli import history
 
     with _services(context) as services:

@@ -54,11 +54,15 @@ def success(
 
 def failure(request: web.BaseRequest, error: ApiError) -> web.Response:
     """The answer to an error, in the client's language."""
+    if REQUEST_ID not in request:  # refused before any middleware
+        request[REQUEST_ID] = uuid.uuid4().hex
     body: dict[str, object] = {
         "success": False,
         "code": error.status,
         "message": error.message(language(request)),
         "error_code": error.code,
+        "hint": error.hint(language(request)),
+        "request_id": request[REQUEST_ID],
         **error.fields,
     }
     if error.data:

@@ -93,6 +93,7 @@ def _failed(task_id: str, problem: ApiError, language: Language) -> dict[str, ob
         "task_id": task_id,
         "error": problem.message(language),
         "error_code": problem.code,
+        "hint": problem.hint(language),
     }
     if "current_status" in problem.data:
         entry["current_status"] = problem.data["current_status"]

@@ -31,7 +31,9 @@ async def envelope(request: web.Request, handler: Handler) -> web.StreamResponse
         try:
             return await handler(request)
         except web.HTTPException as error:
-            return answers.failure(request, from_aiohttp(error))
+            problem = from_aiohttp(error)
+            _report(request, error, problem)
+            return answers.failure(request, problem)
         except Exception as error:
             problem = explain(error, request.match_info.get("task_id"))
             _report(request, error, problem)
@@ -57,5 +59,5 @@ def _report(request: web.Request, error: Exception, problem: ApiError) -> None:
         _log.warning("request_failed", error=problem.code, reason=reason, **where)
     elif problem.status in (401, 403):
         _log.warning("request_refused", error=problem.code, **where)
-    else:
-        _log.debug("request_refused", error=problem.code, **where)
+    else:  # the client has been given the request id: whoever is asked about it finds it
+        _log.info("request_refused", error=problem.code, **where)

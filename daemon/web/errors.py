@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from daemon.errors import ErrorCode, SweepdError, SweepRefused, TaskRefused
+from daemon.web import hints
 from daemon.web.messages import Language, text
 
 _RETRY: Final = {"Retry-After": "5"}
@@ -187,6 +188,10 @@ class ApiError(Exception):
         if self.rule is not None:
             values["rule"] = text(self.rule, language, **values)
         return text(self.code, language, **values)
+
+    def hint(self, language: Language) -> str:
+        """What that person does next."""
+        return hints.hint(self.code, language, self.values)
 
 
 def explain(error: Exception, task_id: str | None = None) -> ApiError:

@@ -150,9 +150,13 @@ def _enveloped(handler: Any) -> Any:
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         try:
-            response: web.StreamResponse = await handler(request)
+            answer: web.StreamResponse = await handler(request)
         except web.HTTPException as error:
-            return answers.failure(request, from_aiohttp(error))
-        return response
+            problem = from_aiohttp(error)
+            response = answers.failure(request, problem)
+            request_id = request[answers.REQUEST_ID]
+            _log.info("request_refused", error=problem.code, request_id=request_id, peer=request.remote)
+            return response
+        return answer
 
     return handle

@@ -159,6 +159,11 @@ class Answer:
         assert isinstance(value, dict)
         return value
 
+    @property
+    def bare(self) -> dict[str, Any]:
+        """The body of an error without what `check_envelope` has seen to: its hint and its request id."""
+        return {name: value for name, value in self.body.items() if name not in ("hint", "request_id")}
+
 
 @dataclass
 class Api:
@@ -232,6 +237,10 @@ def check_envelope(answer: Answer) -> None:
     assert body["success"] is (answer.status < 400)
     assert body["message"]
     assert ("error_code" in body) is (answer.status >= 400)
+    if answer.status >= 400:
+        assert body["request_id"] == answer.headers["X-Request-Id"]
+        assert body["hint"]
+        assert body["hint"] != body["message"]
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from daemon.config import ServerConfig
 from daemon.deletion.models import Outcome, Request
 from daemon.errors import CatalogUnavailable, ErrorCode, RootUnavailable, SweepdError
 from daemon.web.application import TASKS
+from daemon.web.hints import HINTS
 from integration.web.installation import NO_DATABASE, Api, Installation, serving
 
 FIRST, SECOND, THIRD = "task_20250702_173932", "task_20250702_174521", "task_20250702_180000"
@@ -86,6 +87,7 @@ async def test_the_contracts_partial_example(api: Api, installation: Installatio
             "task_id": SECOND,
             "error": "任务正在运行中,无法删除",
             "error_code": "TASK_RUNNING",
+            "hint": "请等待任务结束后重试; 确认无误时可用 force: true 强制删除",
             "current_status": "in_progress",
         }
     ]
@@ -121,7 +123,12 @@ async def test_a_hostile_id_fails_alone(api: Api, installation: Installation, ho
     installation.task(FIRST, 10)
     data = (await api.batch(hostile, FIRST)).body["data"]
     [failed] = data["failed_tasks"]
-    assert failed == {"task_id": hostile, "error": failed["error"], "error_code": "INVALID_TASK_ID"}
+    assert failed == {
+        "task_id": hostile,
+        "error": failed["error"],
+        "error_code": "INVALID_TASK_ID",
+        "hint": HINTS["INVALID_TASK_ID"].zh,
+    }
     assert failed["error"].startswith("任务ID无效: ")
     assert [entry["task_id"] for entry in data["deleted_tasks"]] == [FIRST]
     assert installation.tree() == set()
@@ -133,7 +140,12 @@ async def test_stopping_at_the_first_failure(api: Api, installation: Installatio
     data = (await api.batch(FIRST, "task_missing", THIRD, "task_other", continue_on_error=False)).body["data"]
     assert [entry["task_id"] for entry in data["deleted_tasks"]] == [FIRST]
     assert data["failed_tasks"] == [
-        {"task_id": "task_missing", "error": "任务不存在: task_missing", "error_code": "TASK_NOT_FOUND"}
+        {
+            "task_id": "task_missing",
+            "error": "任务不存在: task_missing",
+            "error_code": "TASK_NOT_FOUND",
+            "hint": HINTS["TASK_NOT_FOUND"].zh,
+        }
     ]
     assert data["not_attempted"] == [THIRD, "task_other"]
     assert data["summary"]["total_requested"] == 4
@@ -206,7 +218,7 @@ async def test_the_limit(installation: Installation) -> None:
     async with serving(installation, server=ServerConfig(max_batch=2)) as api:
         refused = await api.batch(FIRST, SECOND, THIRD)
         assert refused.status == 400
-        assert refused.body == {
+        assert refused.bare == {
             "success": False,
             "code": 400,
             "message": "参数错误: task_ids 最多包含 2 个任务",
@@ -264,7 +276,7 @@ async def test_a_shutdown_leaves_the_rest_of_a_batch(
 async def test_missing_parameters_are_all_named(api: Api) -> None:
     answer = await api.ask("DELETE", TASKS, json={"force": True})
     assert answer.status == 400
-    assert answer.body == {
+    assert answer.bare == {
         "success": False,
         "code": 400,
         "message": "缺少必需参数: task_ids, confirm",

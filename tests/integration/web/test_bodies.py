@@ -24,7 +24,7 @@ async def refuse(api: Api, installation: Installation, **options: Any) -> tuple[
     before = installation.everything()
     answer = await api.ask("DELETE", f"{TASKS}/{TASK}", **options)
     assert installation.everything() == before
-    return answer.status, answer.body
+    return answer.status, answer.bare
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"confirm": null}', b'{"force": true}', b""])

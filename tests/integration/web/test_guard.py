@@ -31,7 +31,7 @@ async def test_a_foreign_host_is_refused_everywhere(
     before = installation.everything()
     answer = await api.raw(sent(method, path, "Host: evil.example"))
     assert answer.status == 403
-    assert answer.body == {
+    assert answer.bare == {
         "success": False,
         "code": 403,
         "message": "不允许的主机名,请检查 server.allowed_hosts",
@@ -118,7 +118,7 @@ async def test_web_pages_are_refused(api: Api, installation: Installation, heade
     before = installation.everything()
     answer = await api.raw(sent("DELETE", f"{TASKS}/{TASK}", "Host: localhost", header))
     assert answer.status == 403
-    assert answer.body == {
+    assert answer.bare == {
         "success": False,
         "code": 403,
         "message": "不允许来自网页的跨站请求",
@@ -166,7 +166,7 @@ async def test_without_a_token_nothing_is_served(installation: Installation, aut
             else:
                 assert answer.status == 401
                 assert answer.headers["WWW-Authenticate"] == challenge
-                assert answer.body == {
+                assert answer.bare == {
                     "success": False,
                     "code": 401,
                     "message": "缺少有效的访问令牌",

@@ -42,7 +42,7 @@ async def test_not_ready(api: Api) -> None:
     api.problems["scheduler"] = "no policy could be loaded"
     answer = await api.ask("GET", "/readyz", headers={"Accept-Language": "en"})
     assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
-    assert answer.body == {
+    assert answer.bare == {
         "success": False,
         "code": 503,
         "message": "Not ready",
@@ -77,7 +77,7 @@ async def test_no_work_before_recovery(api: Api, installation: Installation) -> 
     api.problems["recovery"] = "3 entries are being settled"
     for answer in (await api.delete(TASK), await api.batch(TASK), await api.listing()):
         assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
-        assert answer.body == {
+        assert answer.bare == {
             "success": False,
             "code": 503,
             "message": "服务正在恢复未完成的删除,请稍后重试",

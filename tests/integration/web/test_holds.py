@@ -9,6 +9,7 @@ import pytest
 
 from daemon.catalog import holds
 from daemon.web.application import HOLDS, TASKS
+from daemon.web.hints import HINTS
 from integration.web.installation import NO_DATABASE, Answer, Api, Installation, serving
 
 TASK, OTHER = "task_20250702_173932", "task_20250702_174521"
@@ -46,7 +47,7 @@ async def test_placed_listed_obeyed_and_released(api: Api, installation: Install
     }
 
     refused = await api.delete(TASK, force=True)
-    assert (refused.status, refused.body) == (
+    assert (refused.status, refused.bare) == (
         409,
         {
             "success": False,
@@ -86,6 +87,7 @@ async def test_a_batch_says_whose_hold_it_is(api: Api, installation: Installatio
             "task_id": TASK,
             "error": "The task is held and cannot be deleted: by api:127.0.0.1, because: an audit",
             "error_code": "TASK_HELD",
+            "hint": HINTS["TASK_HELD"].en.replace("{{", "{").replace("}}", "}"),
             "details": {
                 "task_id": TASK,
                 "hold_id": hold["hold_id"],

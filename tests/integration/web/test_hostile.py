@@ -111,7 +111,7 @@ async def test_a_malformed_target_is_a_bad_request(
     before = everything(installation, precious)
     answer = await api.raw(deletion(target))
     assert answer.status == 400
-    assert answer.body == {
+    assert answer.bare == {
         "success": False,
         "code": 400,
         "message": "请求格式错误",
@@ -165,12 +165,23 @@ async def test_what_is_not_http(api: Api, events: list[Any], data: bytes) -> Non
     assert "xxx" not in str(event)
 
 
-async def test_an_unknown_expectation(api: Api) -> None:
+async def test_an_unknown_expectation(api: Api, events: list[Any]) -> None:
     for path in ("/livez", "/nowhere"):
         answer = await api.raw(
             f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nExpect: miracles\r\n\r\n".encode()
         )
         assert (answer.status, answer.body["error_code"]) == (417, "EXPECTATION_FAILED")
+        assert events[-1]["request_id"] == answer.body["request_id"]
+
+
+async def test_every_refusal_is_in_the_log_under_its_request_id(api: Api, events: list[Any]) -> None:
+    for method, path in [("GET", "/nowhere"), ("PUT", TASKS), ("DELETE", f"{TASKS}/task_missing"), ("DELETE", TASKS)]:
+        answer = await api.ask(method, path, json={"confirm": True})
+        assert events[-1]["event"] == "request_refused"
+        assert (events[-1]["error"], events[-1]["request_id"]) == (
+            answer.body["error_code"],
+            answer.body["request_id"],
+        )
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "OPTIONS"])
@@ -179,7 +190,7 @@ async def test_another_method(api: Api, installation: Installation, precious: Pa
     answer = await api.ask(method, f"{TASKS}/{TASK}", json={"confirm": True})
     assert answer.status == 405
     assert answer.headers["Allow"] == "DELETE,GET,HEAD"
-    assert answer.body == {
+    assert answer.bare == {
         "success": False,
         "code": 405,
         "message": "不支持的请求方法",
@@ -208,7 +219,7 @@ async def test_a_method_override_overrides_nothing(api: Api, installation: Insta
 async def test_an_unknown_address(api: Api) -> None:
     answer = await api.ask("GET", "/nowhere", headers={"Accept-Language": "en"})
     assert answer.status == 404
-    assert answer.body == {
+    assert answer.bare == {
         "success": False,
         "code": 404,
         "message": "There is nothing at this address",

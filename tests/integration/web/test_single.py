@@ -81,7 +81,7 @@ async def test_a_task_without_directory_is_brought_up_to_date(api: Api, installa
 async def test_an_unknown_task(api: Api) -> None:
     answer = await api.delete("task_invalid_id")
     assert answer.status == 404
-    assert answer.body == {
+    assert answer.bare == {
         "success": False,
         "code": 404,
         "message": "任务不存在: task_invalid_id",
@@ -107,7 +107,7 @@ async def test_a_running_task_stays(api: Api, installation: Installation) -> Non
     before = installation.everything()
     answer = await api.delete(TASK)
     assert answer.status == 409
-    assert answer.body == {
+    assert answer.bare == {
         "success": False,
         "code": 409,
         "message": "任务正在运行中,无法删除",
@@ -141,7 +141,7 @@ async def test_a_link_is_refused(api: Api, installation: Installation, tmp_path:
     before = installation.everything()
     answer = await api.delete(TASK, force=True)
     assert answer.status == 403
-    assert answer.body == {
+    assert answer.bare == {
         "success": False,
         "code": 403,
         "message": "任务目录不安全,拒绝删除",
@@ -210,7 +210,7 @@ async def test_a_locked_task(api: Api, installation: Installation, monkeypatch: 
     monkeypatch.setattr(tasks, "lock", locked)
     answer = await api.delete(TASK)
     assert (answer.status, answer.headers["Retry-After"]) == (409, "5")
-    assert answer.body == {
+    assert answer.bare == {
         "success": False,
         "code": 409,
         "message": "任务正被占用,请稍后重试",
@@ -226,7 +226,7 @@ async def test_an_unmarked_root(api: Api, installation: Installation) -> None:
     before = installation.everything()
     answer = await api.delete(TASK)
     assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
-    assert answer.body == {
+    assert answer.bare == {
         "success": False,
         "code": 503,
         "message": "存储根目录不可用",
@@ -241,7 +241,7 @@ async def test_a_catalog_that_is_away(installation: Installation) -> None:
     async with serving(installation, url=NO_DATABASE) as api:
         for answer in (await api.delete(TASK), await api.listing()):
             assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
-            assert answer.body == {
+            assert answer.bare == {
                 "success": False,
                 "code": 503,
                 "message": "数据库不可用,请稍后重试",
@@ -257,7 +257,7 @@ async def test_a_catalog_that_is_empty(installation: Installation, tmp_path: Pat
     async with serving(installation, url=f"sqlite:///{tmp_path}/empty.sqlite3") as api:
         for answer in (await api.delete(TASK), await api.listing()):
             assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
-            assert answer.body == {
+            assert answer.bare == {
                 "success": False,
                 "code": 503,
                 "message": "数据库尚未初始化,请先运行 sweepd init",
@@ -277,7 +277,7 @@ async def test_a_defect_tells_nothing_and_is_logged(
     monkeypatch.setattr(tasks, "lock", defect)
     answer = await api.delete(TASK)
     assert answer.status == 500
-    assert answer.body == {
+    assert answer.bare == {
         "success": False,
         "code": 500,
         "message": "服务器内部错误",

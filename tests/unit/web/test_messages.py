@@ -7,7 +7,8 @@ import string
 import pytest
 
 from daemon.errors import ErrorCode
-from daemon.web.errors import RULES, ApiCode
+from daemon.web.errors import RULES, ApiCode, ApiError
+from daemon.web.hints import HINTS
 from daemon.web.messages import MESSAGES, Language, Message, preferred, text
 
 
@@ -28,6 +29,29 @@ def test_each_message_is_there_in_both_languages(key: str) -> None:
 @pytest.mark.parametrize("code", RULES)
 def test_each_error_has_a_message(code: str) -> None:
     assert code in MESSAGES
+
+
+def test_each_error_says_what_to_do_next_and_no_hint_is_left_over() -> None:
+    assert set(HINTS) == set(RULES)
+
+
+@pytest.mark.parametrize("code", HINTS)
+def test_each_hint_is_there_in_both_languages(code: str) -> None:
+    hint, message = HINTS[code], MESSAGES[code]
+    assert any("\u4e00" <= char <= "\u9fff" for char in hint.zh)
+    assert hint.en.strip()
+    assert hint.en.isascii()
+    assert names(hint.zh) == names(hint.en)
+    assert names(hint.en) <= names(message.en)  # they are filled from the same values
+    assert hint != message
+
+
+def test_a_hint_comes_in_the_clients_language() -> None:
+    error = ApiError(ApiCode.INSUFFICIENT_SCOPE, values={"scope": "admin"})
+    assert error.hint(Language.CHINESE) == "请向管理员索取有 admin 权限的令牌"
+    assert error.hint(Language.ENGLISH) == "Ask the operator for a token with the scope admin"
+    held = ApiError(ErrorCode.TASK_HELD)
+    assert held.hint(Language.ENGLISH).endswith("DELETE /api/v0/holds/{hold_id} releases it")
 
 
 def test_each_api_code_has_a_status() -> None:

@@ -1,0 +1,1 @@
+"""The commands with ``--server``: they ask a running daemon, and read neither configuration nor database."""

@@ -1,0 +1,35 @@
+"""``sweepd --server URL tasks``."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from daemon.cli.remote.server import Server
+from daemon.cli.render import dump, say, table
+
+
+def show_tasks(server: Server, *, status: str | None, limit: int, offset: int, as_json: bool) -> None:
+    """Print them, the newest first; timestamps are wall time of the pipeline's zone."""
+    with server.client() as client:
+        found = client.tasks(status=status, page_size=min(1000, offset + limit))
+        tasks = list(islice(found, offset, offset + limit))
+    if as_json:
+        dump({"tasks": tasks, "limit": limit, "offset": offset})
+        return
+    rows = [
+        (
+            task["task_id"],
+            task["status"] or "-",
+            "present" if task["directory_exists"] else "deleted",
+            _stamp(task["created_at"]),
+            _stamp(task["completed_at"]),
+            task["task_name"] or "-",
+        )
+        for task in tasks
+    ]
+    table(("task", "status", "directory", "created", "completed", "name"), rows)
+    say(f"{len(rows)} tasks", style="dim")
+
+
+def _stamp(value: str | None) -> str:
+    return value.replace("T", " ") if value else "-"

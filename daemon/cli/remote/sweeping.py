@@ -1,0 +1,73 @@
+"""``sweepd --server URL sweep`` and ``sweeps``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from daemon.cli.exits import Exit
+from daemon.cli.remote.server import Server
+from daemon.cli.render import console, dump, say, table
+from daemon.sizes import format_size
+
+_EXITS: Final = {"blocked": Exit.LIMIT, "success": Exit.OK, "observed": Exit.OK}
+
+
+def sweep(server: Server, policy: str, *, digest: str | None, as_json: bool) -> Exit:
+    """Sweep and print the report. What dropped out of a stored plan counts as not deleted."""
+    with server.client() as client:
+        if as_json or not console.is_terminal:
+            report = client.sweep(policy, plan=digest)
+        else:
+            with console.status(f"sweeping {policy}"):
+                report = client.sweep(policy, plan=digest)
+    if as_json:
+        dump(report)
+    else:
+        _show(report)
+    if digest is not None and report["dropped_count"]:
+        return Exit.NOT_DELETED
+    return _EXITS.get(report["outcome"], Exit.NOT_DELETED)
+
+
+def show_sweeps(server: Server, policy: str | None, *, limit: int, as_json: bool) -> None:
+    """Print the last ones, the newest first."""
+    with server.client() as client:
+        found = client.sweeps(policy=policy, limit=min(limit, 1000))
+    if as_json:
+        dump({"sweeps": found})
+        return
+    numbers = ("selected", "deleted", "failed", "dropped")
+    rows = [
+        (
+            one["sweep_id"],
+            one["policy"],
+            one["started_at"][:19].replace("T", " "),
+            one["trigger"],
+            one["mode"],
+            one["outcome"],
+            *(str(one[name]) for name in numbers),
+        )
+        for one in found
+    ]
+    table(("sweep", "policy", "started (UTC)", "trigger", "mode", "outcome", *numbers), rows, right=frozenset(numbers))
+    say(f"{len(rows)} sweeps", style="dim")
+
+
+def _show(report: Mapping[str, Any]) -> None:
+    good = report["outcome"] in ("success", "observed")
+    say(f"sweep of {report['policy']}: {report['outcome']}", style="bold green" if good else "bold red")
+    if report["error"]:
+        say(report["error"])
+    if report["outcome"] == "observed":
+        say(f"would delete {report['selected']} of {report['considered']} tasks; mode observe deletes nothing")
+        return
+    say(
+        f"deleted {report['deleted_count']} of {report['selected']} selected tasks: {report['files']} files, "
+        f"{format_size(report['size_bytes'])}, {format_size(report['freed_bytes'])} of disk space freed"
+    )
+    if report["not_attempted"]:
+        say(f"{report['not_attempted']} were not attempted")
+    missed = [(one["task_id"], one["code"], one["reason"]) for one in (*report["failed"], *report["dropped"])]
+    if missed:
+        table(("not deleted", "code", "because"), missed)
