@@ -16,6 +16,7 @@ from daemon.jobs import journal
 from daemon.jobs.batch import Batch, Result
 from daemon.jobs.progress import Meter
 from daemon.jobs.recall import recall
+from daemon.storage.names import is_task_id
 
 _log = log.get(__name__)
 _RETRY_S = 2.0
@@ -66,7 +67,8 @@ class JobWork:
             found = jobs.find(session.connection, job.job_id)
             tasks = jobs.tasks(session.connection, job.job_id)
             waiting = [task for task in tasks if task.outcome is None]
-            self.meter.expected = inventory.measured(session.connection, [task.task_id for task in waiting])
+            ids = [task.task_id for task in waiting if is_task_id(task.task_id)]
+            self.meter.expected = inventory.measured(session.connection, ids)
         for task in tasks:
             if task.outcome is not None:
                 self._count(task)
