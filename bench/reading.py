@@ -29,6 +29,9 @@ def run(report: Report, folder: Path, *, scale: float, server: PostgresServer) -
     create_pipeline_tables(url)
     with tempfile.TemporaryDirectory(dir=folder) as place:
         made = Installation(Path(place) / "site", url)
+        # at idle priority the purge would wait for the clients, which take all of the processor that they can get
+        text = made.config.read_text(encoding="utf-8")
+        made.config.write_text(f"{text}workers: {{priority: normal}}\n", encoding="utf-8")
         made.run("init")
         store = Store(url)
         for number in range(_ROWS):
