@@ -68,7 +68,7 @@ class JobWork:
             tasks = jobs.tasks(session.connection, job.job_id)
             waiting = [task for task in tasks if task.outcome is None]
             ids = [task.task_id for task in waiting if is_task_id(task.task_id)]
-            self.meter.expected = inventory.measured(session.connection, ids)
+            expected = inventory.measured(session.connection, ids)
         for task in tasks:
             if task.outcome is not None:
                 self._count(task)
@@ -84,7 +84,7 @@ class JobWork:
             begun_before=job.state is JobState.RUNNING,
         )
         self.job = found or job
-        self.meter.start()
+        self.meter.start(expected)
         _log.info("job_started", job_id=job.job_id, initiator=job.initiator, tasks=job.tasks_total, left=len(waiting))
         if failed and not job.continue_on_error:  # it was cut off between the failure and its end
             self._take(batch.give_up())
@@ -141,5 +141,5 @@ class JobWork:
         meter.failed += task.outcome is TaskOutcome.FAILED
         meter.files += task.files or 0
         meter.size_bytes += task.size_bytes or 0
-        meter.expected.pop(task.task_id, None)
+        meter.forget(task.task_id)
         self._deleted_at = task.deleted_at or self._deleted_at
