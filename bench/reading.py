@@ -44,7 +44,7 @@ def run(report: Report, folder: Path, *, scale: float, server: PostgresServer) -
 
 
 async def _measure(report: Report, daemon: Daemon, *, files: int) -> None:
-    connector = aiohttp.TCPConnector(limit=CLIENTS)
+    connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(daemon.address, connector=connector) as session:
         end = time.monotonic() + _IDLE_S
         _tell(report, "idle", *await _read(session, ["/livez", TASKS], lambda: time.monotonic() < end))
