@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import logging
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import structlog
 
-from bench import durable, inventory, liveness, memory, planning, reading, removal
+from bench import durable, image, inventory, liveness, memory, planning, reading, removal
 from bench.report import Report
 from support.postgres import PostgresServer
 
@@ -20,6 +21,9 @@ def main() -> None:
     """Run the chosen sections."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("var/bench"), help="where the trees are made")
+    parser.add_argument(
+        "--ext4", type=Path, help="work on a fresh ext4 in an image file in this folder, such as /dev/shm"
+    )
     parser.add_argument("--only", action="append", choices=SECTIONS, help="this section; again for more")
     parser.add_argument("--tree", default="", help="only trees with that in their name")
     parser.add_argument("--pairs", type=int, help="turns for each tree; by default some, fewer for large ones")
@@ -29,11 +33,13 @@ def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     chosen = options.only or SECTIONS
     report = Report()
-    options.folder.mkdir(parents=True, exist_ok=True)
-    server = PostgresServer()
-    server.start()
-    try:
-        with tempfile.TemporaryDirectory(dir=options.folder) as place:
+    with ExitStack() as stack:
+        server = PostgresServer()
+        server.start()
+        stack.callback(server.remove)
+        where = options.folder if options.ext4 is None else stack.enter_context(image.mounted(options.ext4))
+        where.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=where) as place:
             folder = Path(place).absolute()
             if "removal" in chosen:
                 removal.run(report, folder, scale=options.scale, pairs=options.pairs, tree=options.tree)
@@ -49,8 +55,6 @@ def main() -> None:
                 planning.run(report, folder, scale=options.scale, server=server)
             if "reading" in chosen:
                 reading.run(report, folder, scale=options.scale, server=server)
-    finally:
-        server.remove()
     report.write(options.json, {"scale": options.scale, "pairs": options.pairs, "sections": list(chosen)})
     print(f"\n{report.table()}\n\nwritten to {options.json}")
 

@@ -111,7 +111,9 @@ class Recovery:
             return self._without_manifest(entry)
         if manifest.kind is Kind.RESTORE:
             return self._undo_restore(entry, manifest.items[0])
-        return self._settle_directories(entry, manifest)
+        result = self._settle_directories(entry, manifest)
+        # A COMMIT under way came after all: the journal has it now.
+        return self._settle_directories(entry, manifest) if result is Result.BUSY else result
 
     def _without_manifest(self, entry: TrashEntry) -> Result:
         if not entry.held():
@@ -193,7 +195,7 @@ class Recovery:
         result = Result.UNDONE
         for item in items:
             if states[item.deletion_id] not in (State.ABORTED, State.RESTORED):
-                result = Result.BUSY  # the COMMIT came after all: the next run carries it on
+                result = Result.BUSY  # the COMMIT came after all: it is to be carried on
                 continue
             try:
                 entry.put_back(item.deletion_id, item.task_id)

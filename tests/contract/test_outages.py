@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,6 +101,23 @@ def test_a_commit_that_arrives_late_cannot_overtake_the_recovery(
     assert snapshot(far_site.held(entry)) == before.tree
     proxy.deliver()
     assert dict(far_site.recovery.run()) == {"finished": 1}
+    assert audit(far_site.store, far_site.path, [before]) == {"task_1": DELETED}
+
+
+def test_a_commit_that_arrives_while_recovery_waits_for_it_is_carried_on_at_once(
+    far_site: Site, proxy: TcpProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.catalog.database._LOCK_TIMEOUT", "200ms")
+    before = armed(far_site, proxy, Cut.DELAYED, stays_away=False)
+    with pytest.raises(CatalogUnavailable, match="safe in the trash"):
+        far_site.engine.delete(request("task_1"))
+    monkeypatch.setattr("daemon.catalog.database._LOCK_TIMEOUT", "20s")
+    far_site.catalog.close()  # the patience of a connection is set when it is made
+    late = threading.Timer(0.5, proxy.deliver)
+    late.start()
+    assert dict(far_site.recovery.run()) == {"finished": 1}
+    late.join()
+    assert far_site.entries() == []
     assert audit(far_site.store, far_site.path, [before]) == {"task_1": DELETED}
 
 
