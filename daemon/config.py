@@ -183,7 +183,8 @@ class TlsConfig(Section):
 class ServerConfig(Section):
     """The HTTP server. ``port`` 0 takes any free one; ``max_batch`` is the most tasks one request may name.
 
-    ``tcp`` off leaves the Unix socket at ``socket`` alone.
+    ``tcp`` off leaves the Unix socket at ``socket`` alone. ``max_waiting`` requests may wait for their turn to delete,
+    and as many jobs may be unfinished. A job that has ended is forgotten after ``jobs_keep``.
     """
 
     tcp: bool = True
@@ -197,6 +198,8 @@ class ServerConfig(Section):
     tokens_file: AbsolutePath | None = None
     max_batch: Annotated[int, BeforeValidator(_integer), Field(ge=1, le=100_000)] = 1000
     max_connections: Annotated[int, BeforeValidator(_integer), Field(ge=8, le=100_000)] = 3000
+    max_waiting: Annotated[int, BeforeValidator(_integer), Field(ge=1, le=10_000)] = 100
+    jobs_keep: Duration = timedelta(days=30)
 
     @property
     def is_local(self) -> bool:

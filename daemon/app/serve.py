@@ -15,9 +15,10 @@ from daemon.app.services import Services
 from daemon.app.supervisor import Supervisor
 from daemon.policy.models import PolicySet
 from daemon.sweep.report import SweepReport
-from daemon.web.application import make_application
+from daemon.web.application import JOBS_RUNNER, make_application
 from daemon.web.connections import Connections, Limits
 from daemon.web.context import ApiContext
+from daemon.web.job_runner import JobRunner
 from daemon.web.server import ApiRunner
 
 _log = log.get(__name__)
@@ -48,7 +49,7 @@ async def serve(
         loop.add_signal_handler(number, stop.set)
     readiness = Readiness()
     supervisor = Supervisor(services, policies, readiness, on_sweep)
-    async with _listening(services, policies, readiness) as address:
+    async with _listening(services, policies, readiness) as (address, jobs):
         socket = services.config.server.socket and str(services.config.server.socket)
         _log.info("listening", address=address, socket=socket, version=__version__)
         if on_listening is not None:
@@ -61,6 +62,7 @@ async def serve(
         # First no new work from the schedule, then none from the network, then the work in hand.
         _log.info("stopping")
         systemd.notify("STOPPING=1")
+        await jobs.stop()  # before the root's lock is given up: another daemon would go on with them
         await asyncio.to_thread(supervisor.stop)
     _log.info("stopped")
     if supervisor.fatal is not None:
@@ -68,7 +70,9 @@ async def serve(
 
 
 @contextlib.asynccontextmanager
-async def _listening(services: Services, policies: PolicySet, readiness: Readiness) -> AsyncIterator[str]:
+async def _listening(
+    services: Services, policies: PolicySet, readiness: Readiness
+) -> AsyncIterator[tuple[str, JobRunner]]:
     config = services.config
     deletions = ThreadPoolExecutor(config.workers.deletions, thread_name_prefix="deletion")
     reads = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="read")
@@ -82,6 +86,7 @@ async def _listening(services: Services, policies: PolicySet, readiness: Readine
         metrics=services.metrics,
         server=config.server,
         deletions=deletions,
+        deletion_threads=config.workers.deletions,
         reads=reads,
         policies=lambda: policies,
         sweeper=services.sweeper,
@@ -90,11 +95,12 @@ async def _listening(services: Services, policies: PolicySet, readiness: Readine
     )
     limits = Limits(connections=most_connections(config.server))
     connections = Connections(limits, services.metrics.connection_closed)
-    runner = ApiRunner(make_application(context), connections=connections, access_log=None, shutdown_timeout=_GRACE_S)
+    application = make_application(context)
+    runner = ApiRunner(application, connections=connections, access_log=None, shutdown_timeout=_GRACE_S)
     try:
         await runner.setup()
         async with listening(runner, config.server) as address:
-            yield address
+            yield address, application[JOBS_RUNNER]
     finally:
         await runner.cleanup()
         await asyncio.to_thread(deletions.shutdown, wait=True)

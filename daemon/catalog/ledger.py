@@ -37,6 +37,7 @@ class Entry:
 
     ``client`` and ``request_id``: of the HTTP request that asked for it; ``plan_digest``: of the sweep's plan;
     ``reason``: why, in one line.
+    ``job_id``: the job it belongs to, or the request with an idempotency key.
     """
 
     deletion_id: str
@@ -54,6 +55,7 @@ class Entry:
     request_id: str | None = None
     plan_digest: str | None = None
     reason: str | None = None
+    job_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +205,23 @@ def of_task(connection: Connection, task_id: str, limit: int) -> list[Record]:
     """The deletions of a task, the latest first."""
     c = deletions.c
     statement = sa.select(deletions).where(c.task_id == task_id).order_by(c.deletion_id.desc()).limit(limit)
+    return [read(row) for row in connection.execute(statement)]
+
+
+def of_job(connection: Connection, job_id: str) -> list[Record]:
+    """The deletions that belong to a job, the earliest first."""
+    statement = sa.select(deletions).where(deletions.c.job_id == job_id).order_by(deletions.c.deletion_id)
+    return [read(row) for row in connection.execute(statement)]
+
+
+def restored_since(connection: Connection, task_id: str, by: str, since: datetime) -> list[Record]:
+    """The deletions of a task that this initiator has undone since then, in the order of the undoing."""
+    c = deletions.c
+    statement = (
+        sa.select(deletions)
+        .where(c.task_id == task_id, c.state == State.RESTORED, c.restored_by == by, c.finished_at >= since)
+        .order_by(c.finished_at)
+    )
     return [read(row) for row in connection.execute(statement)]
 
 

@@ -251,6 +251,7 @@ class Claim:
             request_id=request.origin.request_id,
             plan_digest=request.plan_digest,
             reason=None if request.reason is None else request.reason[:MOST_REASON],
+            job_id=request.job_id,
         )
         return Going(request, directory, Item(entry), has_row=locked is not None)
 

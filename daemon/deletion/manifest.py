@@ -124,6 +124,6 @@ def names(manifest: Mapping[str, object]) -> list[tuple[str, str]]:
 
 _KINDS: Final = (
     (str, ("deletion_id", "task_id", "what", "trigger", "initiator")),
-    (str | None, ("policy", "sweep_id", "client", "request_id", "plan_digest", "reason")),
+    (str | None, ("policy", "sweep_id", "client", "request_id", "plan_digest", "reason", "job_id")),
     (bool, ("forced", "directory_deleted", "records_deleted")),
 )

@@ -63,7 +63,7 @@ class Request:
     ``orphan``: there has to be no row, and the directory has to be the one the last scan saw.
     ``initiator`` is for the log and the journal, such as ``api:127.0.0.1`` or ``policy:NAME``. With ``retain`` the
     directory waits that long in the trash, and can be restored with its records. ``origin``, ``plan_digest`` and
-    ``reason``, one line, are for the journal.
+    ``reason``, one line, are for the journal, and so is ``job_id``.
     """
 
     task_id: str
@@ -79,6 +79,7 @@ class Request:
     origin: Origin = ELSEWHERE
     plan_digest: str | None = None
     reason: str | None = None
+    job_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ class FailedTask(Document):
     task_id: str
     error: str
     error_code: ErrorCode | ApiCode
+    hint: str
     current_status: str | None = None
     details: dict[str, object] | None = None
 
@@ -71,7 +72,7 @@ class BatchResult(Document):
     deleted_at: str | None
 
 
-class ListedTask(Document):
+class TaskRow(Document):
     """A task's row."""
 
     task_id: str
@@ -86,6 +87,14 @@ class ListedTask(Document):
     db_name: str | None
 
 
+class ListedTask(TaskRow):
+    """A task's row, and what the last scan counted in its directory: null if none did."""
+
+    files: int | None
+    size_bytes: int | None
+    held: bool
+
+
 class TasksBeside(Document):
     """The same list beside ``data``."""
 
@@ -93,11 +102,12 @@ class TasksBeside(Document):
 
 
 class TaskPage(TasksBeside):
-    """One page of the tasks, and how many there are."""
+    """One page of the tasks; ``total``: how many there are, null if they were not counted."""
 
-    total: int
+    total: int | None
     limit: int
     offset: int
+    next_cursor: str | None
 
 
 class RestoredDeletion(Document):

@@ -103,6 +103,7 @@ class SingleBody(Body):
     force: bool = False
     retain: Retain = None
     reason: Line | None = None
+    asynchronous: bool = Field(default=False, alias="async")
 
 
 class BatchBody(Body):
@@ -117,6 +118,7 @@ class BatchBody(Body):
     continue_on_error: bool = True
     retain: Retain = None
     reason: Line | None = None
+    asynchronous: bool = Field(default=False, alias="async")
 
     @property
     def distinct_ids(self) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from daemon.catalog.jobs import JobState
 from daemon.catalog.ledger import State
 from daemon.catalog.task_list import Order, SortBy, TaskFilter
 from daemon.deletion.hold_terms import check_pattern
@@ -62,6 +63,7 @@ Text: TypeAlias = Annotated[
 ]
 Cursor: TypeAlias = Annotated[str | None, Must("MUST_BE_CURSOR")]
 _Sort: TypeAlias = Annotated[str, AfterValidator(_sort), WithJsonSchema({"type": "string", "enum": list(_SORTS)})]
+_JobId: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{28}$")]
 _Pattern: TypeAlias = Annotated[str, AfterValidator(check_pattern)]
 
 
@@ -94,6 +96,20 @@ class TasksQuery(Query):
             text=self.q,
             older_than=self.older_than,
         )
+
+
+class JobsQuery(Query):
+    """What ``GET /api/v0/jobs`` takes."""
+
+    limit: Whole = Field(50, ge=1, le=MOST_LIMIT)
+    cursor: Annotated[_JobId | None, Must("MUST_BE_CURSOR")] = None
+    state: Annotated[JobState | None, Must("MUST_BE_ONE_OF", (("words", ", ".join(JobState)),))] = None
+
+
+class RefusalsQuery(Query):
+    """What ``GET /api/v0/refusals`` takes."""
+
+    limit: Whole = Field(100, ge=1, le=MOST_LIMIT)
 
 
 class DeletionsQuery(Query):

@@ -23,7 +23,8 @@ from daemon.metrics import Metrics
 from daemon.web import answers
 from daemon.web.caller import CLIENT
 from daemon.web.errors import ApiCode
-from daemon.web.listing import number
+from daemon.web.list_queries import RefusalsQuery
+from daemon.web.queries import check_query
 from daemon.web.work import Workers
 
 _log = log.get(__name__)
@@ -152,7 +153,7 @@ class Refusals:
 
     async def listed(self, request: web.Request) -> web.Response:
         """The last ones, the newest first."""
-        limit = number({name: request.query.getall(name) for name in request.query}, "limit", 100, 1, 1000)
+        limit = check_query(RefusalsQuery, request.query).limit
         await self._trail.write()
         found = await self._workers.read(lambda: self._load(limit))
         return answers.success(request, "REFUSALS_LISTED", data={"refusals": [_entry(one) for one in found]})

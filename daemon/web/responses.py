@@ -57,12 +57,14 @@ HEADERS: Final[Json] = {
 ERROR: Final[Json] = {
     "description": "Any error: `message` is for people, `error_code` for programs; `data` says more if there is more.",
     "type": "object",
-    "required": ["success", "code", "message", "error_code"],
+    "required": ["success", "code", "message", "error_code", "hint", "request_id"],
     "properties": {
         "success": {"const": False},
         "code": {"type": "integer", "description": "The HTTP status."},
         "message": TEXT,
         "error_code": TEXT,
+        "hint": {**TEXT, "description": "What to do next."},
+        "request_id": {**TEXT, "description": "The same as in X-Request-Id, unless the answer was kept for a retry."},
         "data": {"type": "object"},
         "missing_params": {"type": "array", "items": TEXT},
         "unknown_params": {"type": "array", "items": TEXT},

@@ -10,7 +10,7 @@ from daemon.policy.models import Mode
 from daemon.sweep.eligibility import When
 from daemon.sweep.reasons import ClauseResult
 from daemon.sweep.report import Missed, QuotaResult, SweepOutcome
-from daemon.web.answer_models import Document, ListedTask
+from daemon.web.answer_models import Document, TaskRow
 
 
 class ShownPolicy(Document):
@@ -50,7 +50,7 @@ class Eligible(Document):
     why: str
 
 
-class ShownDecision(ListedTask):
+class ShownDecision(TaskRow):
     """One policy's answer for one task, clause by clause."""
 
     verdict: Verdict
@@ -174,7 +174,7 @@ class TaskExplanation(Document):
 
     task_id: str
     now: AwareDatetime
-    task: ListedTask | None
+    task: TaskRow | None
     measured: Measured | None
     holds: list[HoldOnTask]
     protections: list[str]

@@ -36,8 +36,9 @@ from daemon.policy.models import PolicySet
 from daemon.storage.root import StorageRoot, mark
 from daemon.storage.workers import Workers
 from daemon.sweep.sweeper import Sweeper
+from daemon.web.addresses import DESCRIPTION, DOCUMENTATION, TASKS
+from daemon.web.application import OPERATIONS, make_application
 from daemon.web.connections import Connections, Limits
-from daemon.web.application import DESCRIPTION, DOCUMENTATION, OPERATIONS, TASKS, make_application
 from daemon.web.context import ApiContext
 from daemon.web.server import ApiRunner
 from support.conformance import check_answer
@@ -271,6 +272,7 @@ async def serving(
         metrics=metrics,
         server=server or ServerConfig(),
         deletions=deletions,
+        deletion_threads=threads,
         reads=reads,
         policies=lambda: installation.policies,
         sweeper=Sweeper(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from daemon.web import body as body_reader
-from daemon.web.application import TASKS
+from daemon.web.addresses import TASKS
 from integration.web.installation import Api, Installation
 
 TASK = "task_20250702_173932"

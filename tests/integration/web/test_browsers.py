@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from daemon.web.application import TASKS
+from daemon.web.addresses import TASKS
 from integration.web.installation import Api, Installation
 
 TASK = "task_20250702_173932"

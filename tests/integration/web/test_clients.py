@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from daemon.deletion.models import Outcome, Request
-from daemon.web.application import TASKS
+from daemon.web.addresses import TASKS
 from integration.web.installation import Api, Installation, serving
 from support import curl
 

@@ -12,7 +12,8 @@ from openapi_spec_validator import validate
 from yarl import URL
 
 from daemon.web import bodies
-from daemon.web.application import DESCRIPTION, DOCUMENTATION, OPERATIONS, TASKS
+from daemon.web.addresses import DESCRIPTION, DOCUMENTATION, TASKS
+from daemon.web.application import OPERATIONS
 from daemon.web.errors import RULES, ApiCode
 from daemon.web.operations import Operation
 from daemon.web.responses import errors_of

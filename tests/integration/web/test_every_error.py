@@ -22,7 +22,7 @@ from daemon.errors import ErrorCode, SweepRefused, TaskRefused
 from daemon.policy.models import Action, Condition, Policy, PolicySet
 from daemon.sweep.sweeper import Sweeper
 from daemon.web import body as body_reader
-from daemon.web.application import HOLDS, INVENTORY, POLICIES, SWEEPS, TASKS
+from daemon.web.addresses import HOLDS, INVENTORY, POLICIES, SWEEPS, TASKS
 from daemon.web.caller import Caller, Scope
 from daemon.web.errors import RULES, ApiCode
 from integration.web.installation import NO_DATABASE, Answer, Api, Installation, serving

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from daemon.config import ServerConfig
-from daemon.web.application import TASKS
+from daemon.web.addresses import TASKS
 from integration.web.installation import Api, Installation, serving
 
 TASK = "task_20250702_173932"

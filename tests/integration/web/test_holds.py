@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from daemon.catalog import holds
-from daemon.web.application import HOLDS, TASKS
+from daemon.web.addresses import HOLDS, TASKS
 from daemon.web.hints import HINTS
 from integration.web.installation import NO_DATABASE, Answer, Api, Installation, serving
 

@@ -11,7 +11,7 @@ from daemon.config import ServerConfig
 from daemon.inventory.scan import Scanner
 from daemon.storage.root import StorageRoot
 from daemon.storage.workers import Workers
-from daemon.web.application import INVENTORY
+from daemon.web.addresses import INVENTORY
 from integration.web.installation import Api, Installation, serving
 
 LONG_AGO = {"created_at": "2020-01-01 00:00:00", "updated_at": "2020-01-01 00:00:00"}

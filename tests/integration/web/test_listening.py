@@ -20,7 +20,7 @@ import support
 from daemon.app.listening import listening, most_connections
 from daemon.config import ServerConfig, TlsConfig
 from daemon.errors import StartupRefused
-from daemon.web.application import TASKS
+from daemon.web.addresses import TASKS
 from daemon.web.server import ApiRunner
 from integration.web.installation import Api, Installation, serving
 

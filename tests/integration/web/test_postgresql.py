@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from daemon.web.application import SWEEPS, TASKS
+from daemon.web.addresses import SWEEPS, TASKS
 from integration.web.installation import Installation, serving
 from support.postgres import create_pipeline_tables
 from support.prepared import prepare

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from daemon.config import ServerConfig
-from daemon.web.application import TASKS
+from daemon.web.addresses import TASKS
 from integration.web.installation import Installation, serving
 from integration.web.test_tokens import ENTRIES, bearer
 

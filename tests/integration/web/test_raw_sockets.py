@@ -13,7 +13,7 @@ import pytest
 
 from daemon.deletion.models import Outcome, Request
 from daemon.web import body as body_reader
-from daemon.web.application import TASKS
+from daemon.web.addresses import TASKS
 from daemon.web.connections import Limits
 from integration.web.installation import Api, Installation, serving
 

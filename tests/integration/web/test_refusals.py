@@ -10,7 +10,7 @@ import pytest
 from daemon.catalog import refusals
 from daemon.config import ServerConfig
 from daemon.web import refusals as trail
-from daemon.web.application import REFUSALS, TASKS
+from daemon.web.addresses import REFUSALS, TASKS
 from integration.web.installation import Answer, Api, Installation, serving
 from integration.web.test_tokens import ENTRIES, SECRETS, bearer
 

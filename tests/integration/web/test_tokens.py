@@ -15,7 +15,8 @@ from daemon.config import ServerConfig
 from daemon.errors import DocumentError
 from daemon.tokens import Scope, TokenEntry, hash_of
 from daemon.web import keyring
-from daemon.web.application import OPERATIONS, TASKS
+from daemon.web.addresses import TASKS
+from daemon.web.application import OPERATIONS
 from integration.web.installation import Api, Installation, serving
 
 TASK = "task_20250702_173932"
@@ -43,6 +44,12 @@ MATRIX: dict[tuple[str, str], tuple[str | None, int]] = {
     ("GET", "/api/v0/data_pipeline/tasks/{task_id}"): ("read", 404),
     ("GET", "/api/v0/deletions"): ("read", 200),
     ("GET", "/api/v0/storage"): ("read", 200),
+    ("GET", "/api/v0/jobs"): ("read", 200),
+    ("GET", "/api/v0/jobs/{job_id}"): ("read", 404),
+    ("GET", "/api/v0/jobs/{job_id}/events"): ("read", 404),
+    ("DELETE", "/api/v0/jobs/{job_id}"): ("delete", 404),
+    ("GET", "/api/v0/openapi.json"): (None, 200),
+    ("GET", "/api/v0/docs"): (None, 200),
     ("GET", "/livez"): (None, 200),
     ("GET", "/readyz"): (None, 200),
     ("GET", "/metrics"): ("read", 200),
@@ -87,7 +94,9 @@ async def test_every_address_against_every_kind_of_token(installation: Installat
                     expected, code = 401, "TOKEN_EXPIRED" if token == "expired" else "UNAUTHORIZED"
                 else:
                     expected, code = 403, "INSUFFICIENT_SCOPE"
-                url = path.format(task_id="task_nowhere", name="nobody", sweep_id="0" * 28, hold_id="0" * 28)
+                url = path.format(
+                    task_id="task_nowhere", name="nobody", sweep_id="0" * 28, hold_id="0" * 28, job_id="0" * 28
+                )
                 body: dict[str, Any] | None = None if method == "GET" else {}
                 answer = await api.ask(method, url, headers=bearer(token), json=body)
                 if answer.status != expected or (code and answer.body["error_code"] != code):
@@ -103,7 +112,7 @@ async def test_what_get_answers_changes_nothing(installation: Installation) -> N
     async with serving(installation) as api:
         for method, path in MATRIX:
             if method == "GET":
-                url = path.format(task_id=TASK, name="nobody", sweep_id="0" * 28)
+                url = path.format(task_id=TASK, name="nobody", sweep_id="0" * 28, job_id="0" * 28)
                 answer = await api.ask("GET", url, json={"confirm": True, "task_ids": [TASK], "force": True})
                 assert answer.status in (200, 404), path
     assert installation.everything() == before

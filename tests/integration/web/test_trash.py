@@ -8,7 +8,7 @@ import pytest
 from yarl import URL
 
 from daemon.storage.census import Census
-from daemon.web.application import PURGES, TASKS, TRASH
+from daemon.web.addresses import PURGES, TASKS, TRASH
 from integration.web.installation import Api, Installation
 
 TASK = "task_20250702_174000"
