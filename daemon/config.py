@@ -149,13 +149,19 @@ class CatalogConfig(Section):
 
 
 class ServerConfig(Section):
-    """The HTTP server. ``port`` 0 takes any free one; ``max_batch`` is the most tasks one request may name."""
+    """The HTTP server. ``port`` 0 takes any free one; ``max_batch`` is the most tasks one request may name.
+
+    ``max_waiting`` requests may wait for their turn to delete, and as many jobs may be unfinished. A job that has ended
+    is forgotten after ``jobs_keep``.
+    """
 
     host: Text = "127.0.0.1"
     port: Annotated[int, BeforeValidator(_integer), Field(ge=0, le=65_535)] = 8084
     allowed_hosts: tuple[Text, ...] = ()
     tokens: tuple[Token, ...] = ()
     max_batch: Annotated[int, BeforeValidator(_integer), Field(ge=1, le=100_000)] = 1000
+    max_waiting: Annotated[int, BeforeValidator(_integer), Field(ge=1, le=10_000)] = 100
+    jobs_keep: Duration = timedelta(days=30)
 
     @property
     def is_loopback(self) -> bool:

@@ -94,6 +94,12 @@ class Metrics:
         self._trash_bytes = Gauge(
             "sweepd_trash_bytes", "Allocated bytes of what waits in the trash, as far as counted.", registry=registry
         )
+        self._jobs = Gauge("sweepd_jobs", "Jobs that have not ended, by state.", ["state"], registry=registry)
+        self._jobs_ended = Counter("sweepd_jobs_ended", "Jobs that ended, by state.", ["state"], registry=registry)
+        self._waiting = Gauge(
+            "sweepd_waiting_deletions", "Groups of deletions that wait for their turn.", ["lane"], registry=registry
+        )
+        self._listeners = Gauge("sweepd_event_listeners", "Clients that follow the events of a job.", registry=registry)
         self._holds = Gauge("sweepd_holds", "Holds in force.", registry=registry)
         self._restores = Counter("sweepd_restores", "Restores asked for, by outcome.", ["outcome"], registry=registry)
         self._scan_at = Gauge(
@@ -176,6 +182,23 @@ class Metrics:
     def holds(self, number: int) -> None:
         """How many holds are in force."""
         self._holds.set(number)
+
+    def jobs(self, queued: int, running: int) -> None:
+        """How many jobs have not ended."""
+        self._jobs.labels("queued").set(queued)
+        self._jobs.labels("running").set(running)
+
+    def job_ended(self, state: str) -> None:
+        """One job came to its end."""
+        self._jobs_ended.labels(state).inc()
+
+    def waiting(self, lane: str, number: int) -> None:
+        """How many deletions wait for their turn."""
+        self._waiting.labels(lane).set(number)
+
+    def event_listeners(self, number: int) -> None:
+        """How many clients follow events."""
+        self._listeners.set(number)
 
     def restore(self, outcome: str) -> None:
         """One restore came to its end."""

@@ -1,4 +1,4 @@
-"""Keeps the trash in order beside everything else: settles what was cut off, purges what has waited long enough.
+"""Keeps things in order beside everything else: settles what was cut off, purges what has waited long enough, forgets.
 
 When the file system runs full, what has waited longest goes first.
 """
@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from daemon import clock, log
 from daemon.app.services import Services
+from daemon.catalog import idempotency, jobs
 from daemon.deletion.recovery import Result
 from daemon.errors import SweepdError
 
@@ -19,6 +20,7 @@ _RECOVER_S = 60.0
 # How full the file system is costs one call.
 _WATCH_SPACE_S = 5.0
 _EXPIRE_S = 10.0
+_FORGET_S = 600.0
 
 
 class Janitor:
@@ -43,8 +45,13 @@ class Janitor:
             self._thread.join()
 
     def _work(self) -> None:
-        due = {self._recover: _RECOVER_S, self._expire: 0.0, self._make_room: 0.0}
-        every = {self._recover: _RECOVER_S, self._expire: _EXPIRE_S, self._make_room: _WATCH_SPACE_S}
+        due = {self._recover: _RECOVER_S, self._expire: 0.0, self._make_room: 0.0, self._forget: 0.0}
+        every = {
+            self._recover: _RECOVER_S,
+            self._expire: _EXPIRE_S,
+            self._make_room: _WATCH_SPACE_S,
+            self._forget: _FORGET_S,
+        }
         at = {job: clock.monotonic() + first for job, first in due.items()}
         while not self._stopping.wait(1.0):
             for job, when in at.items():
@@ -72,6 +79,15 @@ class Janitor:
         self._services.retention.count_waiting()
         self._services.retention.report()
         self._services.holds.report()
+
+    def _forget(self) -> None:
+        before = clock.now() - self._services.config.server.jobs_keep
+        with self._services.catalog.write() as session:
+            idempotency.forget(session.connection)
+        forgotten = 1
+        while forgotten and not self._stopping.is_set():
+            with self._services.catalog.write() as session:
+                forgotten = jobs.forget(session.connection, before)
 
     def _make_room(self) -> None:
         while not self._stopping.is_set() and self._is_full():

@@ -18,8 +18,9 @@ from daemon.config import Config
 from daemon.errors import StartupRefused
 from daemon.policy.models import PolicySet
 from daemon.sweep.report import SweepReport
-from daemon.web.application import make_application
+from daemon.web.application import JOBS_RUNNER, make_application
 from daemon.web.context import ApiContext
+from daemon.web.job_runner import JobRunner
 from daemon.web.server import ApiRunner
 
 _log = log.get(__name__)
@@ -58,7 +59,7 @@ async def serve(
         loop.add_signal_handler(number, stop.set)
     readiness = Readiness()
     supervisor = Supervisor(services, policies, readiness, on_sweep)
-    async with _listening(services, policies, readiness) as address:
+    async with _listening(services, policies, readiness) as (address, jobs):
         _log.info("listening", address=address, version=__version__)
         if on_listening is not None:
             on_listening(address)
@@ -70,6 +71,7 @@ async def serve(
         # First no new work from the schedule, then none from the network, then the work in hand.
         _log.info("stopping")
         systemd.notify("STOPPING=1")
+        await jobs.stop()  # before the root's lock is given up: another daemon would go on with them
         await asyncio.to_thread(supervisor.stop)
     _log.info("stopped")
     if supervisor.fatal is not None:
@@ -77,7 +79,9 @@ async def serve(
 
 
 @contextlib.asynccontextmanager
-async def _listening(services: Services, policies: PolicySet, readiness: Readiness) -> AsyncIterator[str]:
+async def _listening(
+    services: Services, policies: PolicySet, readiness: Readiness
+) -> AsyncIterator[tuple[str, JobRunner]]:
     config = services.config
     deletions = ThreadPoolExecutor(config.workers.deletions, thread_name_prefix="deletion")
     reads = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="read")
@@ -91,12 +95,14 @@ async def _listening(services: Services, policies: PolicySet, readiness: Readine
         metrics=services.metrics,
         server=config.server,
         deletions=deletions,
+        deletion_threads=config.workers.deletions,
         reads=reads,
         policies=lambda: policies,
         sweeper=services.sweeper,
         readiness=readiness.snapshot,
     )
-    runner = ApiRunner(make_application(context), access_log=None, shutdown_timeout=_GRACE_S)
+    application = make_application(context)
+    runner = ApiRunner(application, access_log=None, shutdown_timeout=_GRACE_S)
     await runner.setup()
     try:
         site = web.TCPSite(runner, config.server.host, config.server.port)
@@ -107,7 +113,7 @@ async def _listening(services: Services, policies: PolicySet, readiness: Readine
             message = f"cannot listen on {where}: {error.strerror or error}; set server.port to a free one"
             raise StartupRefused(message) from error
         host, port = runner.addresses[0][:2]
-        yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        yield f"http://{f'[{host}]' if ':' in host else host}:{port}", application[JOBS_RUNNER]
     finally:
         await runner.cleanup()
         await asyncio.to_thread(deletions.shutdown, wait=True)

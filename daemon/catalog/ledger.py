@@ -33,7 +33,10 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is known of a deletion when it commits. ``purge_after``: aware; None if it is purged at once."""
+    """What is known of a deletion when it commits. ``purge_after``: aware; None if it is purged at once.
+
+    ``job_id``: the job it belongs to, or the request with an idempotency key.
+    """
 
     deletion_id: str
     task_id: str
@@ -46,6 +49,7 @@ class Entry:
     directory_deleted: bool
     records_deleted: bool
     purge_after: datetime | None = None
+    job_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +195,23 @@ def of_task(connection: Connection, task_id: str, limit: int) -> list[Record]:
     """The deletions of a task, the latest first."""
     c = deletions.c
     statement = sa.select(deletions).where(c.task_id == task_id).order_by(c.deletion_id.desc()).limit(limit)
+    return [_record(row) for row in connection.execute(statement)]
+
+
+def of_job(connection: Connection, job_id: str) -> list[Record]:
+    """The deletions that belong to a job, the earliest first."""
+    statement = sa.select(deletions).where(deletions.c.job_id == job_id).order_by(deletions.c.deletion_id)
+    return [_record(row) for row in connection.execute(statement)]
+
+
+def restored_since(connection: Connection, task_id: str, by: str, since: datetime) -> list[Record]:
+    """The deletions of a task that this initiator has undone since then, in the order of the undoing."""
+    c = deletions.c
+    statement = (
+        sa.select(deletions)
+        .where(c.task_id == task_id, c.state == State.RESTORED, c.restored_by == by, c.finished_at >= since)
+        .order_by(c.finished_at)
+    )
     return [_record(row) for row in connection.execute(statement)]
 
 

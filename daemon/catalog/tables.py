@@ -68,10 +68,13 @@ deletions = sa.Table(
     sa.Column("error", sa.Text),
     sa.Column("purge_after", UtcDateTime),
     sa.Column("restored_by", sa.Text),
+    # the job, or the request with an idempotency key, that it belongs to
+    sa.Column("job_id", sa.String(28)),
     sa.CheckConstraint("state IN ('committed', 'purged', 'aborted', 'restored')", name="sweepd_deletions_state"),
     sa.Index("sweepd_deletions_task_id", "task_id"),
     sa.Index("sweepd_deletions_committed_at", "committed_at"),
     sa.Index("sweepd_deletions_open", "purge_after", "deletion_id", **_where("state = 'committed'")),
+    sa.Index("sweepd_deletions_job_id", "job_id", **_where("job_id IS NOT NULL")),
 )
 
 snapshots = sa.Table(
@@ -186,4 +189,63 @@ plan_tasks = sa.Table(
     sa.Column("task_id", sa.String(128), nullable=False),
     sa.Column("task", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
+)
+
+jobs = sa.Table(
+    "sweepd_jobs",
+    metadata,
+    sa.Column("job_id", sa.String(28), primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("initiator", sa.Text, nullable=False),
+    sa.Column("delete_database_records", sa.Boolean, nullable=False),
+    sa.Column("force", sa.Boolean, nullable=False),
+    sa.Column("retain_seconds", sa.BigInteger),
+    sa.Column("continue_on_error", sa.Boolean, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("started_at", UtcDateTime),
+    sa.Column("finished_at", UtcDateTime),
+    sa.Column("cancelled_by", sa.Text),
+    sa.Column("tasks_total", sa.Integer, nullable=False),
+    # what the answer to the batch says: wall time of the pipeline's zone
+    sa.Column("deleted_at", sa.DateTime),
+    sa.CheckConstraint("state IN ('queued', 'running', 'finished', 'cancelled')", name="sweepd_jobs_state"),
+    sa.Index("sweepd_jobs_open", "job_id", **_where("state IN ('queued', 'running')")),
+    sa.Index("sweepd_jobs_finished_at", "finished_at"),
+)
+
+job_tasks = sa.Table(
+    "sweepd_job_tasks",
+    metadata,
+    sa.Column("job_id", sa.String(28), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+    # as JSON writes it: what is no task id may hold what no database takes
+    sa.Column("task_id", sa.Text, nullable=False),
+    sa.Column("number", sa.Integer),
+    sa.Column("outcome", sa.String(16)),
+    sa.Column("deletion_id", sa.String(28)),
+    sa.Column("directory_deleted", sa.Boolean),
+    sa.Column("records_deleted", sa.Boolean),
+    sa.Column("files", sa.BigInteger),
+    sa.Column("directories", sa.BigInteger),
+    sa.Column("size_bytes", sa.BigInteger),
+    sa.Column("freed_bytes", sa.BigInteger),
+    sa.Column("deleted_at", sa.DateTime),
+    sa.Column("retained_until", UtcDateTime),
+    sa.Column("error", sa.Text),
+    sa.Index("sweepd_job_tasks_number", "job_id", "number"),
+)
+
+idempotency = sa.Table(
+    "sweepd_idempotency",
+    metadata,
+    sa.Column("caller", sa.String(255), primary_key=True),
+    sa.Column("key", sa.String(255), primary_key=True),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    sa.Column("job_id", sa.String(28), nullable=False),
+    sa.Column("begun_at", UtcDateTime, nullable=False),
+    sa.Column("status", sa.Integer),
+    sa.Column("headers", sa.Text),
+    sa.Column("body", sa.Text),
+    sa.Index("sweepd_idempotency_begun_at", "begun_at"),
 )

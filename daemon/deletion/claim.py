@@ -247,6 +247,7 @@ class Claim:
             directory_deleted=directory is not None,
             records_deleted=locked is not None and request.what.records,
             purge_after=None if retain is None else session.now.utc + retain,
+            job_id=request.job_id,
         )
         return Going(request, directory, Item(entry), has_row=locked is not None)
 

@@ -157,6 +157,7 @@ class Engine:
             initiator=request.initiator,
             policy=request.policy,
             sweep_id=request.sweep_id,
+            job_id=request.job_id,
             task_ids=[faults.printable(request.task_id[:128])],
             what=request.what,
             force=request.force,

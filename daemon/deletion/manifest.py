@@ -120,6 +120,6 @@ def names(manifest: Mapping[str, object]) -> list[tuple[str, str]]:
 
 _KINDS: Final = (
     (str, ("deletion_id", "task_id", "what", "trigger", "initiator")),
-    (str | None, ("policy", "sweep_id")),
+    (str | None, ("policy", "sweep_id", "job_id")),
     (bool, ("forced", "directory_deleted", "records_deleted")),
 )

@@ -46,7 +46,7 @@ class Request:
 
     ``orphan``: there has to be no row, and the directory has to be the one the last scan saw.
     ``initiator`` is for the log and the journal, such as ``api:127.0.0.1`` or ``policy:NAME``. With ``retain`` the
-    directory waits that long in the trash, and can be restored with its records.
+    directory waits that long in the trash, and can be restored with its records. ``job_id`` goes into the journal.
     """
 
     task_id: str
@@ -59,6 +59,7 @@ class Request:
     guard: Guard | None = None
     retain: timedelta | None = None
     orphan: bool = False
+    job_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,11 +33,12 @@ def success(
     data: Mapping[str, object],
     fields: Mapping[str, object] | None = None,
     status: int = 200,
+    headers: Mapping[str, str] | None = None,
 ) -> web.Response:
     """``status`` with ``data``, and ``fields`` beside it; ``message`` is the message's key."""
     said = text(message, language(request))
     body = {"success": True, "code": status, "message": said, **(fields or {}), "data": data}
-    return _respond(request, status, body, {})
+    return _respond(request, status, body, headers or {})
 
 
 def failure(request: web.BaseRequest, error: ApiError) -> web.Response:

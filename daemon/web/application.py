@@ -6,6 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
+from daemon.jobs.journal import Journal
 from daemon.web import answers
 from daemon.web.bodies import BatchBody, HoldBody, NoBody, RestoreBody, SingleBody, SweepBody
 from daemon.web.body import MAX_BODY
@@ -13,10 +14,15 @@ from daemon.web.caller import Scope
 from daemon.web.context import ApiContext
 from daemon.web.deletions import Deletions
 from daemon.web.envelope import envelope
+from daemon.web.events import Events
 from daemon.web.guard import make_guard
 from daemon.web.health import Health
 from daemon.web.holds import Holds
+from daemon.web.idempotency import Idempotency
 from daemon.web.inventory import Inventory
+from daemon.web.job_runner import JobRunner
+from daemon.web.jobs import JOBS, Jobs
+from daemon.web.lanes import Lanes
 from daemon.web.listing import Listing
 from daemon.web.operations import Operation
 from daemon.web.policies import Policies
@@ -32,6 +38,8 @@ HOLDS: Final = "/api/v0/holds"
 POLICIES: Final = "/api/v0/policies"
 SWEEPS: Final = "/api/v0/sweeps"
 
+JOBS_RUNNER: Final = web.AppKey("jobs_runner", JobRunner)
+
 _CONNECTION: Final = {
     "auto_decompress": False,  # nothing is taken compressed, so nothing can be a bomb
     "keepalive_timeout": 30.0,  # seconds; also ends a connection whose request head does not arrive
@@ -42,8 +50,10 @@ _CONNECTION: Final = {
 
 def make_application(context: ApiContext) -> web.Application:
     """The API over ``context``. Run it with ``daemon.web.server.ApiRunner``."""
-    workers = Workers(context.deletions, context.reads)
-    operations = _operations(context, workers)
+    lanes = Lanes(context.deletions, context.deletion_threads, context.server.max_waiting, context.metrics)
+    workers, journal = Workers(lanes, context.reads), Journal(context.catalog)
+    runner = JobRunner(context, workers, journal)
+    operations = _operations(context, workers, journal, runner)
     application = web.Application(
         middlewares=[envelope, make_guard(context.server, operations)],
         client_max_size=MAX_BODY,
@@ -52,15 +62,27 @@ def make_application(context: ApiContext) -> web.Application:
     application.add_routes([operation.route() for operation in operations])
     application.on_response_prepare.append(answers.complete_prepared)
 
+    async def start(_application: web.Application) -> None:
+        runner.start()
+
     async def stop(_application: web.Application) -> None:
         workers.stopping.set()
+        runner.stopping.set()
 
+    async def finish(_application: web.Application) -> None:
+        await runner.stop()
+
+    application[JOBS_RUNNER] = runner
+    application.on_startup.append(start)
     application.on_shutdown.append(stop)
+    application.on_cleanup.append(finish)
     return application
 
 
-def _operations(context: ApiContext, workers: Workers) -> list[Operation]:
-    deletions, health, trash = Deletions(context, workers), Health(context), Trash(context, workers)
+def _operations(context: ApiContext, workers: Workers, journal: Journal, runner: JobRunner) -> list[Operation]:
+    idempotency, jobs = Idempotency(context.catalog, workers), Jobs(context, workers, journal, runner)
+    deletions, trash = Deletions(context, workers, idempotency, jobs), Trash(context, workers, idempotency)
+    health, events = Health(context), Events(context, workers, journal, runner)
     holds, policies, sweeps = Holds(context, workers), Policies(context, workers), Sweeps(context, workers)
     # Everything below, slashes and decoded newlines included: the engine's check refuses it by name.
     task = TASKS + r"/{task_id:[\s\S]*}"
@@ -77,6 +99,10 @@ def _operations(context: ApiContext, workers: Workers) -> list[Operation]:
         Operation("POST", POLICIES + "/{name}/sweeps", policies.sweep, delete, body=SweepBody),
         Operation("GET", SWEEPS, sweeps.listed, read),
         Operation("GET", SWEEPS + "/{sweep_id}", sweeps.one, read),
+        Operation("GET", JOBS, jobs.listed, read),
+        Operation("GET", JOBS + "/{job_id}", jobs.one, read),
+        Operation("GET", JOBS + "/{job_id}/events", events.stream, read),
+        Operation("DELETE", JOBS + "/{job_id}", jobs.cancel, delete, body=NoBody, body_optional=True),
         Operation("GET", TRASH, trash.waiting, read),
         Operation("GET", PURGES, trash.purges, read),
         Operation("GET", INVENTORY, Inventory(context, workers).show, read),

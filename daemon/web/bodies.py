@@ -60,6 +60,7 @@ class SingleBody(Body):
     delete_database_records: bool = False
     force: bool = False
     retain: Retain = None
+    asynchronous: bool = Field(default=False, alias="async")
 
 
 class BatchBody(Body):
@@ -71,6 +72,7 @@ class BatchBody(Body):
     force: bool = False
     continue_on_error: bool = True
     retain: Retain = None
+    asynchronous: bool = Field(default=False, alias="async")
 
     @property
     def distinct_ids(self) -> list[str]:

@@ -22,7 +22,7 @@ from daemon.sweep.sweeper import Sweeper
 class ApiContext:
     """Made by the composition root; the API closes none of it.
 
-    ``deletions`` and ``reads`` are separate pools, so that lists are never starved by deletions.
+    ``deletions`` (of ``deletion_threads``) and ``reads`` are separate pools: lists are never starved by deletions.
     ``readiness`` maps each component (catalog, storage_root, recovery, scheduler) to None if it is fine, else to what
     is wrong with it. ``policies`` gives those in force. Both are called on the event loop, and must not block.
     """
@@ -36,6 +36,7 @@ class ApiContext:
     metrics: Metrics
     server: ServerConfig
     deletions: Executor
+    deletion_threads: int
     reads: Executor
     policies: Callable[[], PolicySet]
     sweeper: Sweeper

@@ -32,6 +32,9 @@ class ApiCode(StrEnum):
     BODY_TOO_LARGE = "BODY_TOO_LARGE"
     UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
     EXPECTATION_FAILED = "EXPECTATION_FAILED"
+    IDEMPOTENCY_KEY_IN_USE = "IDEMPOTENCY_KEY_IN_USE"
+    IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
+    TOO_MANY_REQUESTS = "TOO_MANY_REQUESTS"
     INTERNAL_ERROR = "INTERNAL_ERROR"
     NOT_READY = "NOT_READY"
     STARTING = "STARTING"
@@ -65,6 +68,8 @@ RULES: Final[Mapping[str, Rule]] = {
     ErrorCode.ROOT_UNAVAILABLE: Rule(503, _RETRY),
     ErrorCode.CATALOG_UNAVAILABLE: Rule(503, _RETRY),
     ErrorCode.CATALOG_NOT_READY: Rule(503, _RETRY),
+    ErrorCode.JOB_NOT_FOUND: Rule(404),
+    ErrorCode.JOB_ENDED: Rule(409),
     ErrorCode.POLICY_NOT_FOUND: Rule(404),
     ErrorCode.PLAN_NOT_FOUND: Rule(404),
     ErrorCode.PLAN_OUTDATED: Rule(409),
@@ -89,21 +94,14 @@ RULES: Final[Mapping[str, Rule]] = {
     ApiCode.BODY_TOO_LARGE: Rule(413),
     ApiCode.UNSUPPORTED_MEDIA_TYPE: Rule(415),
     ApiCode.EXPECTATION_FAILED: Rule(417),
+    ApiCode.IDEMPOTENCY_KEY_IN_USE: Rule(409, _RETRY),
+    ApiCode.IDEMPOTENCY_KEY_REUSED: Rule(422),
+    ApiCode.TOO_MANY_REQUESTS: Rule(429, _RETRY),
     ApiCode.INTERNAL_ERROR: Rule(500),
     ApiCode.NOT_READY: Rule(503, _RETRY),
     ApiCode.STARTING: Rule(503, _RETRY),
     ApiCode.SHUTTING_DOWN: Rule(503, _RETRY),
 }
-
-# The whole catalog or storage root is in trouble: after one of these no other task of a batch can fare better.
-NOBODY_FARES_BETTER: Final = frozenset(
-    {
-        ErrorCode.ROOT_UNAVAILABLE,
-        ErrorCode.CATALOG_UNAVAILABLE,
-        ErrorCode.CATALOG_NOT_READY,
-        ApiCode.INTERNAL_ERROR,
-    }
-)
 
 # The contract fixes what these carry; the others also say in one English line what is wrong and what to do.
 _WITHOUT_REASON: Final = frozenset({ErrorCode.TASK_RUNNING, ErrorCode.INVALID_TASK_ID})
@@ -157,7 +155,7 @@ def explain(error: Exception, task_id: str | None = None) -> ApiError:
     rule = None
     if error.code is ErrorCode.TASK_HELD:
         rule = "HELD_BY" if "hold_id" in data else "HOLDS_NOT_LOOKED_UP"
-    values = {"task_id": task_id, "owner": data.get("owner"), "reason": data.get("reason")}
+    values = {"task_id": task_id, "state": data.get("state"), "owner": data.get("owner"), "reason": data.get("reason")}
     if isinstance(error, TaskRefused | SweepRefused) and error.code not in _WITHOUT_REASON:
         data.setdefault("reason", str(error))  # of what is held, why it is held
     return ApiError(error.code, values=values, rule=rule, data=data)

@@ -78,6 +78,22 @@ MESSAGES: Final[Mapping[str, Message]] = {
     "CATALOG_NOT_READY": Message(
         "数据库尚未初始化,请先运行 sweepd init", "The database is not prepared, run: sweepd init"
     ),
+    "JOB_ACCEPTED": Message("任务已受理,正在后台执行", "Accepted: it runs in the background"),
+    "JOBS_LISTED": Message("获取作业列表成功", "Jobs listed"),
+    "JOB_SHOWN": Message("获取作业成功", "Job found"),
+    "JOB_CANCELLED": Message("作业已取消", "Job cancelled"),
+    "JOB_CANCELLING": Message("作业将在当前一组完成后停止", "The job ends after the deletions in hand"),
+    "JOB_NOT_FOUND": Message("作业不存在或已过期", "There is no such job, or it was forgotten"),
+    "JOB_ENDED": Message("作业已结束: {state}", "The job has ended already: {state}"),
+    "IDEMPOTENCY_KEY_IN_USE": Message(
+        "使用该 Idempotency-Key 的请求仍在处理中,请稍后重试",
+        "The first request with this Idempotency-Key is still being worked on, try again later",
+    ),
+    "IDEMPOTENCY_KEY_REUSED": Message(
+        "该 Idempotency-Key 已用于另一个请求,请换用新的键",
+        "This Idempotency-Key belongs to another request: take a new one",
+    ),
+    "TOO_MANY_REQUESTS": Message("等待处理的删除过多,请稍后重试", "Too much is waiting already, try again later"),
     "POLICIES_LISTED": Message("获取策略列表成功", "Policies listed"),
     "PLAN_MADE": Message("生成计划成功,未删除任何内容", "Plan made, nothing was deleted"),
     "PLAN_STORED": Message("计划已保存", "Plan stored"),
@@ -139,6 +155,13 @@ MESSAGES: Final[Mapping[str, Message]] = {
     "MUST_BE_BETWEEN": Message("必须为 {least} 到 {most} 之间的整数", "must be a whole number from {least} to {most}"),
     "MUST_BE_STATUS": Message("必须为一个任务状态", "must be one task status"),
     "MUST_BE_DRIFT": Message("必须为 orphans 或 missing", "must be orphans or missing"),
+    "MUST_BE_STATE": Message(
+        "必须为 queued、running、finished 或 cancelled", "must be queued, running, finished or cancelled"
+    ),
+    "MUST_BE_CURSOR": Message("必须为上一页的 next_cursor", "must be the next_cursor of another page"),
+    "MUST_BE_KEY": Message(
+        "必须为1到255个可见ASCII字符,且只出现一次", "must be 1 to 255 visible ASCII characters, given once"
+    ),
     "ROUTE_NOT_FOUND": Message("接口不存在", "There is nothing at this address"),
     "METHOD_NOT_ALLOWED": Message("不支持的请求方法", "This address does not take that method"),
     "EXPECTATION_FAILED": Message("不支持的 Expect 请求头", "Unknown expectation in the Expect header"),

@@ -22,6 +22,7 @@ from daemon.web.body import read_json
 from daemon.web.caller import caller
 from daemon.web.context import ApiContext
 from daemon.web.health import require_recovered
+from daemon.web.lanes import Lane
 from daemon.web.listing import number
 from daemon.web.work import Workers
 
@@ -69,7 +70,7 @@ class Policies:
         policy = self._policy(request)
         body = bodies.check(SweepBody, await read_json(request))
         initiator = caller(request).initiator
-        report = await self._workers.delete(lambda: self._sweep(policy, body.plan, initiator))
+        report = await self._workers.delete(lambda: self._sweep(policy, body.plan, initiator), Lane.BATCH)
         complete = report.succeeded and not (body.plan is not None and report.dropped)
         message = "SWEEP_COMPLETE" if complete else "SWEEP_INCOMPLETE"
         return answers.success(request, message, data=report.document(limit=_MOST_LISTED))

@@ -2,44 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from aiohttp import web
 
+from daemon.catalog import ledger
 from daemon.catalog.ledger import Record
 from daemon.deletion.progress import Watched
 from daemon.deletion.restore import Restored
+from daemon.storage.names import check_task_id
 from daemon.web import answers, bodies
 from daemon.web.bodies import RestoreBody
 from daemon.web.body import read_json
 from daemon.web.caller import caller
 from daemon.web.context import ApiContext
 from daemon.web.health import require_recovered
+from daemon.web.idempotency import Idempotency, Key
 from daemon.web.work import Workers
 
 
 class Trash:
     """The three handlers."""
 
-    def __init__(self, context: ApiContext, workers: Workers) -> None:
+    def __init__(self, context: ApiContext, workers: Workers, idempotency: Idempotency) -> None:
         self._context = context
         self._workers = workers
+        self._idempotency = idempotency
 
     async def restore(self, request: web.Request) -> web.Response:
         """Undo the latest deletion of the task, or the one the body names."""
         require_recovered(self._context)
-        body = bodies.check(RestoreBody, await read_json(request, optional=True))
+        values = await read_json(request, optional=True)
+        body = bodies.check(RestoreBody, values)
         task_id, initiator = request.match_info["task_id"], caller(request).initiator
-        restorer, chosen = self._context.restorer, body.deletion_id
-        work: Callable[[], list[Restored]]
+
+        async def perform(key: Key) -> web.Response:
+            restored = await self._workers.delete(lambda: self._restore(task_id, body.deletion_id, initiator, key))
+            return answers.success(
+                request, "TASK_RESTORED", data={"task_id": task_id, "restored": [_restored(one) for one in restored]}
+            )
+
+        return await self._idempotency.run(request, values, perform)
+
+    def _restore(self, task_id: str, chosen: str | None, initiator: str, key: Key) -> list[Restored]:
+        restorer = self._context.restorer
+        if key.begun_before and key.begun_at is not None:
+            check_task_id(task_id)
+            with self._context.catalog.read() as session:
+                found = ledger.restored_since(session.connection, task_id, initiator, key.begun_at)
+            entries = [record.entry for record in found if chosen in (None, record.entry.deletion_id)]
+            if entries:
+                return [Restored(task_id, e.deletion_id, e.directory_deleted, e.records_deleted) for e in entries]
         if chosen is None:
-            work = lambda: restorer.restore_task(task_id, initiator)  # noqa: E731
-        else:
-            work = lambda: [restorer.restore(chosen, initiator, task_id=task_id)]  # noqa: E731
-        restored = await self._workers.delete(work)
-        return answers.success(
-            request, "TASK_RESTORED", data={"task_id": task_id, "restored": [_restored(one) for one in restored]}
-        )
+            return restorer.restore_task(task_id, initiator)
+        return [restorer.restore(chosen, initiator, task_id=task_id)]
 
     async def waiting(self, request: web.Request) -> web.Response:
         """What waits in the trash, the first to be purged first."""

@@ -68,6 +68,7 @@ DELETE FROM data_pipeline_task_steps; DELETE FROM data_pipeline_tasks; DELETE FR
 DELETE FROM sweepd_snapshots; DELETE FROM sweepd_policies; DELETE FROM sweepd_sweeps; DELETE FROM sweepd_roots;
 DELETE FROM sweepd_inventory; DELETE FROM sweepd_scans; DELETE FROM sweepd_holds;
 DELETE FROM sweepd_plans; DELETE FROM sweepd_plan_tasks;
+DELETE FROM sweepd_jobs; DELETE FROM sweepd_job_tasks; DELETE FROM sweepd_idempotency;
 UPDATE sweepd_alembic_version SET version_num = '{setup.SCHEMA}';
 COMMIT;
 """

@@ -251,6 +251,7 @@ async def serving(
         metrics=metrics,
         server=server or ServerConfig(),
         deletions=deletions,
+        deletion_threads=threads,
         reads=reads,
         policies=lambda: installation.policies,
         sweeper=Sweeper(

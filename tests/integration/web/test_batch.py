@@ -183,7 +183,7 @@ async def test_trouble_for_all_ends_the_batch(
 
     for task_id in (FIRST, SECOND, THIRD):
         installation.task(task_id, 10)
-    monkeypatch.setattr("daemon.web.batch.GROUP", 1)
+    monkeypatch.setattr("daemon.jobs.batch.GROUP", 1)
     monkeypatch.setattr(engine, "delete_group", failing)
     answer = await api.batch(FIRST, SECOND, THIRD, continue_on_error=True)
     data = answer.body["data"]
@@ -259,7 +259,7 @@ async def test_a_shutdown_leaves_the_rest_of_a_batch(
 
     for task_id in (FIRST, SECOND):
         installation.task(task_id, 10)
-    monkeypatch.setattr("daemon.web.batch.GROUP", 1)
+    monkeypatch.setattr("daemon.jobs.batch.GROUP", 1)
     monkeypatch.setattr(engine, "delete_group", slow)
     asking = asyncio.create_task(api.batch(FIRST, SECOND))
     await begun.wait()

@@ -1,0 +1,143 @@
+"""One job at work: group by group, each noted before the next one begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+
+from daemon import log
+from daemon.catalog import inventory, jobs
+from daemon.catalog.catalog import Catalog
+from daemon.catalog.jobs import Job, JobState, JobTask, TaskOutcome
+from daemon.deletion.engine import Engine
+from daemon.errors import SweepdError
+from daemon.jobs import journal
+from daemon.jobs.batch import Batch, Result
+from daemon.jobs.progress import Meter
+from daemon.jobs.recall import recall
+
+_log = log.get(__name__)
+_RETRY_S = 2.0
+
+
+class JobWork:
+    """Runs one job to its end, however often it was begun before. ``step`` on one thread at a time."""
+
+    def __init__(self, engine: Engine, catalog: Catalog, job: Job) -> None:
+        self._engine = engine
+        self._catalog = catalog
+        self._batch: Batch | None = None
+        self._tasks: dict[str, JobTask] = {}
+        self._unnoted: list[JobTask] = []
+        self._number = 0
+        self._deleted_at: datetime | None = None
+        self.job = job
+        self.cancelled = job.cancelled_by is not None
+        self.meter = Meter(job.tasks_total)
+        self.ended = False
+        self.wait_s = 0.0
+        """How long to wait before the next step."""
+
+    @property
+    def at_work(self) -> tuple[str, ...]:
+        """The tasks of the group in hand."""
+        return () if self._batch is None else self._batch.at_work
+
+    def step(self) -> list[JobTask]:
+        """Go on a little; the tasks of which something is noted now. While the database is away it only waits."""
+        self.wait_s = 0.0
+        try:
+            if self._batch is None:
+                self._batch = self._begin()
+            if not self._unnoted:
+                self._attempt(self._batch)
+            return self._note(self._batch)
+        except SweepdError as error:
+            _log.warning("job_waits", job_id=self.job.job_id, error=error.code, reason=str(error), seconds=_RETRY_S)
+            self.wait_s = _RETRY_S
+            return []
+
+    def _begin(self) -> Batch:
+        job = self.job
+        with self._catalog.write() as session:
+            if job.state is JobState.RUNNING or not self.cancelled:
+                jobs.begin(session.connection, job.job_id)
+            found = jobs.find(session.connection, job.job_id)
+            tasks = jobs.tasks(session.connection, job.job_id)
+            waiting = [task for task in tasks if task.outcome is None]
+            self.meter.expected = inventory.measured(session.connection, [task.task_id for task in waiting])
+        for task in tasks:
+            if task.outcome is not None:
+                self._count(task)
+                self._number = max(self._number, task.number or 0)
+        failed = any(task.outcome is TaskOutcome.FAILED for task in tasks)
+        self._tasks = {task.task_id: task for task in waiting}
+        batch = Batch(
+            self._engine,
+            [journal.request_of(job, task.task_id) for task in waiting],
+            continue_on_error=job.continue_on_error,
+            patient=True,
+            recall=partial(recall, self._catalog, job.job_id),
+            begun_before=job.state is JobState.RUNNING,
+        )
+        self.job = found or job
+        self.meter.start()
+        _log.info("job_started", job_id=job.job_id, initiator=job.initiator, tasks=job.tasks_total, left=len(waiting))
+        if failed and not job.continue_on_error:  # it was cut off between the failure and its end
+            self._take(batch.give_up())
+        return batch
+
+    def _attempt(self, batch: Batch) -> None:
+        if batch.ended:
+            return
+        self._take(batch.give_up() if self.cancelled else batch.step())
+        self.wait_s = batch.wait_s
+
+    def _take(self, done: Sequence[tuple[str, Result | None]]) -> None:
+        for task_id, result in done:
+            self._number += 1
+            self._unnoted.append(journal.noted(self._tasks.pop(task_id), self._number, result))
+
+    def _note(self, batch: Batch) -> list[JobTask]:
+        done, job = self._unnoted, self.job
+        if not done and not batch.ended:
+            return []
+        found: Job | None = None
+        with self._catalog.write() as session:
+            jobs.note(session.connection, job.job_id, done)
+            if batch.ended:
+                last = [task.deleted_at for task in done if task.deleted_at is not None]
+                at = last[-1] if last else self._deleted_at or session.now.local.replace(microsecond=0)
+                cut_short = self.cancelled and batch.report.not_attempted
+                jobs.end(session.connection, job.job_id, JobState.CANCELLED if cut_short else JobState.FINISHED, at)
+                found = jobs.find(session.connection, job.job_id)
+        self._unnoted = []
+        for task in done:
+            self._count(task)
+        if found is not None:
+            self.job, self.ended = found, True
+            meter = self.meter
+            _log.info(
+                "job_finished",
+                job_id=job.job_id,
+                initiator=job.initiator,
+                outcome=found.state,
+                requested=meter.tasks_total,
+                deleted=meter.deleted,
+                failed=meter.failed,
+                not_attempted=meter.tasks_total - meter.deleted - meter.failed,
+                files=meter.files,
+                bytes=meter.size_bytes,
+            )
+        return done
+
+    def _count(self, task: JobTask) -> None:
+        meter = self.meter
+        meter.tasks_done += 1
+        meter.deleted += task.outcome is TaskOutcome.DELETED
+        meter.failed += task.outcome is TaskOutcome.FAILED
+        meter.files += task.files or 0
+        meter.size_bytes += task.size_bytes or 0
+        meter.expected.pop(task.task_id, None)
+        self._deleted_at = task.deleted_at or self._deleted_at

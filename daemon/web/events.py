@@ -1,0 +1,142 @@
+"""``GET /api/v0/jobs/{job_id}/events``: what happens to a job, as server-sent events, from the first task on.
+
+The outcomes of tasks are numbered in the journal, so a client that lost its connection, or found the daemon started
+again, goes on after the ``Last-Event-ID`` it had.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Final
+
+from aiohttp import web
+
+from daemon.catalog.jobs import JobTask, TaskOutcome
+from daemon.jobs import failures
+from daemon.jobs.journal import Journal, Shown
+from daemon.web.context import ApiContext
+from daemon.web.errors import ApiCode, ApiError
+from daemon.web.job_runner import JobRunner, Run
+from daemon.web.jobs import checked, document, progress_document, recorded
+from daemon.web.work import Workers
+
+MOST_LISTENERS: Final = 64
+_EVERY_S: Final = 0.5  # so there are two progress events a second at most
+_HEARTBEAT_S: Final = 15.0
+_WRITE_TIMEOUT_S: Final = 30.0  # a client that reads nothing for so long is let go
+_AT_ONCE: Final = 500
+_HEADERS: Final = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
+_NUMBER: Final = re.compile("[0-9]{1,9}")
+
+
+class Events:
+    """The handler. A listener is a coroutine that looks now and then: it takes no thread while it waits."""
+
+    def __init__(self, context: ApiContext, workers: Workers, journal: Journal, runner: JobRunner) -> None:
+        self._context = context
+        self._workers = workers
+        self._journal = journal
+        self._runner = runner
+        self._listeners = 0
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """The events after ``Last-Event-ID``. 204 if the client has had all of them: then it does not come back.
+
+        Raises SweepdError (JOB_NOT_FOUND) and ApiError (TOO_MANY_REQUESTS).
+        """
+        job_id = checked(request)
+        given = request.headers.get("Last-Event-ID", "0")
+        after = int(given) if _NUMBER.fullmatch(given) else 0
+        if self._listeners >= MOST_LISTENERS:
+            raise ApiError(ApiCode.TOO_MANY_REQUESTS)
+        self._count(1)
+        try:
+            shown = await self._workers.read(lambda: self._journal.find(job_id))
+            if shown.job.state.ended and after > shown.job.tasks_total:
+                return web.Response(status=204)
+            response = web.StreamResponse(headers=_HEADERS)
+            await response.prepare(request)
+            if request.method != "HEAD":
+                with contextlib.suppress(ConnectionError, TimeoutError):
+                    await self._follow(request, response, job_id, after)
+            return response
+        finally:
+            self._count(-1)
+
+    async def _follow(self, request: web.Request, response: web.StreamResponse, job_id: str, after: int) -> None:
+        loop = asyncio.get_running_loop()
+        told: Mapping[str, Any] | None = None
+        caught_up = False
+        sent_at = loop.time()
+        await _write(response, "retry: 2000\n\n")
+        while not self._runner.stopping.is_set() and request.transport is not None:
+            run = self._runner.find(job_id)
+            if run is None or not caught_up:
+                news = await self._workers.read(partial(self._journal.noted, job_id, after, _AT_ONCE))
+                more = len(news) == _AT_ONCE
+                caught_up = not more
+            else:
+                news, more = _since(run, after), False
+            text = "".join(_event("task", _task(task), task.number) for task in news)
+            if news:
+                after = news[-1].number or after
+            over: Shown | None = None
+            if run is None and not more:
+                found = await self._workers.read(lambda: self._journal.find(job_id))
+                over = found if found.job.state.ended else None
+                progress = progress_document(recorded(found))
+            elif run is not None:
+                progress = progress_document(self._runner.progress(run))
+            if not more and progress != told:
+                told = progress
+                text += _event("progress", progress)
+            if over is not None:
+                last = over.job.tasks_total + 1
+                await _write(response, text + _event("end", document(over.job, recorded(over)), last))
+                return
+            if not text and loop.time() - sent_at >= _HEARTBEAT_S:
+                text = ":\n\n"
+            if text:
+                await _write(response, text)
+                sent_at = loop.time()
+            if not more:
+                await self._pause()
+
+    async def _pause(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._runner.stopping.wait(), _EVERY_S)
+
+    def _count(self, change: int) -> None:
+        self._listeners += change
+        self._context.metrics.event_listeners(self._listeners)
+
+
+async def _write(response: web.StreamResponse, text: str) -> None:
+    async with asyncio.timeout(_WRITE_TIMEOUT_S):
+        await response.write(text.encode("utf-8"))
+
+
+def _since(run: Run, after: int) -> list[JobTask]:
+    if not run.done:
+        return []
+    first = run.done[0].number or 0
+    return run.done[max(0, after - first + 1) :]
+
+
+def _event(name: str, data: Mapping[str, Any], number: int | None = None) -> str:
+    line = "" if number is None else f"id: {number}\n"
+    return f"event: {name}\n{line}data: {json.dumps(data)}\n\n"
+
+
+def _task(task: JobTask) -> dict[str, Any]:
+    told: dict[str, Any] = {"task_id": task.task_id, "outcome": task.outcome}
+    if task.outcome is TaskOutcome.FAILED and task.error is not None:
+        told["error_code"] = failures.code(task.error) or ApiCode.INTERNAL_ERROR
+    if task.deletion_id is not None:
+        told["deletion_id"] = task.deletion_id
+    return told
