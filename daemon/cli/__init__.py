@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import typer
 
 
 def main() -> None:
     """The entry point of ``sweepd``; ends the process with a status of ``cli.exits``."""
+    from daemon.cli.exits import guarded
+
+    sys.exit(guarded(commands_of_sweepd()))
+
+
+def commands_of_sweepd() -> typer.Typer:
+    """Every command there is."""
     from daemon.cli import (  # noqa: F401  # each adds its commands to the app
         hold_commands,
         inventory_commands,
@@ -15,6 +26,5 @@ def main() -> None:
         suspension_commands,
     )
     from daemon.cli.commands import app
-    from daemon.cli.exits import guarded
 
-    sys.exit(guarded(app))
+    return app

@@ -9,6 +9,7 @@ from __future__ import annotations
 from daemon.client.client import Client
 from daemon.client.errors import (
     ApiError,
+    BadName,
     ClientError,
     Conflict,
     Failed,
@@ -26,6 +27,7 @@ from daemon.client.server_events import Event
 
 __all__ = [
     "ApiError",
+    "BadName",
     "Client",
     "ClientError",
     "Conflict",

@@ -10,6 +10,10 @@ class ClientError(Exception):
     """The root; ``str()`` is one line that says what to do."""
 
 
+class BadName(ClientError, ValueError):
+    """An empty name, ``.`` or ``..``: as a part of an address it would be another one. Nothing was sent."""
+
+
 class Unreachable(ClientError):
     """Nothing answered: refused, no such host or socket, a certificate that is not trusted, a connection cut off."""
 

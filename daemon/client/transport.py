@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from daemon.client import address
-from daemon.client.errors import ApiError, TimedOut, UnexpectedAnswer, Unreachable, api_error
+from daemon.client.errors import ApiError, BadName, TimedOut, UnexpectedAnswer, Unreachable, api_error
 
 if TYPE_CHECKING:
     from requests import Response
@@ -168,9 +168,9 @@ def _may_pass(error: ApiError) -> bool:
 
 
 def segment(name: str) -> str:
-    """A name as a part of a path. Raises ValueError for what would be another path."""
+    """A name as a part of a path. Raises BadName for what would be another path."""
     if name in ("", ".", ".."):
-        raise ValueError(f"{name!r} names nothing")
+        raise BadName(f"{name!r} names nothing; give the whole id or name")
     return quote(name, safe="")
 
 

@@ -87,8 +87,7 @@ def _show_answer(answer: Mapping[str, Any]) -> None:
     if decision is None:
         say(f"does not look at it: {answer['not_looked_at']}")
         return
-    goes = decision["verdict"] == "goes" or decision["eligible"] is None
-    say(f"{'goes' if goes else 'stays'} ({decision['verdict']}): {decision['reason']}")
+    say(f"{'goes' if decision['verdict'] == 'selected' else 'stays'} ({decision['verdict']}): {decision['reason']}")
     if decision["eligible"] is not None:
         why = decision["eligible"]["why"]
         say(f"could go at the earliest: {why or _eligible(decision['eligible'])}")

@@ -12,7 +12,16 @@ from typing import Final
 import typer
 
 from daemon.cli.exits import Exit, status_of_code
-from daemon.client import ApiError, Client, ClientError, InvalidRequest, TooManyRequests, Unauthorized, Unavailable
+from daemon.client import (
+    ApiError,
+    BadName,
+    Client,
+    ClientError,
+    InvalidRequest,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+)
 
 _DENIED: Final = frozenset({"INSUFFICIENT_SCOPE", "HOST_NOT_ALLOWED", "ORIGIN_NOT_ALLOWED"})
 _NO_SERVER: Final = frozenset({"ROUTE_NOT_FOUND", "METHOD_NOT_ALLOWED", "INTERNAL_ERROR"})
@@ -30,13 +39,15 @@ class Server:
     def client(self) -> Iterator[Client]:
         """A client; what it raises is printed, and ends the command. Raises typer.Exit and typer.BadParameter."""
         try:
-            with Client(self.url, self._token(), verify=str(self.ca_file) if self.ca_file else True) as client:
+            client = Client(self.url, self._token(), verify=str(self.ca_file) if self.ca_file else True)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+        try:
+            with client:
                 yield client
         except ClientError as error:
             print(f"sweepd: {in_words(error)}", file=sys.stderr)
             raise typer.Exit(status_of(error)) from None
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from None
 
     def command(self, rest: str) -> str:
         """A command for this daemon, to be typed."""
@@ -63,7 +74,7 @@ def in_words(error: ClientError) -> str:
 def status_of(error: ClientError) -> Exit:
     """The exit status that ``error`` ends a command with: that of the local command, where there is one."""
     if not isinstance(error, ApiError):
-        return Exit.SERVER
+        return Exit.USAGE if isinstance(error, BadName) else Exit.SERVER
     if isinstance(error, Unauthorized) or error.error_code in _DENIED:
         return Exit.DENIED
     if error.error_code in _NO_SERVER:

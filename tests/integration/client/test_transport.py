@@ -13,6 +13,7 @@ import pytest
 
 from daemon.client import (
     ApiError,
+    BadName,
     Client,
     Conflict,
     Failed,
@@ -32,6 +33,7 @@ from support.scripted import HANG_UP, SILENCE, answer, done, refused, scripted
 POLICIES = done({"policies": []})
 SOON = {"Retry_After": "0"}
 STREAM = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+ONE_AND_TWO, THREE = [{"task_id": "task_1"}, {"task_id": "task_2"}], {"task_id": "task_3"}
 RUNNING = done({"job_id": "1", "state": "running"})
 
 
@@ -232,7 +234,7 @@ def test_nobody_at_the_socket(tmp_path_factory: pytest.TempPathFactory) -> None:
 def test_a_name_that_would_be_another_address_is_not_sent(name: str) -> None:
     with scripted() as server, Client(server.url) as client:
         for ask in (client.delete, client.restore, client.release, client.cancel, client.sweep, client.job):
-            with pytest.raises(ValueError):
+            with pytest.raises(BadName):
                 ask(name)
     assert server.requests == []
 
@@ -244,15 +246,16 @@ def test_a_name_with_a_slash_stays_one() -> None:
 
 
 def test_pages_by_cursor_and_by_offset() -> None:
-    by_cursor = [{"tasks": [1, 2], "next_cursor": "abc"}, {"tasks": [3], "next_cursor": None}]
+    by_cursor = [{"tasks": ONE_AND_TWO, "next_cursor": "abc"}, {"tasks": [THREE], "next_cursor": None}]
     with scripted(*map(done, by_cursor)) as server, Client(server.url) as client:
-        assert list(client.tasks(status=["failed", "completed"], directory_exists=True, page_size=2)) == [1, 2, 3]
+        listed = client.tasks(status=["failed", "completed"], directory_exists=True, page_size=2)
+        assert [task["task_id"] for task in listed] == ["task_1", "task_2", "task_3"]
     paths = [request.line.split()[1].partition("?")[2] for request in server.requests]
     filters = "status=failed%2Ccompleted&directory_exists=true&limit=2"
     assert paths == [filters, f"{filters}&cursor=abc"]
-    by_offset = [{"tasks": [1, 2], "total": 3}, {"tasks": [3], "total": 3}]
+    by_offset = [{"tasks": ONE_AND_TWO, "total": 3}, {"tasks": [THREE], "total": 3}]
     with scripted(*map(done, by_offset)) as server, Client(server.url) as client:
-        assert list(client.tasks(page_size=2)) == [1, 2, 3]
+        assert [task["task_id"] for task in client.tasks(page_size=2)] == ["task_1", "task_2", "task_3"]
     assert [request.line.split()[1].partition("?")[2] for request in server.requests] == ["limit=2", "limit=2&offset=2"]
 
 

@@ -11,6 +11,7 @@ import structlog
 from blockbuster import BlockBuster
 
 from integration.web.installation import Api, Installation, serving
+from integration.web.remote import Sweepd
 from support.prepared import prepare
 
 
@@ -47,3 +48,9 @@ def events() -> Iterator[list[Any]]:
     """Every log event, with what the context adds to it."""
     with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as captured:
         yield captured
+
+
+@pytest.fixture
+def sweepd(events: list[Any], capsys: pytest.CaptureFixture[str]) -> Sweepd:
+    """The command line for a server of this process, whose log is kept out of the output."""
+    return Sweepd(capsys)
