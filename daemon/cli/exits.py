@@ -42,7 +42,7 @@ MEANINGS = {
     "being swept, clocks apart, catalog empty",
     Exit.SERVER: "`--server`: nobody answers, or not sweepd; or it is starting, stopping or too busy, or met a bug",
     Exit.DENIED: "`--server`: no token, one that is not known, or one without the scope that is needed",
-    Exit.INTERRUPTED: "interrupted by Ctrl-C; the deletion in hand was finished or undone",
+    Exit.INTERRUPTED: "interrupted by Ctrl-C; the deletion in hand was finished or undone, that of `--server` goes on",
 }
 
 _BY_CODE = {

@@ -22,6 +22,7 @@ def follow(server: Server, client: Client, job: Job, *, as_json: bool) -> Exit:
     job_id = job["job_id"]
     if not as_json:
         say(f"job {job_id}: {job['progress']['tasks_total']} task(s)", style="dim")
+        sys.stdout.flush()  # whoever reads a pipe wants to know its id now
     try:
         if job["state"] not in ENDED:
             _watch(client, job, shown=not as_json)

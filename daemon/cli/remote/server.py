@@ -48,6 +48,9 @@ class Server:
         except ClientError as error:
             print(f"sweepd: {in_words(error)}", file=sys.stderr)
             raise typer.Exit(status_of(error)) from None
+        except KeyboardInterrupt:
+            print("sweepd: interrupted; what the daemon was asked to do may go on", file=sys.stderr)
+            raise typer.Exit(Exit.INTERRUPTED) from None
 
     def command(self, rest: str) -> str:
         """A command for this daemon, to be typed."""
@@ -79,10 +82,12 @@ def status_of(error: ClientError) -> Exit:
         return Exit.DENIED
     if error.error_code in _NO_SERVER:
         return Exit.SERVER
+    if error.error_code == "JOB_NOT_FOUND":
+        return Exit.USAGE
     known = status_of_code(error.error_code)
     if known is not None:
         return known
     if isinstance(error, Unavailable | TooManyRequests):
         return Exit.SERVER
     wrong = isinstance(error, InvalidRequest) and error.error_code != "INVALID_TASK_ID"
-    return Exit.USAGE if wrong or error.error_code == "JOB_NOT_FOUND" else Exit.NOT_DELETED
+    return Exit.USAGE if wrong else Exit.NOT_DELETED
