@@ -20,10 +20,10 @@ def follow(server: Server, client: Client, job: Job, *, as_json: bool) -> Exit:
     from daemon.cli.remote.deleting import show_batch, status_of_batch
 
     job_id = job["job_id"]
-    if not as_json:
-        say(f"job {job_id}: {job['progress']['tasks_total']} task(s)", style="dim")
-        sys.stdout.flush()  # whoever reads a pipe wants to know its id now
     try:
+        if not as_json:
+            say(f"job {job_id}: {job['progress']['tasks_total']} task(s)", style="dim")
+            sys.stdout.flush()  # whoever reads a pipe wants to know its id now
         if job["state"] not in ENDED:
             _watch(client, job, shown=not as_json)
         ended = client.job(job_id)
