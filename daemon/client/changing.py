@@ -14,7 +14,7 @@ class Changing:
     """Each method raises ClientError. ``key``: an Idempotency-Key of one's own, for retries after a restart, say.
 
     ``retain``: a duration such as ``7d`` in the trash. ``records``: the task's rows too. ``force``: also if running, or
-    without a row.
+    without a row. ``reason``: why, in one line, for the audit trail.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -27,10 +27,11 @@ class Changing:
         records: bool = False,
         force: bool = False,
         retain: str | None = None,
+        reason: str | None = None,
         key: str | None = None,
     ) -> Deleted:
         """Delete one task, and wait for it."""
-        body = deletion(records=records, force=force, retain=retain)
+        body = deletion(records=records, force=force, retain=retain, reason=reason)
         path = f"{TASKS}/{segment(task_id)}"
         return cast(Deleted, self._transport.send("DELETE", path, body, keyed=True, key=key)["data"])
 
@@ -41,11 +42,12 @@ class Changing:
         records: bool = False,
         force: bool = False,
         retain: str | None = None,
+        reason: str | None = None,
         continue_on_error: bool = True,
         key: str | None = None,
     ) -> Batch:
         """Delete several, and wait for them. It raises nothing for a task that fails: the answer says it for each."""
-        body = deletion(records=records, force=force, retain=retain)
+        body = deletion(records=records, force=force, retain=retain, reason=reason)
         body |= {"task_ids": list(task_ids), "continue_on_error": continue_on_error}
         return cast(Batch, self._transport.send("DELETE", TASKS, body, keyed=True, key=key)["data"])
 
@@ -94,7 +96,8 @@ class Changing:
         return cast(dict[str, Any], self._transport.send("POST", path, body)["data"])
 
 
-def deletion(*, records: bool, force: bool, retain: str | None) -> dict[str, Any]:
+def deletion(*, records: bool, force: bool, retain: str | None, reason: str | None) -> dict[str, Any]:
     """The body that every deletion has."""
+    wishes = {"retain": retain, "reason": reason}
     body: dict[str, Any] = {"confirm": True, "delete_database_records": records, "force": force}
-    return body if retain is None else {**body, "retain": retain}
+    return body | {name: value for name, value in wishes.items() if value is not None}

@@ -38,11 +38,12 @@ class Jobs:
         records: bool = False,
         force: bool = False,
         retain: str | None = None,
+        reason: str | None = None,
         continue_on_error: bool = True,
         key: str | None = None,
     ) -> Job:
         """Begin to delete one task or several; the daemon goes on whether anybody looks or not."""
-        body = {**deletion(records=records, force=force, retain=retain), "async": True}
+        body = {**deletion(records=records, force=force, retain=retain, reason=reason), "async": True}
         path = TASKS
         if isinstance(task_ids, str):
             path = f"{TASKS}/{segment(task_ids)}"

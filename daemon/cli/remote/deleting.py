@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from daemon.cli.exits import Exit, status_of_code
 from daemon.cli.remote import following
 from daemon.cli.remote.server import Server, in_words, status_of
 from daemon.cli.render import dump, say
-from daemon.client import ApiError, Client, Unauthorized
+from daemon.client import ApiError, Unauthorized
 from daemon.client.answers import Batch, Deleted
 from daemon.sizes import format_size
 
@@ -21,6 +22,7 @@ def delete(
     records: bool,
     force: bool,
     retain: str | None,
+    reason: str | None = None,
     background: bool,
     wait: bool,
     as_json: bool,
@@ -29,9 +31,10 @@ def delete(
     names = list(dict.fromkeys(task_ids))
     with server.client() as client:
         if len(names) == 1 and wait and not background:
-            return _delete_one(client, names[0], records=records, force=force, retain=retain, as_json=as_json)
+            call = partial(client.delete, names[0], records=records, force=force, retain=retain, reason=reason)
+            return _delete_one(names[0], call, as_json=as_json)
         chosen = names[0] if len(names) == 1 else names
-        job = client.delete_async(chosen, records=records, force=force, retain=retain)
+        job = client.delete_async(chosen, records=records, force=force, retain=retain, reason=reason)
         if wait:
             return following.follow(server, client, job, as_json=as_json)
     if as_json:
@@ -41,12 +44,12 @@ def delete(
     return Exit.OK
 
 
-def _delete_one(client: Client, task_id: str, *, records: bool, force: bool, retain: str | None, as_json: bool) -> Exit:
+def _delete_one(task_id: str, call: Callable[[], Deleted], *, as_json: bool) -> Exit:
     failed: list[dict[str, Any]] = []
     deleted: list[Deleted] = []
     ending = Exit.OK
     try:
-        deleted.append(client.delete(task_id, records=records, force=force, retain=retain))
+        deleted.append(call())
     except ApiError as error:
         if isinstance(error, Unauthorized):
             raise
