@@ -9,11 +9,11 @@ from pathlib import Path
 
 import structlog
 
-from bench import durable, inventory, liveness, memory, planning, removal
+from bench import durable, inventory, liveness, memory, planning, reading, removal
 from bench.report import Report
 from support.postgres import PostgresServer
 
-SECTIONS = ("removal", "durable", "liveness", "memory", "inventory", "planning")
+SECTIONS = ("removal", "durable", "liveness", "memory", "inventory", "planning", "reading")
 
 
 def main() -> None:
@@ -47,6 +47,8 @@ def main() -> None:
                 inventory.run(report, folder, scale=options.scale, server=server)
             if "planning" in chosen:
                 planning.run(report, folder, scale=options.scale, server=server)
+            if "reading" in chosen:
+                reading.run(report, folder, scale=options.scale, server=server)
     finally:
         server.remove()
     report.write(options.json, {"scale": options.scale, "pairs": options.pairs, "sections": list(chosen)})

@@ -16,6 +16,7 @@ from daemon.jobs import journal
 from daemon.jobs.batch import Batch, Result
 from daemon.jobs.progress import Meter
 from daemon.jobs.recall import recall
+from daemon.storage.names import is_task_id
 
 _log = log.get(__name__)
 _RETRY_S = 2.0
@@ -66,7 +67,8 @@ class JobWork:
             found = jobs.find(session.connection, job.job_id)
             tasks = jobs.tasks(session.connection, job.job_id)
             waiting = [task for task in tasks if task.outcome is None]
-            self.meter.expected = inventory.measured(session.connection, [task.task_id for task in waiting])
+            ids = [task.task_id for task in waiting if is_task_id(task.task_id)]
+            expected = inventory.measured(session.connection, ids)
         for task in tasks:
             if task.outcome is not None:
                 self._count(task)
@@ -82,7 +84,7 @@ class JobWork:
             begun_before=job.state is JobState.RUNNING,
         )
         self.job = found or job
-        self.meter.start()
+        self.meter.start(expected)
         _log.info("job_started", job_id=job.job_id, initiator=job.initiator, tasks=job.tasks_total, left=len(waiting))
         if failed and not job.continue_on_error:  # it was cut off between the failure and its end
             self._take(batch.give_up())
@@ -139,5 +141,5 @@ class JobWork:
         meter.failed += task.outcome is TaskOutcome.FAILED
         meter.files += task.files or 0
         meter.size_bytes += task.size_bytes or 0
-        meter.expected.pop(task.task_id, None)
+        meter.forget(task.task_id)
         self._deleted_at = task.deleted_at or self._deleted_at

@@ -24,6 +24,7 @@ from daemon.web.work import Workers
 _log = log.get(__name__)
 _LOOK_S: Final = 0.2
 _RETRY_S: Final = 5.0
+_PATIENCE_S: Final = 5.0
 
 
 class Run:
@@ -91,19 +92,18 @@ class JobRunner:
             self._queue.append(run)
             self._dispatch()
 
-    async def cancel(self, job_id: str) -> bool:
-        """End a job early; whether it has ended already, as one that was queued does."""
+    async def cancel(self, job_id: str) -> None:
+        """End a job early: one that is queued has ended afterwards, unless the database is away."""
         run = self._runs.get(job_id)
-        if run is None:
-            return True
+        if run is None:  # it has ended, or the journal tells those who go on with it
+            return
         run.work.cancelled = True
         run.wake.set()
-        if run not in self._queue:
-            return False
-        self._queue.remove(run)
-        self._launch(run)
-        await run.over.wait()
-        return True
+        if run in self._queue:
+            self._queue.remove(run)
+            self._launch(run)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(run.over.wait(), _PATIENCE_S)
 
     def progress(self, run: Run) -> Progress:
         """How far it is now."""

@@ -18,6 +18,8 @@ from sqlalchemy.engine.default import DefaultDialect
 from daemon.catalog.pipeline import PipelineTables
 from daemon.deletion.models import What
 from daemon.errors import SweepdError
+from daemon.jobs.journal import Journal
+from daemon.jobs.work import JobWork
 from daemon.storage import moves
 from support.site import Site, opened, request
 from support.stores import Store
@@ -132,3 +134,26 @@ def delete_as(url: str, root: str, task_id: str, uid: int) -> list[str]:
         except SweepdError as error:
             return [str(error.code), str(error.details.get("path")), str(error.details.get("errno"))]
         return ["deleted"]
+
+
+def run_job(url: str, root: str, job_id: str, step: int) -> int:
+    """Run a job and die before step number ``step``; 0 lives on. How many of its tasks were noted."""
+    with opened(Store(url), Path(root)) as site:
+        ready(site)
+        work = job_work(site, job_id)
+        _die_before(step)
+        return finish_job(work)
+
+
+def job_work(site: Site, job_id: str) -> JobWork:
+    """The job, as a daemon that has just started goes on with it."""
+    return JobWork(site.engine, site.catalog, Journal(site.catalog).find(job_id).job)
+
+
+def finish_job(work: JobWork) -> int:
+    """Run it to its end; how many of its tasks were noted."""
+    noted = 0
+    while not work.ended:
+        noted += len(work.step())
+        time.sleep(work.wait_s)
+    return noted

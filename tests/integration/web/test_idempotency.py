@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from daemon.catalog import idempotency
+from daemon.catalog.tables import idempotency
 from daemon.deletion.models import Outcome, Request
 from daemon.errors import CatalogUnavailable
-from daemon.web.application import JOBS, TASKS
+from daemon.web.application import TASKS
+from daemon.web.jobs import JOBS
 from integration.web.installation import Answer, Api, Installation, serving
 
 FIRST, SECOND, THIRD = "task_20250702_173932", "task_20250702_174521", "task_20250702_180000"
+ASYNC: dict[str, Any] = {"async": True}
 KEY = {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
 
 
-def ask(api: Api, task_id: str, headers: dict[str, str] = KEY, **body: object) -> Any:
+def ask(api: Api, task_id: str, headers: Mapping[str, str] = KEY, **body: Any) -> Any:
     return api.ask("DELETE", f"{TASKS}/{task_id}", json={"confirm": True, **body}, headers=headers)
 
 
@@ -35,7 +38,7 @@ async def forget_answer(api: Api) -> None:
 
     def forget() -> None:
         with api.context.catalog.write() as session:
-            session.connection.execute(idempotency.idempotency.update().values(status=None, headers=None, body=None))
+            session.connection.execute(idempotency.update().values(status=None, headers=None, body=None))
 
     await asyncio.to_thread(forget)
 
@@ -109,7 +112,7 @@ async def test_while_the_first_is_under_way(
 
 @pytest.mark.parametrize("options", [{}, {"delete_database_records": True}, {"retain": "7d"}])
 async def test_cut_off_between_the_deletion_and_its_answer(
-    api: Api, installation: Installation, options: dict[str, object]
+    api: Api, installation: Installation, options: dict[str, Any]
 ) -> None:
     installation.fifteen(FIRST)
     first = await ask(api, FIRST, **options)
@@ -135,10 +138,10 @@ async def test_a_batch_that_was_cut_off_goes_on(api: Api, installation: Installa
 
 async def test_a_job_is_made_once(api: Api, installation: Installation) -> None:
     installation.task(FIRST, 10)
-    first = await ask(api, FIRST, **{"async": True})
-    same(first, await ask(api, FIRST, **{"async": True}))
+    first = await ask(api, FIRST, **ASYNC)
+    same(first, await ask(api, FIRST, **ASYNC))
     await forget_answer(api)
-    again = await ask(api, FIRST, **{"async": True})
+    again = await ask(api, FIRST, **ASYNC)
     assert (again.status, again.headers["Location"]) == (202, first.headers["Location"])
     assert len((await api.ask("GET", JOBS)).body["data"]["jobs"]) == 1
 

@@ -17,10 +17,12 @@ from daemon.catalog import jobs
 from daemon.config import ServerConfig
 from daemon.deletion.models import Outcome, Request
 from daemon.errors import CatalogUnavailable, SweepdError
-from daemon.web.application import JOBS, TASKS
+from daemon.web.application import TASKS
 from daemon.web.events import MOST_LISTENERS
+from daemon.web.jobs import JOBS
 from integration.web.installation import Answer, Api, Installation, serving
 
+ASYNC: dict[str, Any] = {"async": True}
 IDS = [f"task_{number:03}" for number in range(12)]
 
 
@@ -94,7 +96,7 @@ async def test_a_batch_runs_as_a_job_and_its_result_is_that_of_a_batch(api: Api,
     for task_id in IDS[:3]:
         installation.task(task_id, 10, 20)
     installation.task(IDS[3], 10, status="in_progress")
-    accepted = await api.batch(*IDS[:4], "no/id\0", **{"async": True}, retain=None)
+    accepted = await api.batch(*IDS[:4], "no/id\0", **ASYNC, retain=None)
     job = accepted.body["data"]
     assert accepted.status == 202
     assert accepted.body["message"] == "任务已受理,正在后台执行"
@@ -145,7 +147,7 @@ async def test_the_header_asks_for_a_job_too(api: Api, installation: Installatio
 
 
 async def test_a_wrong_id_is_refused_before_there_is_a_job(api: Api) -> None:
-    refused = await api.delete("..%2f", **{"async": True})
+    refused = await api.delete("..%2f", **ASYNC)
     assert (refused.status, refused.body["error_code"]) == (400, "INVALID_TASK_ID")
     assert (await api.ask("GET", JOBS)).body["data"] == {"jobs": [], "next_cursor": None}
 
@@ -153,7 +155,7 @@ async def test_a_wrong_id_is_refused_before_there_is_a_job(api: Api) -> None:
 async def test_a_job_ends_at_the_first_failure_if_it_has_to(api: Api, installation: Installation) -> None:
     installation.task(IDS[0], 10)
     installation.task(IDS[2], 10)
-    accepted = await api.batch(IDS[0], "task_missing", IDS[2], continue_on_error=False, **{"async": True})
+    accepted = await api.batch(IDS[0], "task_missing", IDS[2], continue_on_error=False, **ASYNC)
     result = (await ended(api, accepted.body["data"]["job_id"]))["result"]
     assert [entry["task_id"] for entry in result["deleted_tasks"]] == [IDS[0]]
     assert [entry["error_code"] for entry in result["failed_tasks"]] == ["TASK_NOT_FOUND"]
@@ -164,7 +166,7 @@ async def test_a_job_ends_at_the_first_failure_if_it_has_to(api: Api, installati
 async def test_jobs_are_listed_by_pages_newest_first(api: Api) -> None:
     made = []
     for _ in range(3):
-        made.append((await api.batch("task_missing", **{"async": True})).body["data"]["job_id"])
+        made.append((await api.batch("task_missing", **ASYNC)).body["data"]["job_id"])
         await ended(api, made[-1])
         await asyncio.sleep(0.002)  # ids sort by the millisecond
     first = (await api.ask("GET", f"{JOBS}?limit=2&state=finished")).body["data"]
@@ -194,7 +196,7 @@ async def test_events_tell_every_task_once_and_then_the_end(
     for task_id in IDS[:10]:
         installation.task(task_id, 10)
     async with gated(api, monkeypatch) as gate:
-        job_id = (await api.batch(*IDS[:10], "task_missing", **{"async": True})).body["data"]["job_id"]
+        job_id = (await api.batch(*IDS[:10], "task_missing", **ASYNC)).body["data"]["job_id"]
         following = asyncio.create_task(events(api, job_id))
         await gate.begun.wait()
         await asyncio.sleep(0.1)
@@ -227,7 +229,7 @@ async def test_a_running_job_is_cancelled_between_groups(
         installation.task(task_id, 10)
     monkeypatch.setattr("daemon.jobs.batch.GROUP", 2)
     async with gated(api, monkeypatch) as gate:
-        job_id = (await api.batch(*IDS, **{"async": True})).body["data"]["job_id"]
+        job_id = (await api.batch(*IDS, **ASYNC)).body["data"]["job_id"]
         await gate.begun.wait()
         assert (await api.ask("GET", f"{JOBS}?state=running")).body["data"]["jobs"][0]["job_id"] == job_id
         answer = await api.ask("DELETE", f"{JOBS}/{job_id}")
@@ -250,9 +252,9 @@ async def test_a_queued_job_is_cancelled_at_once(installation: Installation, mon
     installation.task(IDS[0], 10)
     installation.task(IDS[1], 10)
     async with serving(installation, threads=2) as api, gated(api, monkeypatch) as gate:
-        first = (await api.batch(IDS[0], **{"async": True})).body["data"]["job_id"]
+        first = (await api.batch(IDS[0], **ASYNC)).body["data"]["job_id"]
         await gate.begun.wait()
-        second = (await api.batch(IDS[1], **{"async": True})).body["data"]
+        second = (await api.batch(IDS[1], **ASYNC)).body["data"]
         assert second["state"] == "queued"
         answer = await api.ask("DELETE", f"{JOBS}/{second['job_id']}")
         job = answer.body["data"]
@@ -269,7 +271,7 @@ async def test_the_next_daemon_goes_on_with_a_job(installation: Installation, mo
     monkeypatch.setattr("daemon.jobs.batch.GROUP", 3)
     async with serving(installation) as api:
         async with gated(api, monkeypatch) as gate:
-            job_id = (await api.batch(*IDS, **{"async": True})).body["data"]["job_id"]
+            job_id = (await api.batch(*IDS, **ASYNC)).body["data"]["job_id"]
             await gate.begun.wait()
             closing = asyncio.create_task(api.runner.cleanup())
             await asyncio.sleep(0.05)
@@ -300,7 +302,7 @@ async def test_a_job_waits_until_the_catalog_is_back(
 
     monkeypatch.setattr("daemon.jobs.batch._FIRST_WAIT_S", 0.01)
     monkeypatch.setattr(engine, "delete_group", away)
-    job_id = (await api.batch(*IDS[:3], **{"async": True})).body["data"]["job_id"]
+    job_id = (await api.batch(*IDS[:3], **ASYNC)).body["data"]["job_id"]
     result = (await ended(api, job_id))["result"]
     assert calls == [3, 2]
     assert result["failed_tasks"] == []
@@ -314,8 +316,8 @@ async def test_too_many_jobs_and_listeners_are_told_to_come_back(
 ) -> None:
     server = ServerConfig(max_waiting=2)
     async with serving(installation, server=server) as api, gated(api, monkeypatch):
-        made = [(await api.batch("task_1", **{"async": True})).body["data"]["job_id"] for _ in range(2)]
-        refused = await api.batch("task_1", **{"async": True})
+        made = [(await api.batch("task_1", **ASYNC)).body["data"]["job_id"] for _ in range(2)]
+        refused = await api.batch("task_1", **ASYNC)
         assert (refused.status, refused.body["error_code"]) == (429, "TOO_MANY_REQUESTS")
         assert refused.headers["Retry-After"] == "5"
         following: list[aiohttp.ClientResponse] = []
@@ -334,7 +336,7 @@ async def test_too_many_jobs_and_listeners_are_told_to_come_back(
 
 async def test_a_shutdown_ends_the_streams(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     async with gated(api, monkeypatch) as gate:
-        job_id = (await api.batch("task_1", **{"async": True})).body["data"]["job_id"]
+        job_id = (await api.batch("task_1", **ASYNC)).body["data"]["job_id"]
         following = asyncio.create_task(events(api, job_id))
         await gate.begun.wait()
         await asyncio.sleep(0.2)
@@ -345,7 +347,7 @@ async def test_a_shutdown_ends_the_streams(api: Api, monkeypatch: pytest.MonkeyP
 
 
 async def test_a_job_is_forgotten_after_a_while(api: Api) -> None:
-    job = await ended(api, (await api.batch("task_missing", **{"async": True})).body["data"]["job_id"])
+    job = await ended(api, (await api.batch("task_missing", **ASYNC)).body["data"]["job_id"])
 
     def forget(seconds: int) -> int:
         with api.context.catalog.write() as session:

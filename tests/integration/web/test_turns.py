@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,8 @@ async def test_many_batches_leave_a_thread_to_single_deletions(
         async with serving(installation, threads=threads) as api:
             slow = Slow()
             monkeypatch.setattr(api.context.engine, "delete_group", slow.delete_group)
-            asking = [asyncio.create_task(api.batch("task_1", "task_2", **{"async": not waits})) for _ in range(6)]
+            body: dict[str, Any] = {"async": not waits}
+            asking = [asyncio.create_task(api.batch("task_1", "task_2", **body)) for _ in range(6)]
             while slow.running < most:
                 await asyncio.sleep(0.01)
             assert (await api.listing()).status == 200

@@ -1,0 +1,197 @@
+"""The journal of jobs on both databases, and jobs that are killed anywhere: each task is deleted and counted once."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from daemon.catalog import idempotency, jobs
+from daemon.catalog.idempotency import Keyed
+from daemon.catalog.jobs import JobState
+from daemon.clock import now
+from daemon.deletion.models import Request, Trigger, What
+from daemon.errors import CatalogUnavailable, ErrorCode, SweepdError, TaskRefused
+from daemon.jobs import failures
+from daemon.jobs.batch import BatchReport
+from daemon.jobs.journal import Journal, Kind
+from daemon.jobs.recall import recall
+from daemon.storage.trash import new_deletion_id
+from support.auditor import DELETED, audit
+from support.crash import finish_job, job_work
+from support.processes import ForkServer
+from support.site import Site
+
+
+def make(site: Site, *task_ids: str, what: What = What.DIRECTORY, retain: timedelta | None = None) -> str:
+    job_id = new_deletion_id()
+    wanted = [Request(task_id, what, Trigger.API, "api:alice", retain=retain, job_id=job_id) for task_id in task_ids]
+    Journal(site.catalog).make(job_id, Kind.BATCH, wanted, continue_on_error=True)
+    return job_id
+
+
+def report(site: Site, job_id: str) -> BatchReport:
+    shown = Journal(site.catalog).find(job_id)
+    assert shown.report is not None
+    return shown.report
+
+
+def codes(found: Sequence[tuple[str, Exception]]) -> list[tuple[str, ErrorCode]]:
+    return [(task_id, error.code) for task_id, error in found if isinstance(error, SweepdError)]
+
+
+def test_a_job_is_read_back_as_it_was(site: Site) -> None:
+    kept = [site.task("task_1"), site.task("task_2", files=7)]
+    site.task("task_3", status="in_progress")
+    hostile = 'no "id"\0\n\\\u4efb'
+    job_id = make(site, "task_1", hostile, "task_2", "task_3", "task_4", retain=timedelta(days=7))
+    journal = Journal(site.catalog)
+    assert [job.job_id for job in journal.unfinished()] == [job_id]
+    assert finish_job(job_work(site, job_id)) == 5
+    shown, found = journal.find(job_id), report(site, job_id)
+    assert (shown.job.state, shown.job.initiator, shown.job.retain_seconds) == ("finished", "api:alice", 7 * 86_400)
+    assert (shown.totals.deleted, shown.totals.failed) == (2, 3)
+    for task, outcome in zip(kept, found.deleted, strict=True):
+        census = outcome.census
+        assert census is not None
+        assert (census.files, census.directories, census.size_bytes, census.freed_bytes) == task.counts
+        assert outcome.retained_until is not None
+        row = site.store.task(outcome.task_id)
+        assert row is not None
+        assert str(row["updated_at"])[:19] == outcome.deleted_at.isoformat(" ")
+    assert codes(found.failed) == [
+        (hostile, ErrorCode.INVALID_TASK_ID),
+        ("task_3", ErrorCode.TASK_RUNNING),
+        ("task_4", ErrorCode.TASK_NOT_FOUND),
+    ]
+    assert journal.unfinished() == []
+    assert [task.number for task in journal.noted(job_id, 2, 10)] == [3, 4, 5]
+    assert found.deleted_at == found.deleted[-1].deleted_at
+
+
+def test_failures_are_kept_with_what_their_messages_need() -> None:
+    error = TaskRefused("wait", code=ErrorCode.TASK_HELD, details={"owner": "alice", "reason": "an audit"})
+    again = failures.from_json(failures.to_json(error))
+    assert isinstance(again, TaskRefused)
+    assert (again.code, str(again), again.details) == (error.code, "wait", error.details)
+    assert not isinstance(failures.from_json(failures.to_json(CatalogUnavailable("away"))), TaskRefused)
+    bug = failures.from_json(failures.to_json(ValueError("secret")))
+    assert (isinstance(bug, SweepdError), "secret" in str(bug)) == (False, False)
+
+
+@pytest.mark.parametrize("what", [What.DIRECTORY, What.DIRECTORY_AND_RECORDS])
+def test_a_job_killed_before_any_step_counts_each_task_once(site: Site, processes: ForkServer, what: What) -> None:
+    """Killed again and again, each time a little later, until it lives to its end."""
+    ids = [f"task_{number}" for number in range(3)]
+    tasks, ends, recalled = [], [], 0
+    for step in (24, 31, 35, 41, 52, 58, 0):
+        names = [f"{task_id}_{step}" for task_id in ids]
+        before = [site.task(name) for name in names]
+        tasks += before
+        job_id = make(site, *names, "task_missing", what=what)
+        died = processes.run("support.crash:run_job", url=site.store.url, root=str(site.path), job_id=job_id, step=step)
+        ends.append(died.killed_by)
+        if not Journal(site.catalog).noted(job_id, 0, 1):
+            recalled += len(site.store.query("SELECT 1 FROM sweepd_deletions WHERE job_id = ?", [job_id]))
+        site.recovery.run()
+        if died.killed_by is not None:
+            finish_job(job_work(site, job_id))
+        found = report(site, job_id)
+        assert [outcome.task_id for outcome in found.deleted] == names
+        for task, outcome in zip(before, found.deleted, strict=True):
+            census = outcome.census
+            assert census is not None
+            assert (census.files, census.directories, census.size_bytes, census.freed_bytes) == task.counts
+            assert (outcome.directory_deleted, outcome.records_deleted) == (True, what.records)
+        assert codes(found.failed) == [("task_missing", ErrorCode.TASK_NOT_FOUND)]
+        assert found.not_attempted == []
+        numbers = [task.number for task in Journal(site.catalog).noted(job_id, 0, 10)]
+        assert numbers == [1, 2, 3, 4]
+    assert ends == [signal.SIGKILL] * 6 + [None]
+    assert recalled >= 3, "no kill came between a deletion and its note"
+    assert set(audit(site.store, site.path, tasks).values()) == {DELETED}
+    assert {entry["job_id"] for task in tasks for entry in site.store.ledger(task.task_id)} != {None}
+
+
+def test_what_was_restored_meanwhile_is_not_deleted_again(site: Site) -> None:
+    site.task("task_1")
+    site.task("task_2")
+    job_id = make(site, "task_1", "task_2", retain=timedelta(days=1))
+    work = job_work(site, job_id)
+    work._batch = work._begin()
+    work._batch.step()  # and killed before any of it was noted
+    site.restorer.restore_task("task_1", "test")
+    finish_job(job_work(site, job_id))
+    assert [outcome.task_id for outcome in report(site, job_id).deleted] == ["task_1", "task_2"]
+    assert (site.path / "task_1").is_dir()
+
+
+def test_what_could_not_be_removed_is_a_failure_and_what_is_being_removed_is_waited_for(site: Site) -> None:
+    site.task("task_1")
+    job_id = make(site, "task_1")
+    finish_job(job_work(site, job_id))
+    site.store.query("UPDATE sweepd_deletions SET state = 'committed', finished_at = NULL")
+    unsettled = recall(site.catalog, job_id, ["task_1"])["task_1"]
+    assert isinstance(unsettled, TaskRefused)
+    assert (unsettled.code, "deletion_id" in unsettled.details) == (ErrorCode.TASK_BUSY, True)
+    site.store.query("UPDATE sweepd_deletions SET error = 'EPERM at task_1/a'")
+    blocked = recall(site.catalog, job_id, ["task_1"])["task_1"]
+    assert isinstance(blocked, TaskRefused)
+    assert (blocked.code, "EPERM" in str(blocked)) == (ErrorCode.DELETION_FAILED, True)
+    site.store.query("UPDATE sweepd_deletions SET state = 'aborted'")
+    assert recall(site.catalog, job_id, ["task_1"]) == {}
+
+
+def test_a_cancellation_outlives_the_daemon(site: Site) -> None:
+    site.task("task_1")
+    job_id = make(site, "task_1")
+    journal = Journal(site.catalog)
+    journal.cancel(job_id, "api:bob")
+    finish_job(job_work(site, job_id))
+    job = journal.find(job_id).job
+    assert (job.state, job.cancelled_by, job.started_at) == (JobState.CANCELLED, "api:bob", None)
+    assert report(site, job_id).not_attempted == ["task_1"]
+    assert (site.path / "task_1").is_dir()
+    with pytest.raises(SweepdError) as caught:
+        journal.cancel(job_id, "api:bob")
+    assert caught.value.code is ErrorCode.JOB_ENDED
+
+
+def test_a_job_is_made_once_and_forgotten_with_its_tasks(site: Site) -> None:
+    job_id = make(site, "task_1")
+    again = Journal(site.catalog).make(
+        job_id, Kind.TASK, [Request("task_2", What.DIRECTORY, Trigger.API, "x")], continue_on_error=True
+    )
+    assert (again.kind, again.tasks_total, again.initiator) == ("batch", 1, "api:alice")
+    with site.catalog.write() as session:
+        assert jobs.forget(session.connection, now() + timedelta(days=1)) == 0, "it has not ended"
+    finish_job(job_work(site, job_id))
+    with site.catalog.write() as session:
+        assert jobs.forget(session.connection, now() - timedelta(days=1)) == 0
+        assert jobs.forget(session.connection, now() + timedelta(seconds=1)) == 1
+    assert site.store.query("SELECT * FROM sweepd_job_tasks") == []
+    with pytest.raises(SweepdError) as caught:
+        Journal(site.catalog).find(job_id)
+    assert caught.value.code is ErrorCode.JOB_NOT_FOUND
+
+
+def test_a_key_stands_for_one_request_for_a_day(site: Site) -> None:
+    first = Keyed("f" * 64, new_deletion_id(), now())
+
+    def begin(new: Keyed, caller: str = "api:alice") -> Keyed | None:
+        with site.catalog.write() as session:
+            return idempotency.begin(session.connection, caller, "key", new)
+
+    assert begin(first) is None
+    assert begin(Keyed("0" * 64, new_deletion_id(), now())) == first
+    assert begin(first, "api:bob") is None
+    with site.catalog.write() as session:
+        idempotency.answer(session.connection, "api:alice", "key", status=200, headers="{}", body='{"消息": 1}')
+    answered = begin(first)
+    assert answered is not None
+    assert (answered.status, answered.body) == (200, '{"消息": 1}')
+    later = Keyed("1" * 64, new_deletion_id(), now() + timedelta(hours=25))
+    assert begin(later) is None
+    assert begin(later) == later
