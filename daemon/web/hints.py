@@ -87,6 +87,22 @@ HINTS: Final[Mapping[str, Message]] = {
         "Make a new plan and review it: POST /api/v0/policies/{{name}}/plans",
     ),
     "SWEEP_NOT_FOUND": Message("请用 GET /api/v0/sweeps 查看清理记录", "GET /api/v0/sweeps lists the sweeps"),
+    "JOB_NOT_FOUND": Message("请用 GET /api/v0/jobs 查看所有作业", "GET /api/v0/jobs lists the jobs"),
+    "JOB_ENDED": Message(
+        "无需取消; 结果见 GET /api/v0/jobs/{{job_id}}",
+        "There is nothing left to cancel; GET /api/v0/jobs/{{job_id}} has its result",
+    ),
+    "IDEMPOTENCY_KEY_IN_USE": Message(
+        "请在 Retry-After 秒后用同一 Idempotency-Key 重试",
+        "Repeat the request with the same Idempotency-Key after the seconds in Retry-After",
+    ),
+    "IDEMPOTENCY_KEY_REUSED": Message(
+        "请为内容不同的请求使用新的 Idempotency-Key", "Use a new Idempotency-Key for a request that is another one"
+    ),
+    "TOO_MANY_REQUESTS": Message(
+        "请在 Retry-After 秒后重试; 大批量删除可用 async: true",
+        "Repeat the request after the seconds in Retry-After; send large work with async: true",
+    ),
     "SWEEP_RUNNING": Message(
         "请等待其结束后重试; 进度见 GET /api/v0/data_pipeline/purges",
         "Try again when it has ended; GET /api/v0/data_pipeline/purges shows how far it is",
@@ -148,6 +164,9 @@ HINTS: Final[Mapping[str, Message]] = {
     "UNAUTHORIZED": Message(
         "请带上请求头 Authorization: Bearer TOKEN,令牌向管理员索取",
         "Send the header Authorization: Bearer TOKEN; the operator hands out tokens",
+    ),
+    "TOKEN_EXPIRED": Message(
+        "请向管理员索取新令牌 (sweepd token create)", "Ask the operator for a new one: sweepd token create makes it"
     ),
     "INSUFFICIENT_SCOPE": Message(
         "请向管理员索取有 {scope} 权限的令牌", "Ask the operator for a token with the scope {scope}"

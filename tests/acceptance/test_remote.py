@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
+from pathlib import Path
 
 import pytest
 
 from daemon.client import Client, Conflict
 from support.daemons import Installation
+from support.postgres import create_pipeline_tables
 from support.stores import Store
 from support.trees import fill
 
@@ -42,3 +45,29 @@ def test_a_running_daemon_by_command_and_by_client(postgres_installation: Instal
     gone = site.run("--server", address, "tasks", check=False)
     assert (gone.returncode, gone.stdout) == (9, "")
     assert f"cannot reach {address}" in gone.stderr
+
+
+def test_events_go_on_through_a_kill_and_a_restart(postgres_url: str, tmp_path: Path) -> None:
+    create_pipeline_tables(postgres_url)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    site, store = Installation(tmp_path / "site", postgres_url, port=port), Store(postgres_url)
+    site.init()
+    names = [f"task_{number:03d}" for number in range(200)]
+    for name in names:
+        store.add_task(name, status="completed")
+        fill(site.root / name, 3)
+    with Client(f"http://127.0.0.1:{port}") as client:
+        with site.daemon() as daemon:
+            job_id = client.delete_async(names)["job_id"]
+            events = client.events(job_id)
+            told = [next(event for event in events if event.kind == "task")]
+            daemon.kill()
+        with site.daemon():
+            told += events
+            job = client.wait(job_id, timeout=60)
+    assert [event.data["task_id"] for event in told if event.kind == "task"] == names
+    assert told[-1].kind == "end"
+    assert job["result"] is not None
+    assert job["result"]["summary"]["successfully_deleted"] == len(names)
+    assert [path.name for path in site.root.iterdir()] == [".sweepd"]

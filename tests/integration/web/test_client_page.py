@@ -25,6 +25,8 @@ def tasks(installation: Installation) -> None:
     installation.task("task_20250702_174521", 10, status="in_progress")
     installation.task("task_20250702_180000", 10, status="failed")
     installation.task("task_20250701_000000", 10, completed_at="2025-07-01 10:00:00")
+    for number in range(5):
+        installation.task(f"task_20250702_19000{number}", 10, completed_at="2999-01-01 10:00:00")
     finished = {
         "name": "finished-after-30-days",
         "mode": "enforce",
@@ -36,7 +38,7 @@ def tasks(installation: Installation) -> None:
 
 async def test_the_examples_in_python(api: Api, installation: Installation, capsys: pytest.CaptureFixture[str]) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    assert len(blocks) >= 2
+    assert len(blocks) >= 3
     names: dict[str, object] = {}
     for block in blocks:
         await asyncio.to_thread(exec, block.replace(ADDRESS, api.base), names)
@@ -44,6 +46,7 @@ async def test_the_examples_in_python(api: Api, installation: Installation, caps
     assert "2.5 MB " in out
     assert "TASK_RUNNING in_progress Try again when it has ended" in out
     assert "success 1 0" in out
+    assert out.endswith("2 of 2\n2 deleted, 0 failed\n")
     rows = installation.rows()
     assert {name for name, row in rows.items() if not row["directory_exists"]} >= {
         "task_20250702_180000",
@@ -53,7 +56,7 @@ async def test_the_examples_in_python(api: Api, installation: Installation, caps
 
 async def test_the_examples_of_the_command_line(api: Api, sweepd: Sweepd) -> None:
     commands = re.findall(rf"^\$ sweepd --server {ADDRESS} (.+)$", PAGE, re.MULTILINE)
-    assert len(commands) >= 5
+    assert len(commands) >= 8
     for command in commands:
         assert await sweepd(api, *shlex.split(command)) == Exit.OK, (command, sweepd.out, sweepd.err)
 
