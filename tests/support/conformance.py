@@ -21,6 +21,7 @@ _NOWHERE = {
     ApiCode.HOST_NOT_ALLOWED,
     ApiCode.ORIGIN_NOT_ALLOWED,
     ApiCode.UNAUTHORIZED,
+    ApiCode.TOKEN_EXPIRED,
     ApiCode.INSUFFICIENT_SCOPE,
 }
 """What an address can answer that is not there."""

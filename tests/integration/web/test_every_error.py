@@ -10,6 +10,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -18,13 +19,18 @@ from pydantic import SecretStr
 from daemon.config import ServerConfig
 from daemon.deletion.engine import Engine
 from daemon.deletion.restore import Restorer
-from daemon.errors import ErrorCode, SweepRefused, TaskRefused
+from daemon.errors import ErrorCode, SweepdError, SweepRefused, TaskRefused
+from daemon.jobs.journal import Journal
 from daemon.policy.models import Action, Condition, Policy, PolicySet
 from daemon.sweep.sweeper import Sweeper
+from daemon.tokens import TokenEntry, hash_of
 from daemon.web import body as body_reader
 from daemon.web.addresses import HOLDS, INVENTORY, POLICIES, SWEEPS, TASKS
 from daemon.web.caller import Caller, Scope
-from daemon.web.errors import RULES, ApiCode
+from daemon.web.errors import RULES, ApiCode, ApiError
+from daemon.web.idempotency import Idempotency
+from daemon.web.jobs import JOBS
+from daemon.web.lanes import Lanes
 from integration.web.installation import NO_DATABASE, Answer, Api, Installation, serving
 
 TASK = "task_20250702_173932"
@@ -57,7 +63,7 @@ class Case:
     rest: dict[str, Any] = field(default_factory=dict)
     stage: Callable[[Stage], Any] = lambda _stage: None
     url: str | None = None
-    tokens: tuple[str, ...] = ()
+    tokens: tuple[str | TokenEntry, ...] = ()
 
 
 def raises(owner: type, name: str, error: Exception) -> Callable[[Stage], None]:
@@ -119,10 +125,17 @@ async def held(stage: Stage) -> None:
     assert (await stage.api.ask("POST", HOLDS, json=terms)).status == 201
 
 
+async def used_key(stage: Stage) -> None:
+    stage.installation.task(TASK, 10)
+    first = {**SURE, "retain": "1d"}
+    assert (await stage.api.ask("DELETE", AT, json=first, headers={"Idempotency-Key": "k"})).status == 200
+
+
 async def stopping(stage: Stage) -> None:
     await stage.api.runner.app.shutdown()
 
 
+_OVER = "sweepd_over_of_sixteen"
 WHY: dict[str, Any] = {"data": {"reason": "it says why"}}
 OF_TASK = {"data": {"task_id": TASK, "reason": "it says why"}}
 RESTORE: dict[str, Any] = {"method": "POST", "path": f"{AT}/restore"}
@@ -345,6 +358,52 @@ CASES: dict[str, Case] = {
     ApiCode.UNAUTHORIZED: Case(
         "缺少有效的访问令牌", "A valid bearer token is required", method="GET", path=TASKS, tokens=("t" * 16,)
     ),
+    ApiCode.TOKEN_EXPIRED: Case(
+        "访问令牌 old 已过期,请用 sweepd token create 生成新令牌",
+        "The token old has expired, make a new one: sweepd token create",
+        method="GET",
+        path=TASKS,
+        headers={"Authorization": f"Bearer {_OVER}"},
+        tokens=(
+            TokenEntry(
+                name="old",
+                hash=hash_of(_OVER.encode()),
+                scopes=tuple(Scope),
+                expires=datetime(2025, 1, 1, tzinfo=UTC),
+            ),
+        ),
+    ),
+    ApiCode.IDEMPOTENCY_KEY_IN_USE: Case(
+        "使用该 Idempotency-Key 的请求仍在处理中,请稍后重试",
+        "The first request with this Idempotency-Key is still being worked on, try again later",
+        body=SURE,
+        headers={"Idempotency-Key": "k"},
+        stage=raises(Idempotency, "_once", ApiError(ApiCode.IDEMPOTENCY_KEY_IN_USE)),
+    ),
+    ApiCode.IDEMPOTENCY_KEY_REUSED: Case(
+        "该 Idempotency-Key 已用于另一个请求,请换用新的键",
+        "This Idempotency-Key belongs to another request: take a new one",
+        body=SURE,
+        headers={"Idempotency-Key": "k"},
+        stage=used_key,
+    ),
+    ApiCode.TOO_MANY_REQUESTS: Case(
+        "等待处理的删除过多,请稍后重试",
+        "Too much is waiting already, try again later",
+        body=SURE,
+        stage=raises(Lanes, "run", ApiError(ApiCode.TOO_MANY_REQUESTS)),
+    ),
+    ErrorCode.JOB_NOT_FOUND: Case(
+        "作业不存在或已过期", "There is no such job, or it was forgotten", method="GET", path=f"{JOBS}/{'0' * 28}"
+    ),
+    ErrorCode.JOB_ENDED: Case(
+        "作业已结束: finished",
+        "The job has ended already: finished",
+        path=f"{JOBS}/{'0' * 28}",
+        body={},
+        stage=raises(Journal, "cancel", SweepdError("over", code=ErrorCode.JOB_ENDED, details={"state": "finished"})),
+        rest={"data": {"state": "finished"}},
+    ),
     ApiCode.INSUFFICIENT_SCOPE: Case(
         "访问令牌没有 delete 权限",
         "The token does not have the scope delete",
@@ -437,7 +496,8 @@ async def test_the_exact_body(code: str, installation: Installation, monkeypatch
     installation.policies = PolicySet(
         policies=(Policy(name="old", match=Condition(status=("completed",)), action=Action(delete="directory")),)
     )
-    server = ServerConfig(tokens=tuple(SecretStr(token) for token in case.tokens))
+    given = (SecretStr(token) if isinstance(token, str) else token for token in case.tokens)
+    server = ServerConfig(tokens=tuple(given))
     url = None if case.url is None else case.url.format(folder=f"/{installation.root}")
     async with serving(installation, server=server, url=url) as api:
         prepared = case.stage(Stage(installation, monkeypatch, api))
@@ -448,7 +508,7 @@ async def test_the_exact_body(code: str, installation: Installation, monkeypatch
             assert answer.status == RULES[code].status
             assert answer.headers["Content-Language"] == language
             assert RULES[code].headers.items() <= dict(answer.headers).items()
-            body, rest = answer.body, dict(case.rest)
+            body, rest = answer.bare, dict(case.rest)
             for name in [name for name, value in rest.get("data", {}).items() if value is ...]:
                 assert body["data"].pop(name)  # made for this answer
                 rest["data"] = {key: value for key, value in rest["data"].items() if key != name}
