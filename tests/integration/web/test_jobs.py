@@ -332,6 +332,8 @@ async def test_too_many_jobs_and_listeners_are_told_to_come_back(
             metrics = (await api.ask("GET", "/metrics")).raw.decode()
             assert f"sweepd_event_listeners {MOST_LISTENERS}.0" in metrics
             assert 'sweepd_jobs{state="running"} 2.0' in metrics
+            for response in following:
+                response.close()
 
 
 async def test_a_shutdown_ends_the_streams(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
