@@ -16,6 +16,20 @@ from daemon.web.bodies import Body
 from daemon.web.operations import Operation
 from daemon.web.responses import ERROR, HEADERS, JSON, TEXT, Json, failures, successes
 
+_HEADERS: Final[Json] = {
+    "Idempotency-Key": {
+        "description": "Makes a retry safe: with the same key and request it gets the first answer, for 24 hours.",
+        "schema": {**TEXT, "pattern": "^[!-~]{1,255}$"},
+    },
+    "Prefer": {
+        "description": "`respond-async`: answer 202 with a job instead of waiting.",
+        "schema": {**TEXT, "examples": ["respond-async"]},
+    },
+    "Last-Event-ID": {
+        "description": "The id of the last event that was received: the stream goes on after it.",
+        "schema": {**TEXT, "pattern": "^[0-9]{1,9}$"},
+    },
+}
 _PATH_VALUES: Final[dict[str, Json]] = {
     "task_id": {**TEXT, "pattern": f"^{TASK_ID.pattern}$", "examples": ["task_20250702_173932"]},
 }
@@ -109,7 +123,12 @@ def _parameters(operation: Operation, definitions: dict[str, Json]) -> list[Json
         {"name": n, "in": "path", "required": True, "schema": _PATH_VALUES.get(n, {**TEXT, "minLength": 1})}
         for n in names
     ]
-    return in_path + ([] if operation.query is None else _in_query(definitions[operation.query.__name__]))
+    in_query = [] if operation.query is None else _in_query(definitions[operation.query.__name__])
+    return in_path + in_query + [_in_header(name) for name in operation.headers]
+
+
+def _in_header(name: str) -> Json:
+    return {"name": name, "in": "header", "required": False, **_HEADERS[name]}
 
 
 def _in_query(definition: Json) -> list[Json]:

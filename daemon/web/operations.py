@@ -25,7 +25,8 @@ class Operation:
     """``path`` may hold aiohttp's patterns. ``scope`` None: open to everybody who reaches the server.
 
     ``query`` and ``body`` are the models that the handler checks the request with; ``body_optional``: it may be absent.
-    ``answers``: the model of ``data`` by status, of every success; ``beside``: what stands next to ``data``.
+    ``answers``: the model of ``data`` by status, of every success, None for one without a body; ``beside``: what stands
+    next to ``data``. ``headers``: those of the request that mean something to it (``daemon.web.description``).
     ``media``: media types of a success that is not the JSON envelope. ``errors``: the codes it can answer, without
     those that follow from the rest (``daemon.web.responses.errors_of``). ``links``: the operations that can follow,
     and which values of the answer's ``data`` (a JSON pointer) or of the request (``$request…``) go into their path.
@@ -38,8 +39,9 @@ class Operation:
     query: type[Query] | None = None
     body: type[Body] | None = None
     body_optional: bool = False
-    answers: Mapping[int, type[BaseModel]] = field(default_factory=dict)
+    answers: Mapping[int, type[BaseModel] | None] = field(default_factory=dict)
     beside: type[BaseModel] | None = None
+    headers: tuple[str, ...] = ()
     media: tuple[str, ...] = ()
     errors: tuple[ErrorCode | ApiCode, ...] = ()
     links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -112,7 +112,7 @@ def _answers(responses: Json) -> Iterator[tuple[str, str, str]]:
         if int(status) < 400:
             kinds = " or ".join(
                 f"<code>{escape(media)}</code> {_data(content['schema'])}"
-                for media, content in response["content"].items()
+                for media, content in response.get("content", {}).items()
             )
             yield status, _text(response["description"]), kinds
         else:

@@ -38,6 +38,7 @@ _WITH_BODY: Final = (
 _SUCCESS: Final = {
     200: "It was done, or this is what was asked for.",
     201: "It was made.",
+    204: "There is nothing more to come.",
     202: "It goes on in the background: look at `Location`.",
 }
 
@@ -86,14 +87,13 @@ def errors_of(operation: Operation) -> list[ErrorCode | ApiCode]:
 
 def successes(operation: Operation, references: Mapping[type[BaseModel], Json]) -> Json:
     """Every answer that is not an error, by status."""
-    described: Json = {
-        str(status): {
-            "description": _SUCCESS[status],
-            "headers": _headers("Location") if status == 202 else _headers(),
-            "content": {JSON: {"schema": _envelope(status, references[data], operation, references)}},
-        }
-        for status, data in operation.answers.items()
-    }
+    described: Json = {}
+    for status, data in operation.answers.items():
+        headers = _headers("Location") if status == 202 else _headers()
+        described[str(status)] = {"description": _SUCCESS[status], "headers": headers}
+        if data is not None:
+            schema = _envelope(status, references[data], operation, references)
+            described[str(status)]["content"] = {JSON: {"schema": schema}}
     other = {media: {"schema": {} if media in _STRUCTURED else TEXT} for media in operation.media}
     if other:
         first = described.setdefault("200", {"description": _SUCCESS[200], "headers": _headers(), "content": {}})

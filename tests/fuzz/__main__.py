@@ -105,9 +105,17 @@ bearer = {{ bearer = "{TOKEN}" }}
 
 # A cursor has to come from another page, and neither offset nor limit goes together with everything.
 [[operations]]
-include-path = ["/api/v0/data_pipeline/tasks", "/api/v0/deletions"]
-include-method = "GET"
+include-name = ["GET /api/v0/data_pipeline/tasks", "GET /api/v0/deletions"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409", "5xx"]
+
+# A key may have been another request's.
+[[operations]]
+include-name = [
+    "DELETE /api/v0/data_pipeline/tasks",
+    "DELETE /api/v0/data_pipeline/tasks/{{task_id}}",
+    "POST /api/v0/data_pipeline/tasks/{{task_id}}/restore",
+]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "404", "409", "422", "429", "5xx"]
 
 [dictionaries.tasks]
 values = {json.dumps(_TASKS)}
