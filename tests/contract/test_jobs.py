@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from daemon.catalog import idempotency, jobs
 from daemon.catalog.idempotency import Keyed
 from daemon.catalog.jobs import JobState
 from daemon.clock import now
-from daemon.deletion.models import Request, Trigger, What
+from daemon.deletion.models import Origin, Request, Trigger, What
 from daemon.errors import CatalogUnavailable, ErrorCode, SweepdError, TaskRefused
 from daemon.jobs import failures
 from daemon.jobs.batch import BatchReport
@@ -27,7 +28,10 @@ from support.site import Site
 
 def make(site: Site, *task_ids: str, what: What = What.DIRECTORY, retain: timedelta | None = None) -> str:
     job_id = new_deletion_id()
-    wanted = [Request(task_id, what, Trigger.API, "api:alice", retain=retain, job_id=job_id) for task_id in task_ids]
+    told: dict[str, Any] = {"origin": Origin("10.0.0.7", "c0ffee"), "reason": "the disk is full"}
+    wanted = [
+        Request(task_id, what, Trigger.API, "api:alice", retain=retain, job_id=job_id, **told) for task_id in task_ids
+    ]
     Journal(site.catalog).make(job_id, Kind.BATCH, wanted, continue_on_error=True)
     return job_id
 
@@ -66,6 +70,8 @@ def test_a_job_is_read_back_as_it_was(site: Site) -> None:
         ("task_3", ErrorCode.TASK_RUNNING),
         ("task_4", ErrorCode.TASK_NOT_FOUND),
     ]
+    [entry] = site.store.ledger("task_1")
+    assert [entry[name] for name in ("client", "request_id", "reason")] == ["10.0.0.7", "c0ffee", "the disk is full"]
     assert journal.unfinished() == []
     assert [task.number for task in journal.noted(job_id, 2, 10)] == [3, 4, 5]
     assert found.deleted_at == found.deleted[-1].deleted_at
