@@ -21,6 +21,7 @@ def commands_of_sweepd() -> typer.Typer:
     from daemon.cli import (  # noqa: F401  # each adds its commands to the app
         hold_commands,
         inventory_commands,
+        reload_commands,
         remote_commands,
         review_commands,
         suspension_commands,
