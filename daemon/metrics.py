@@ -82,6 +82,11 @@ class Metrics:
             )
         }
         self._ready = Gauge("sweepd_ready", "1 if the daemon does its work, 0 if not.", registry=registry)
+        self._rolled_back = Gauge(
+            "sweepd_catalog_rolled_back",
+            "1 if the database has forgotten what the storage root has seen, and nothing is deleted; else 0.",
+            registry=registry,
+        )
         self._recovered = Counter(
             "sweepd_recovered_entries", "Trash entries settled by recovery, by result.", ["result"], registry=registry
         )
@@ -174,6 +179,10 @@ class Metrics:
     def ready(self, ready: bool) -> None:
         """Whether the daemon does its work."""
         self._ready.set(1 if ready else 0)
+
+    def rolled_back(self, rolled_back: bool) -> None:
+        """Whether the database has forgotten what the storage root has seen."""
+        self._rolled_back.set(1 if rolled_back else 0)
 
     def recovered(self, result: str, count: int) -> None:
         """``count`` trash entries were settled with ``result``."""
