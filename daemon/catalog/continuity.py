@@ -18,7 +18,6 @@ _COLUMNS: Final[Mapping[str, sa.Column[str]]] = {
     "scan": scans.c.scan_id,
     "hold": holds.c.hold_id,
 }
-KINDS: Final = tuple(_COLUMNS)
 _COMPARED: Final = "sweepd_compared"
 
 

@@ -51,8 +51,7 @@ def accept(root: StorageRoot, tools: Tools, *, reason: str, by: str) -> Accepted
             _RECORD,
             {"at": clock.now().isoformat(), "by": by, "reason": reason, "unknown": str(unknown)},
         )
-        marks.clear(opened, set(unknown.marks) - set(newest))
-        marks.write(opened, newest, sync=True)
+        marks.write(opened, {kind: newest.get(kind) for kind in marks.KINDS}, sync=True)
         tools.continuity.check(opened)
     _log.warning("database_accepted", initiator=by, reason=reason)
     return Accepted(unknown, quarantined, len(unfinished))

@@ -66,7 +66,7 @@ class Continuity:
         if self._problem is not None:
             raise CatalogRolledBack(self._problem)
         if not continuity.compared(session.connection):
-            seen = marks.read(root, continuity.KINDS)  # first: whatever it says was committed before the query
+            seen = marks.read(root)  # first: whatever it says was committed before the query
             self._tell(Unknown(marks=_unknown_marks(session, seen)))
             continuity.note_compared(session.connection)
 
@@ -87,7 +87,7 @@ class Continuity:
     def compare(self, root: OpenRoot, *, thoroughly: bool = True) -> Unknown:
         """What the database does not know. Raises as ``check`` does, but for CatalogRolledBack."""
         try:
-            seen = marks.read(root, continuity.KINDS)
+            seen = marks.read(root)
             waiting = retained.newest(root, _NEWEST) if thoroughly else []
             purges = _begun(root) if thoroughly else set()
         except OSError as error:
@@ -104,7 +104,7 @@ class Continuity:
         with self._catalog.read() as session:
             newest = continuity.newest(session.connection)
         try:
-            seen = marks.read(root, continuity.KINDS)
+            seen = marks.read(root)
             # Set at its commit; the greatest id may be an older one, of a day when the clock was wrong.
             current = {**newest, **{kind: seen[kind] for kind in (continuity.DELETION,) if kind in seen}}
             if self._problem is None and current != self._durable:
