@@ -94,7 +94,7 @@ async def _listening(
         root=services.root,
     )
     limits = Limits(connections=most_connections(config.server))
-    connections = Connections(limits, services.metrics.connection_closed)
+    connections = Connections(limits, services.metrics.server.connection_closed)
     application = make_application(context)
     runner = ApiRunner(application, connections=connections, access_log=None, shutdown_timeout=_GRACE_S)
     try:

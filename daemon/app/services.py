@@ -18,7 +18,7 @@ from daemon.deletion.recovery import Recovery
 from daemon.deletion.restore import Restorer
 from daemon.deletion.retention import Retention
 from daemon.inventory.scan import Scanner
-from daemon.metrics import Metrics
+from daemon.metrics.registry import Metrics
 from daemon.policy.loader import load_policies
 from daemon.policy.models import PolicySet
 from daemon.storage.root import StorageRoot

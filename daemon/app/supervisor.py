@@ -132,7 +132,7 @@ class Supervisor:
                 memory = sweeps.remember(session.connection, policy.name)
                 anchors[policy.name] = Anchor(memory.first_seen_at, memory.last_run_at)
                 services.sweeper.suspensions.tell(session, policy)
-                services.metrics.policy_memory(policy.name, memory.last_run_at, memory.last_success_at)
+                services.metrics.policies.remembered(policy.name, memory.last_run_at, memory.last_success_at)
         self._look("clock", self._see_clock)
         self._janitor.start()
         self._scanning.start()

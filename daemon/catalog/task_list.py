@@ -110,7 +110,7 @@ class TaskList:
         return TaskPage(tuple(rows.from_row(row) for row in shown), total, end)
 
     def _parts(self, connection: Connection, after: Place | None) -> Iterator[sa.Select[Any]]:
-        c = self._tables.tasks.c
+        task_id = (inventory if self._order.by is SortBy.SIZE else self._tables.tasks).c.task_id
         direction = sa.desc if self._order.descending else sa.asc
         key, has, lacks = self._key()
         selected = [*rows.columns(self._tables), key.label("sort_key")]
@@ -118,18 +118,20 @@ class TaskList:
         if after is None or after.key is not None:
             first = sa.select(*selected).select_from(self._source()).where(has, *where)
             if after is not None:
-                bound, behind = self._bound(after.key), self._behind(c.task_id, after.task_id)
+                bound, behind = self._bound(after.key), self._behind(task_id, after.task_id)
                 if self._order.by is SortBy.TASK_ID:
                     first = first.where(behind)
+                elif self._order.by is SortBy.SIZE:  # many may be of one size: the index has both columns
+                    first = first.where(self._behind(sa.tuple_(key, task_id), sa.tuple_(bound, after.task_id)))
                 else:  # the first part alone says where an index begins
                     first = first.where(_to(key, bound, self._order), sa.or_(self._behind(key, bound), behind))
-            order = [c.task_id] if self._order.by is SortBy.TASK_ID else [key, c.task_id]
+            order = [task_id] if self._order.by is SortBy.TASK_ID else [key, task_id]
             yield first.order_by(*map(direction, order))
         if lacks is not None:
             last = sa.select(*rows.columns(self._tables), sa.null().label("sort_key")).where(lacks, *where)
             if after is not None and after.key is None:
-                last = last.where(self._behind(c.task_id, after.task_id))
-            yield last.order_by(direction(c.task_id))
+                last = last.where(self._behind(self._tables.tasks.c.task_id, after.task_id))
+            yield last.order_by(direction(self._tables.tasks.c.task_id))
 
     def _source(self) -> sa.FromClause:
         tasks = self._tables.tasks
@@ -151,7 +153,7 @@ class TaskList:
         key = sa.type_coerce(column, sa.String) if self._timeline.sqlite else column
         return key, column.is_not(None), column.is_(None)
 
-    def _behind(self, column: sa.ColumnElement[Any], bound: Any) -> sa.ColumnElement[bool]:
+    def _behind(self, column: sa.ColumnElement[Any] | sa.Tuple, bound: Any) -> sa.ColumnElement[bool]:
         compare: Compare = operator.lt if self._order.descending else operator.gt
         return compare(column, bound)
 

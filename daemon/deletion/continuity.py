@@ -16,7 +16,7 @@ from daemon.catalog import continuity
 from daemon.catalog.catalog import Catalog, Session
 from daemon.deletion import manifest
 from daemon.errors import CatalogRolledBack, RootUnavailable
-from daemon.metrics import Metrics
+from daemon.metrics.registry import Metrics
 from daemon.storage import marks, retained, trash
 from daemon.storage.root import OpenRoot
 
@@ -116,7 +116,7 @@ class Continuity:
     def _tell(self, unknown: Unknown) -> None:
         problem = f"the database does not know what the storage root has seen ({unknown}): {_ADVICE}"
         self._problem = problem if unknown else None
-        self._metrics.rolled_back(bool(unknown))
+        self._metrics.health.rolled_back(bool(unknown))
         if self._problem is not None:
             raise CatalogRolledBack(self._problem)
 

@@ -153,7 +153,7 @@ class Engine:
             ErrorCode.PERMISSION_DENIED,
         )
         ending = "success" if outcome else "refused" if refused else "failed"
-        self._tools.metrics.deletion(request.trigger, ending, seconds)
+        self._tools.metrics.deletions.ended(request.trigger, ending, seconds)
         write = _log.info if outcome else _log.warning if refused else _log.error
         write(
             "deletion_finished",

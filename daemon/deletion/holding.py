@@ -11,7 +11,7 @@ from daemon.catalog.catalog import Catalog, Session
 from daemon.catalog.holds import Covered, Hold
 from daemon.deletion.hold_terms import Terms
 from daemon.errors import ErrorCode, SweepdError, TaskRefused
-from daemon.metrics import Metrics
+from daemon.metrics.registry import Metrics
 from daemon.storage.trash import new_deletion_id
 
 _log = log.get(__name__)
@@ -104,7 +104,7 @@ class Holds:
             found, _ = self.listed()
         except SweepdError:
             return  # the catalog is watched elsewhere
-        self._metrics.holds(len(found))
+        self._metrics.health.holds(len(found))
 
     def _made(self, session: Session, terms: Terms) -> Hold:
         now = session.now.utc

@@ -13,7 +13,7 @@ from daemon.deletion.continuity import Continuity
 from daemon.deletion.manifest import Item
 from daemon.deletion.progress import Purges
 from daemon.errors import SweepdError
-from daemon.metrics import Metrics
+from daemon.metrics.registry import Metrics
 from daemon.storage import faults
 from daemon.storage.census import Census
 from daemon.storage.trash import TrashEntry
@@ -112,7 +112,7 @@ def _record(tools: Tools, gone: Mapping[str, Census], items: Sequence[Item]) -> 
     for item in items:
         if item.deletion_id in first:
             census = gone[item.deletion_id]
-            tools.metrics.purged(item.entry.trigger, census.files, census.freed_bytes)
+            tools.metrics.deletions.purged(item.entry.trigger, census.files, census.freed_bytes)
     return first
 
 

@@ -75,8 +75,8 @@ class Recovery:
                 _log.warning("reserve_failed", reason=str(error))
         for result, count in results.items():
             if result is not Result.BUSY:
-                self.tools.metrics.recovered(result, count)
-        self.tools.metrics.trash_blocked(len(self._pauses))
+                self.tools.metrics.trash.recovered(result, count)
+        self.tools.metrics.trash.blocked(len(self._pauses))
         return results
 
     def _attempt(self, root: OpenRoot, entry_id: str) -> Result:

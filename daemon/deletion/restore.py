@@ -79,7 +79,7 @@ class Restorer:
         try:
             result = self._restore(deletion_id, initiator, task_id)
         except SweepdError as error:
-            self._tools.metrics.restore("refused" if isinstance(error, TaskRefused) else "failed")
+            self._tools.metrics.deletions.restored("refused" if isinstance(error, TaskRefused) else "failed")
             _log.warning(
                 "restore_finished",
                 outcome="refused" if isinstance(error, TaskRefused) else "failed",
@@ -89,7 +89,7 @@ class Restorer:
                 reason=str(error),
             )
             raise
-        self._tools.metrics.restore("success")
+        self._tools.metrics.deletions.restored("success")
         _log.info(
             "restore_finished",
             outcome="success",

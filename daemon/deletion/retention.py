@@ -131,7 +131,7 @@ class Retention:
         """Tell the metrics how much waits."""
         with self._tools.catalog.read() as session:
             number, size = ledger.retained_totals(session.connection)
-        self._tools.metrics.trash(number, size)
+        self._tools.metrics.trash.waiting(number, size)
 
     def _purge(self, records: Sequence[Record]) -> int:
         with self._root.open() as root:

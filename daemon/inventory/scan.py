@@ -22,7 +22,7 @@ from daemon.catalog.inventory import Counted, Found, Known
 from daemon.catalog.scans import Drift, DriftFinder, Scan
 from daemon.errors import ErrorCode, RootUnavailable, SweepdError
 from daemon.inventory.staleness import is_stale, signature
-from daemon.metrics import Metrics
+from daemon.metrics.registry import Metrics
 from daemon.storage import faults, listing
 from daemon.storage.census import Measurement, ScanEnded
 from daemon.storage.listing import Listed
@@ -125,7 +125,7 @@ class Scanner:
 
     def _show(self, scan: Scan, size_bytes: int) -> None:
         assert scan.finished_at is not None  # it is complete
-        self._metrics.inventory(
+        self._metrics.inventory.scanned(
             scan.finished_at, scan.directories, size_bytes, orphans=scan.orphans or 0, missing=scan.missing or 0
         )
 

@@ -8,7 +8,7 @@ from daemon import log
 from daemon.catalog import suspensions
 from daemon.catalog.catalog import Catalog, Session
 from daemon.errors import ErrorCode, SweepRefused
-from daemon.metrics import Metrics
+from daemon.metrics.registry import Metrics
 from daemon.policy.models import Policy
 from daemon.sweep.report import SweepOutcome, SweepReport
 
@@ -34,7 +34,7 @@ class Suspensions:
         if found is not None and found.digest != policy.digest:
             self.lift(policy.name, "the policy has changed")
             found = None
-        self._metrics.policy_suspended(policy.name, found is not None)
+        self._metrics.policies.suspended(policy.name, found is not None)
         if found is not None:
             raise SweepRefused(
                 f"policy {policy.name} is suspended since {found.since:%Y-%m-%d %H:%M:%S} UTC: {found.reason}; "
@@ -45,7 +45,7 @@ class Suspensions:
     def tell(self, session: Session, policy: Policy) -> None:
         """Tell the metrics whether the policy, as it is now, is suspended."""
         found = suspensions.find(session.connection, policy.name)
-        self._metrics.policy_suspended(policy.name, found is not None and found.digest == policy.digest)
+        self._metrics.policies.suspended(policy.name, found is not None and found.digest == policy.digest)
 
     def note(self, report: SweepReport) -> None:
         """Count how a sweep ended. An outage of root or catalog, a stop or a limit says nothing of the policy."""
@@ -62,14 +62,14 @@ class Suspensions:
                 return
             reason = f"its last {times} sweeps failed, the last time because {_why(report)}"
             suspensions.suspend(session.connection, policy.name, reason, policy.digest)
-        self._metrics.policy_suspended(policy.name, True)
+        self._metrics.policies.suspended(policy.name, True)
         _log.error("policy_suspended", policy=policy.name, error=ErrorCode.POLICY_SUSPENDED, reason=reason)
 
     def lift(self, name: str, why: str) -> bool:
         """End a suspension; whether there was one."""
         with self._catalog.write() as session:
             lifted = suspensions.lift(session.connection, name)
-        self._metrics.policy_suspended(name, False)
+        self._metrics.policies.suspended(name, False)
         if lifted:
             _log.info("policy_resumed", policy=name, reason=why)
         return lifted

@@ -14,7 +14,7 @@ from daemon.deletion.engine import Engine
 from daemon.deletion.models import ELSEWHERE, Origin, Trigger
 from daemon.deletion.retention import Retention
 from daemon.errors import CatalogRolledBack, ErrorCode, RootUnavailable, SweepdError, SweepRefused
-from daemon.metrics import Metrics
+from daemon.metrics.registry import Metrics
 from daemon.policy.models import Mode, Policy, PolicySet
 from daemon.storage.locks import exclusive
 from daemon.storage.root import StorageRoot
@@ -117,7 +117,7 @@ class Sweeper:
                 write = _log.error if refused.code in _ALARMS else _log.warning
                 write("sweep_refused", policy=policy.name, error=refused.code, reason=str(refused))
             self._told[policy.name] = str(refused)
-            self._metrics.sweep_refused(policy.name)
+            self._metrics.policies.refused(policy.name)
             raise
         except SweepdError as error:
             self._failed(policy, str(error), error.code, started)
@@ -163,7 +163,7 @@ class Sweeper:
         if policy.quota is not None:
             QuotaSweep(self._root, self._catalog, self._retention, report, policies, runner, exceeded).run(progress)
             for result in sorted(report.quota, key=lambda result: result.used)[-1:]:
-                self._metrics.quota(policy.name, result.used, result.high, result.low)
+                self._metrics.policies.quota(policy.name, result.used, result.high, result.low)
         else:
             self._run_plainly(report, runner, exceeded, progress)
         if report.outcome is SweepOutcome.SUCCESS:
@@ -216,8 +216,8 @@ class Sweeper:
             reason=report.error,
         )
         for limit in report.limits:
-            self._metrics.sweep_blocked(report.policy, limit)
-        self._metrics.sweep(
+            self._metrics.policies.blocked(report.policy, limit)
+        self._metrics.policies.swept(
             report.policy, report.outcome, seconds, report.selected, report.finished_at, success=report.succeeded
         )
         try:
@@ -233,7 +233,7 @@ class Sweeper:
         _log.error(
             "sweep_finished", policy=policy.name, outcome=outcome, error=code, reason=why, seconds=round(seconds, 3)
         )
-        self._metrics.sweep(policy.name, outcome, seconds, 0, clock.now(), success=False)
+        self._metrics.policies.swept(policy.name, outcome, seconds, 0, clock.now(), success=False)
 
 
 def _outcome(report: SweepReport) -> SweepOutcome:

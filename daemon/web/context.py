@@ -13,7 +13,7 @@ from daemon.deletion.holding import Holds
 from daemon.deletion.progress import Purges
 from daemon.deletion.restore import Restorer
 from daemon.deletion.retention import Retention
-from daemon.metrics import Metrics
+from daemon.metrics.registry import Metrics
 from daemon.policy.models import PolicySet
 from daemon.storage.root import StorageRoot
 from daemon.sweep.sweeper import Sweeper

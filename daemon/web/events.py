@@ -113,7 +113,7 @@ class Events:
 
     def _count(self, change: int) -> None:
         self._listeners += change
-        self._context.metrics.event_listeners(self._listeners)
+        self._context.metrics.jobs.listeners(self._listeners)
 
 
 async def _write(response: web.StreamResponse, text: str) -> None:

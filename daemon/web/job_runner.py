@@ -152,7 +152,7 @@ class JobRunner:
                 self._running.discard(run)
                 run.over.set()
                 if work.ended:
-                    self._context.metrics.job_ended(work.job.state)
+                    self._context.metrics.jobs.ended(work.job.state)
                 self._dispatch()
 
     async def _step(self, run: Run) -> None:
@@ -172,4 +172,4 @@ class JobRunner:
 
     def _tell(self) -> None:
         queued = len(self._queue)
-        self._context.metrics.jobs(queued, len(self._runs) - queued)
+        self._context.metrics.jobs.unfinished(queued, len(self._runs) - queued)

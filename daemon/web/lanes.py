@@ -10,7 +10,7 @@ from concurrent.futures import Executor
 from enum import StrEnum
 from typing import TypeVar
 
-from daemon.metrics import Metrics
+from daemon.metrics.registry import Metrics
 from daemon.web.errors import ApiCode, ApiError
 
 _T = TypeVar("_T")
@@ -95,4 +95,4 @@ class Lanes:
 
     def _tell(self) -> None:
         for lane, waiting in self._waiting.items():
-            self._metrics.waiting(lane, len(waiting))
+            self._metrics.jobs.waiting(lane, len(waiting))

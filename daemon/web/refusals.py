@@ -19,7 +19,7 @@ from daemon.catalog import refusals
 from daemon.catalog.catalog import Catalog
 from daemon.catalog.refusals import Refusal
 from daemon.errors import SweepdError
-from daemon.metrics import Metrics
+from daemon.metrics.registry import Metrics
 from daemon.web import answers
 from daemon.web.caller import CLIENT
 from daemon.web.errors import ApiCode
@@ -63,7 +63,7 @@ class RefusalLog:
 
     def add(self, request: web.Request, code: str, token: str | None) -> None:
         """Count a refusal of this request."""
-        self._metrics.request_refused(code)
+        self._metrics.server.refused(code)
         now = clock.now()
         refusal = Refusal(
             minute=now.replace(second=0, microsecond=0),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from daemon.catalog import jobs
+from daemon.catalog import jobs, ledger
 from daemon.deletion import claim
 from daemon.deletion.acceptance import accept
 from daemon.deletion.models import Trigger
@@ -204,7 +204,7 @@ def test_what_happens_every_day_raises_no_alarm(
         other.engine.delete(request("task_0", retain=DAY))
         site.restorer.restore_task("task_0", "test")
         with monkeypatch.context() as patched:
-            patched.setattr(claim.ledger, "insert", _fails)
+            patched.setattr(ledger, "insert", _fails)
             with pytest.raises(OSError, match="no commit"):
                 raise_what(other, "task_1")
         assert other.engine.delete(request("task_2")).directory_deleted

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ class Daemon:
         self.process = process
         self._log = log
 
-    @property
+    @cached_property  # not looked up in the log again and again, which grows with each request
     def address(self) -> str:
         return str(self.wait_for_event("listening")["address"])
 

@@ -27,7 +27,7 @@ _PRELOADED = (
     "daemon.catalog.setup",
     "daemon.deletion.engine",
     "daemon.deletion.recovery",
-    "daemon.metrics",
+    "daemon.metrics.registry",
     "psycopg2",
     "sqlalchemy.dialects.postgresql.psycopg2",
     "sqlalchemy.dialects.sqlite.pysqlite",

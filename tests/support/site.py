@@ -20,7 +20,7 @@ from daemon.deletion.purge import Tools
 from daemon.deletion.recovery import Recovery
 from daemon.deletion.restore import Restorer
 from daemon.deletion.retention import Retention
-from daemon.metrics import Metrics
+from daemon.metrics.registry import Metrics
 from daemon.storage.root import StorageRoot, mark
 from daemon.storage.workers import Workers
 from daemon.sweep.sweeper import Sweeper

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from daemon.cli.exits import MEANINGS, Exit
 from daemon.config import Config
-from daemon.metrics import Metrics
+from daemon.metrics.registry import Metrics
 from daemon.policy.condition import Condition
 from daemon.policy.models import Action, Keep, Limits, Policy, Schedule
 from daemon.web.errors import RULES

@@ -404,7 +404,8 @@ def test_what_a_killed_child_was_to_measure_is_measured(tmp_path: Path, folder: 
     def kill() -> None:
         while not stop.wait(0.02):
             for pid in children():
-                os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it ended meanwhile
+                    os.kill(pid, signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
     killer.start()

@@ -32,7 +32,7 @@ from daemon.deletion.progress import Purges
 from daemon.deletion.purge import Tools
 from daemon.deletion.restore import Restorer
 from daemon.deletion.retention import Retention
-from daemon.metrics import Metrics
+from daemon.metrics.registry import Metrics
 from daemon.policy.models import PolicySet
 from daemon.storage.root import StorageRoot, mark
 from daemon.storage.workers import Workers
@@ -285,7 +285,7 @@ async def serving(
     )
     runner = ApiRunner(
         make_application(context),
-        connections=Connections(limits or Limits(), metrics.connection_closed),
+        connections=Connections(limits or Limits(), metrics.server.connection_closed),
         access_log=None,
         shutdown_timeout=10.0,
         handler_cancellation=handler_cancellation,

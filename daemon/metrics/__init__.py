@@ -1,0 +1,1 @@
+"""What Prometheus reads. Labels are bounded: names of loaded policies, and words of the program itself."""
