@@ -52,11 +52,9 @@ class Covered:
 
 def active(connection: Connection, now: datetime, *, about: Sequence[str] | None = None) -> list[Hold]:
     """The holds in force at ``now`` (aware), the oldest first; with ``about``, those that may be about these tasks."""
-    c = holds.c
-    statement = _all().where(c.released_at.is_(None), sa.or_(c.expires_at.is_(None), c.expires_at > now))
-    if about is not None:
-        statement = statement.where(sa.or_(c.pattern.in_(about), *(c.pattern.contains(sign) for sign in "*?")))
-    return [Hold(*row) for row in connection.execute(statement)]
+    if about is None:
+        return [Hold(*row) for row in connection.execute(_ACTIVE, {"now": now})]
+    return [Hold(*row) for row in connection.execute(_ABOUT, {"now": now, "ids": list(about)})]
 
 
 def journal(connection: Connection) -> list[Hold]:
@@ -141,4 +139,17 @@ def _all() -> sa.Select[Any]:
 
 def _lock(connection: Connection, mode: str) -> None:
     if connection.dialect.name == "postgresql":
-        connection.execute(sa.text(f"LOCK TABLE {holds.name} IN {mode} MODE"))
+        connection.exec_driver_sql(f"LOCK TABLE {holds.name} IN {mode} MODE")
+
+
+# Made once: every deletion asks.
+_ACTIVE: Final = _all().where(
+    holds.c.released_at.is_(None),
+    sa.or_(holds.c.expires_at.is_(None), holds.c.expires_at > sa.bindparam("now", type_=holds.c.expires_at.type)),
+)
+_ABOUT: Final = _ACTIVE.where(
+    sa.or_(
+        holds.c.pattern.in_(sa.bindparam("ids", type_=sa.String, expanding=True)),
+        *(holds.c.pattern.contains(sign) for sign in "*?"),
+    )
+)

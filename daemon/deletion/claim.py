@@ -45,6 +45,11 @@ class Going:
     has_row: bool
     counts: Census | None = None
 
+    @property
+    def stays_open(self) -> bool:
+        """Whether there is something to purge or to restore after the commit."""
+        return self.directory is not None or self.item.entry.purge_after is not None
+
 
 @dataclass(slots=True)
 class Claimed:
@@ -312,9 +317,9 @@ class Claim:
         tasks.mark_directory_gone(connection, tables, [one.request.task_id for one in marked], session.now)
         tasks.delete_records(connection, tables, records)
         inventory.forget(connection, [one.request.task_id for one in going if one.directory is not None])
-        open_ = [one for one in going if one.directory is not None or one.item.entry.purge_after is not None]
+        open_ = [one for one in going if one.stays_open]
         counts = {one.item.deletion_id: journal_counts(one.counts) for one in open_ if one.counts is not None}
-        done = [one.item.entry for one in going if one not in open_]
+        done = [one.item.entry for one in going if not one.stays_open]
         if open_:
             ledger.insert(connection, [one.item.entry for one in open_], State.COMMITTED, counts)
         if done:

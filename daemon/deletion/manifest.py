@@ -6,7 +6,7 @@ No task's row is copied into it: ``parameters`` holds a password, and never leav
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -63,7 +63,7 @@ class Item:
         return cls(entry, None if directory is None else TaskDirectory(entry.task_id, *map(int, directory)))
 
     def to_json(self) -> dict[str, object]:
-        fields = asdict(self.entry)
+        fields: dict[str, object] = {name: getattr(self.entry, name) for name in Entry.__slots__}
         if self.entry.purge_after is not None:
             fields["purge_after"] = self.entry.purge_after.isoformat()
         found = self.directory

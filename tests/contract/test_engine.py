@@ -357,7 +357,7 @@ def test_any_failure_before_the_commit_leaves_everything(site: Site, monkeypatch
 
     target = {
         "mkdir": "daemon.storage.trash.os.mkdir",
-        "write": "daemon.storage.durable.json.dump",
+        "write": "daemon.storage.durable._text",
         "rename": "daemon.storage.moves.rename_noreplace",
         "rows": "daemon.catalog.tasks.mark_directory_gone",
         "journal": "daemon.catalog.ledger.insert",
