@@ -33,6 +33,7 @@ class ErrorCode(StrEnum):
     ROOT_UNAVAILABLE = "ROOT_UNAVAILABLE"
     CATALOG_UNAVAILABLE = "CATALOG_UNAVAILABLE"
     CATALOG_NOT_READY = "CATALOG_NOT_READY"
+    CATALOG_ROLLED_BACK = "CATALOG_ROLLED_BACK"
     JOB_NOT_FOUND = "JOB_NOT_FOUND"
     JOB_ENDED = "JOB_ENDED"
     POLICY_NOT_FOUND = "POLICY_NOT_FOUND"
@@ -107,6 +108,12 @@ class CatalogNotReady(SweepdError):
     """The database answers, but lacks the tables or the schema version sweepd needs."""
 
     code = ErrorCode.CATALOG_NOT_READY
+
+
+class CatalogRolledBack(CatalogNotReady):
+    """The database does not know what was committed to it: it was put back from a backup, or is another one."""
+
+    code = ErrorCode.CATALOG_ROLLED_BACK
 
 
 class StartupRefused(SweepdError):

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from daemon.catalog import guest_indexes, setup
+from daemon.catalog.catalog import Catalog
 from daemon.catalog.database import Database
 from daemon.config import Config
+from daemon.deletion.continuity import Continuity, Unknown
 from daemon.errors import CatalogUnavailable, StartupRefused
+from daemon.metrics.registry import Metrics
 from daemon.storage import root
 
 
@@ -41,9 +44,28 @@ def initialise(config: Config, *, replace_root: bool = False) -> list[str]:
             done.append(f"marked {path} as a storage root")
         if setup.register_root(database, root_id, str(path), replace=replace_root):
             done.append(f"the catalog now belongs to storage root {root_id}")
+        forgotten = _forgotten(config, root_id)
+        if forgotten:
+            done.append(
+                f"{database.name} does not know what {path} has seen ({forgotten}): sweepd deletes nothing until it is "
+                "accepted; see docs/operations.md, then: sweepd accept-database"
+            )
     finally:
         database.close()
     return done
+
+
+def _forgotten(config: Config, root_id: str) -> Unknown:
+    catalog = Catalog(
+        config.catalog.url.get_secret_value(),
+        timezone=config.catalog.timezone,
+        running_statuses=tuple(config.catalog.running_statuses),
+    )
+    try:
+        with root.StorageRoot(config.storage.root, lambda: root_id).open() as opened:
+            return Continuity(catalog, Metrics()).compare(opened)
+    finally:
+        catalog.close()
 
 
 def _create_file(path: Path, done: list[str]) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 
-COMPONENTS = ("catalog", "storage_root", "recovery", "clock", "scheduler")
-STARTING = "starting"
+from daemon.web.health import STARTING
+
+COMPONENTS = ("catalog", "storage_root", "journal", "recovery", "clock", "scheduler")
 
 
 class Readiness:

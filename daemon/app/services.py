@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from daemon.catalog.catalog import Catalog
 from daemon.catalog.clock_guard import ClockGuard
 from daemon.config import Config
+from daemon.deletion.continuity import Continuity
 from daemon.deletion.engine import Engine
 from daemon.deletion.holding import Holds
 from daemon.deletion.progress import Purges
@@ -37,6 +38,8 @@ class Services:
     recovery: Recovery
     restorer: Restorer
     retention: Retention
+    continuity: Continuity
+    tools: Tools
     holds: Holds
     purges: Purges
     clock_guard: ClockGuard
@@ -65,7 +68,7 @@ def build(config: Config) -> Iterator[Services]:
         priority=config.workers.priority,
         max_files_per_second=config.workers.max_files_per_second,
     )
-    tools = Tools(catalog, metrics, workers, Purges())
+    tools = Tools(catalog, metrics, workers, Purges(), Continuity(catalog, metrics))
     engine = Engine(root, tools)
     clock_guard = ClockGuard(catalog)
     retention = Retention(root, tools)
@@ -79,6 +82,8 @@ def build(config: Config) -> Iterator[Services]:
             recovery=Recovery(root, tools),
             restorer=Restorer(root, tools),
             retention=retention,
+            continuity=tools.continuity,
+            tools=tools,
             holds=Holds(catalog, metrics),
             purges=tools.purges,
             clock_guard=clock_guard,

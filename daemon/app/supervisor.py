@@ -22,6 +22,7 @@ from daemon.catalog.daemon_lock import DaemonLock
 from daemon.deletion.models import Trigger
 from daemon.errors import (
     CatalogNotReady,
+    CatalogRolledBack,
     CatalogUnavailable,
     ErrorCode,
     RootUnavailable,
@@ -63,7 +64,7 @@ class Supervisor:
         self._janitor = Janitor(
             services,
             lambda: current.config,
-            may_work=lambda: self._is_fine("catalog", "storage_root"),
+            may_work=lambda: self._is_fine("catalog", "storage_root", "journal"),
             may_expire=lambda: self._is_fine("clock"),
         )
         self._scanning = Scanning(
@@ -125,7 +126,7 @@ class Supervisor:
                 self._prepare_once()
                 return True
             except (CatalogUnavailable, CatalogNotReady, RootUnavailable) as error:
-                component = "storage_root" if isinstance(error, RootUnavailable) else "catalog"
+                component = _component(error)
                 if self._readiness.set(component, str(error)):
                     _log.error("not_ready", component=component, error=error.code, reason=str(error))
             self._stopping.wait(retry)
@@ -146,6 +147,7 @@ class Supervisor:
             if not self._take_lock(self._lock):
                 raise _taken(f"the catalog of {services.root.path}, perhaps on another machine,")
             services.recovery.run()
+            self._readiness.set("journal", None)
             self._held = stack.pop_all()
         self._readiness.set("recovery", None)
         self._look("clock", self._see_clock)
@@ -187,6 +189,7 @@ class Supervisor:
             if now >= catalog_at:
                 catalog_at = now + _WATCH_CATALOG_S
                 if self._look("catalog", self._services.catalog.check):
+                    self._look("journal", self._see_journal)
                     self._look("clock", self._see_clock)
                     self._keep_lock()
 
@@ -202,6 +205,11 @@ class Supervisor:
 
     def _see_root(self) -> None:
         self._services.root.probe()
+
+    def _see_journal(self) -> None:
+        with self._services.root.open() as root:
+            self._services.continuity.check(root, thoroughly=False)
+            self._services.continuity.advance(root)
 
     def _see_clock(self) -> None:
         problem = self._services.clock_guard.problem()
@@ -231,6 +239,12 @@ class Supervisor:
             return  # logged and counted where it happened
         if self._on_sweep is not None:
             self._on_sweep(report)
+
+
+def _component(error: SweepdError) -> str:
+    if isinstance(error, RootUnavailable):
+        return "storage_root"
+    return "journal" if isinstance(error, CatalogRolledBack) else "catalog"
 
 
 def _taken(what: str) -> StartupRefused:

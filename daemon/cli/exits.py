@@ -36,7 +36,7 @@ MEANINGS = {
     Exit.DOCUMENT: "the configuration or a policy file is wrong; every mistake is printed as file:line:column",
     Exit.NOT_DELETED: "at least one task was not deleted, each with its reason; or a low mark was not reached",
     Exit.ROOT: "the storage root is missing, not marked, swapped, or failing",
-    Exit.CATALOG: "the database does not answer, or lacks what `sweepd init` makes",
+    Exit.CATALOG: "the database does not answer, lacks what `sweepd init` makes, or has forgotten deletions",
     Exit.LIMIT: "a policy selects more than its limits allow; nothing was deleted",
     Exit.REFUSED: "refused to start: unsafe address, another daemon or scan, policy disabled, suspended, changed or "
     "being swept, clocks apart, catalog empty; `reload`: what needs a restart, or would be unsafe",
@@ -55,6 +55,7 @@ _BY_CODE = {
     ErrorCode.ROOT_UNAVAILABLE: Exit.ROOT,
     ErrorCode.CATALOG_UNAVAILABLE: Exit.CATALOG,
     ErrorCode.CATALOG_NOT_READY: Exit.CATALOG,
+    ErrorCode.CATALOG_ROLLED_BACK: Exit.CATALOG,
     ErrorCode.LIMIT_EXCEEDED: Exit.LIMIT,
     ErrorCode.STARTUP_REFUSED: Exit.REFUSED,
     ErrorCode.RELOAD_REFUSED: Exit.REFUSED,

@@ -19,6 +19,7 @@ from daemon.catalog.database import CommitUncertain
 from daemon.catalog.ledger import Counts, Entry, State
 from daemon.catalog.tasks import LockedTask
 from daemon.deletion import holding, manifest
+from daemon.deletion.continuity import Continuity
 from daemon.deletion.manifest import Item, Kind, Manifest
 from daemon.deletion.models import MOST_REASON, Outcome, Request, What
 from daemon.errors import CatalogUnavailable, ErrorCode, RootUnavailable, SweepdError, TaskRefused
@@ -72,8 +73,16 @@ class _NothingToDo(Exception):
 class Claim:
     """One claim; ``run`` once. The entry stays locked until ``stack`` is closed."""
 
-    def __init__(self, catalog: Catalog, root: OpenRoot, requests: Sequence[Request], stack: ExitStack) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        continuity: Continuity,
+        root: OpenRoot,
+        requests: Sequence[Request],
+        stack: ExitStack,
+    ) -> None:
         self._catalog = catalog
+        self._continuity = continuity
         self._root = root
         self._requests = requests
         self._stack = stack
@@ -85,6 +94,7 @@ class Claim:
         claimed = self._claimed
         try:
             with self._catalog.write() as session:
+                self._continuity.require(session, self._root)
                 self._transaction(session)
                 self._commit_is_next = True
         except _NothingToDo:
@@ -99,6 +109,8 @@ class Claim:
             if not self._commit_is_next:
                 self._undo()
             raise
+        if claimed.moved:
+            self._continuity.committed(self._root, claimed.moved[-1].item.deletion_id)
         return claimed
 
     def _transaction(self, session: Session) -> None:

@@ -43,6 +43,11 @@ class Engine:
         self._root = root
         self._tools = tools
 
+    def check_journal(self) -> None:
+        """Raises CatalogRolledBack if the database has forgotten deletions, and as root and catalog do."""
+        with self._root.open() as root:
+            self._tools.continuity.check(root, thoroughly=False)
+
     def delete(self, request: Request) -> Outcome:
         """Delete one task. Raises SweepdError if it was not deleted, or not completely: the message says which."""
         (result,) = self._delete([request])
@@ -90,7 +95,7 @@ class Engine:
         with ExitStack() as stack:
             try:
                 root = stack.enter_context(self._root.open())
-                claimed = Claim(self._tools.catalog, root, requests, stack).run()
+                claimed = Claim(self._tools.catalog, self._tools.continuity, root, requests, stack).run()
             except OSError as error:
                 return {task_id: self._explain(error, task_id, _MOVING) for task_id in ids}, []
             except (RootUnavailable, CatalogUnavailable, CatalogNotReady) as error:

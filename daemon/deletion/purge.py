@@ -9,6 +9,7 @@ from daemon import log
 from daemon.catalog import ledger
 from daemon.catalog.catalog import Catalog
 from daemon.deletion.claim import journal_counts
+from daemon.deletion.continuity import Continuity
 from daemon.deletion.manifest import Item
 from daemon.deletion.progress import Purges
 from daemon.errors import SweepdError
@@ -29,6 +30,7 @@ class Tools:
     metrics: Metrics
     workers: Workers
     purges: Purges
+    continuity: Continuity
 
 
 @dataclass(slots=True)

@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from daemon import clock, log
-from daemon.catalog import ledger, tasks
+from daemon.catalog import ledger
 from daemon.catalog.ledger import Record, State
 from daemon.deletion.manifest import Item, Kind, Manifest
-from daemon.deletion.models import What
 from daemon.deletion.purge import Tools, purge
-from daemon.errors import RootUnavailable, TaskRefused
+from daemon.errors import CatalogRolledBack, RootUnavailable, TaskRefused
 from daemon.storage import faults, reserve, retained, trash
 from daemon.storage.census import Census
 from daemon.storage.root import OpenRoot, StorageRoot
@@ -62,10 +61,12 @@ class Recovery:
     def run(self) -> Counter[Result]:
         """Settle every entry that nobody works on; how many came to which result.
 
-        Raises RootUnavailable, CatalogUnavailable or CatalogNotReady, and then touches nothing further.
+        Raises RootUnavailable, CatalogUnavailable or CatalogNotReady, and then touches nothing further. One of a
+        database that has forgotten deletions is CatalogRolledBack: it would undo what it does not know.
         """
         results: Counter[Result] = Counter()
         with self.root.open() as root:
+            self.tools.continuity.check(root)
             for entry_id in trash.entry_ids(root):
                 results[self._attempt(root, entry_id)] += 1
             try:
@@ -133,10 +134,9 @@ class Recovery:
         goes, waits, comes = [], [], []
         for deletion_id, item in items.items():
             record = records.get(deletion_id)
-            if record is None and deletion_id in begun:
-                self._commit_again(entry.root, item)
-                goes.append(item)
-            elif record is None or record.state in (State.ABORTED, State.RESTORED):
+            if record is None and deletion_id in begun:  # since ``run`` has looked
+                raise CatalogRolledBack(f"the database has forgotten the deletion {deletion_id}, which was committed")
+            if record is None or record.state in (State.ABORTED, State.RESTORED):
                 if deletion_id in held:
                     comes.append(item)
             elif record.state is State.PURGED:
@@ -235,18 +235,6 @@ class Recovery:
 
     def _undone(self, item: Item) -> None:
         _log.info("deletion_recovered", deletion_id=item.deletion_id, task_ids=[item.task_id], outcome="undone")
-
-    def _commit_again(self, root: OpenRoot, item: Item) -> None:
-        """A purge that has begun proves that it was committed once: a database put back from a backup has forgotten."""
-        _log.error("journal_lost_a_deletion", deletion_id=item.deletion_id, task_ids=[item.task_id])
-        with self.tools.catalog.write() as session:
-            ledger.insert(session.connection, [item.entry], State.COMMITTED)
-            if root.find(item.task_id) is not None:
-                return  # made again since: its row speaks of that one
-            if What(item.entry.what).records:
-                tasks.delete_records(session.connection, session.tables, [item.task_id])
-            else:
-                tasks.mark_directory_gone(session.connection, session.tables, [item.task_id], session.now)
 
 
 _COUNTS = ("files", "directories", "size_bytes", "freed_bytes")

@@ -158,6 +158,7 @@ class _Return:
             held = Manifest(Kind.RESTORE, self._entry.entry_id, self._root.root_id, (Item(entry, self._directory),))
             self._entry.write_manifest(held.to_json())
             with self._tools.catalog.write() as session:
+                self._tools.continuity.require(session, self._root)
                 self._transaction(session)
                 self._commit_is_next = True
         except Exception as error:

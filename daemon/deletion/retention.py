@@ -135,6 +135,8 @@ class Retention:
 
     def _purge(self, records: Sequence[Record]) -> int:
         with self._root.open() as root:
+            with self._tools.catalog.read() as session:
+                self._tools.continuity.require(session, root)
             done = 0
             for start in range(0, len(records), _AT_ONCE):
                 done += self._purge_group(root, records[start : start + _AT_ONCE])

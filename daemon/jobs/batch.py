@@ -16,7 +16,14 @@ from daemon.errors import ErrorCode, SweepdError
 _log = log.get(__name__)
 
 # The whole catalog or storage root is in trouble: after one of these no other task of a batch can fare better.
-_FOR_ALL: Final = frozenset({ErrorCode.ROOT_UNAVAILABLE, ErrorCode.CATALOG_UNAVAILABLE, ErrorCode.CATALOG_NOT_READY})
+_FOR_ALL: Final = frozenset(
+    {
+        ErrorCode.ROOT_UNAVAILABLE,
+        ErrorCode.CATALOG_UNAVAILABLE,
+        ErrorCode.CATALOG_NOT_READY,
+        ErrorCode.CATALOG_ROLLED_BACK,
+    }
+)
 _FIRST_WAIT_S: Final = 1.0
 _LONGEST_WAIT_S: Final = 30.0
 _TRIES: Final = 5  # of a task that is in use

@@ -10,11 +10,20 @@ class HealthMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._ready = Gauge("sweepd_ready", "1 if the daemon does its work, 0 if not.", registry=registry)
+        self._rolled_back = Gauge(
+            "sweepd_catalog_rolled_back",
+            "1 if the database has forgotten what the storage root has seen, and nothing is deleted; else 0.",
+            registry=registry,
+        )
         self._holds = Gauge("sweepd_holds", "Holds in force.", registry=registry)
 
     def ready(self, ready: bool) -> None:
         """Whether the daemon does its work."""
         self._ready.set(1 if ready else 0)
+
+    def rolled_back(self, rolled_back: bool) -> None:
+        """Whether the database has forgotten what the storage root has seen."""
+        self._rolled_back.set(1 if rolled_back else 0)
 
     def holds(self, number: int) -> None:
         """How many holds are in force."""

@@ -12,6 +12,7 @@ from daemon.storage.census import Census
 from daemon.storage.folders import folder
 from daemon.storage.moves import move
 from daemon.storage.root import OpenRoot, TaskDirectory, is_directory
+from daemon.storage.syscalls import open_directory
 from daemon.storage.workers import Workers
 
 RETAINED: Final = "retained"
@@ -21,6 +22,18 @@ def ids(root: OpenRoot) -> set[str]:
     """The ids of the deletions whose directory waits. Raises OSError."""
     with folder(root, RETAINED) as retained_fd:
         return set(os.listdir(retained_fd))
+
+
+def newest(root: OpenRoot, most: int) -> list[str]:
+    """The greatest ids of those that wait, at most so many. Raises OSError."""
+    try:
+        fd = open_directory(root.state_fd, RETAINED)
+    except FileNotFoundError:
+        return []
+    try:
+        return sorted(os.listdir(fd))[-most:]
+    finally:
+        os.close(fd)
 
 
 def find(root: OpenRoot, deletion_id: str, task_id: str) -> TaskDirectory | None:

@@ -219,6 +219,22 @@ def entry_ids(root: OpenRoot) -> list[str]:
 
 def look(root: OpenRoot) -> Iterator[tuple[dict[str, object], set[str]]]:
     """Every entry that has a readable manifest, whoever works on it: manifest, and the directories it holds."""
+    for entry in _entries(root):
+        manifest = entry.read_manifest()
+        if manifest is not None:
+            yield manifest, entry.held()
+
+
+def look_for_begun(root: OpenRoot) -> Iterator[tuple[dict[str, object], set[str]]]:
+    """The entries with a readable manifest in which a purge has begun: manifest, and the deletions it is about."""
+    for entry in _entries(root):
+        begun = entry.begun()
+        manifest = entry.read_manifest() if begun else None
+        if manifest is not None:
+            yield manifest, begun
+
+
+def _entries(root: OpenRoot) -> Iterator[TrashEntry]:
     with folder(root, _TRASH) as trash_fd:
         for entry_id in sorted(os.listdir(trash_fd)):
             try:
@@ -226,12 +242,25 @@ def look(root: OpenRoot) -> Iterator[tuple[dict[str, object], set[str]]]:
             except OSError:
                 continue  # gone meanwhile, or nothing of ours
             try:
-                entry = TrashEntry(root, trash_fd, fd, entry_id)
-                manifest = entry.read_manifest()
-                if manifest is not None:
-                    yield manifest, entry.held()
+                yield TrashEntry(root, trash_fd, fd, entry_id)
             finally:
                 os.close(fd)
+
+
+def quarantine_retained(root: OpenRoot, deletion_ids: Iterable[str]) -> str:
+    """Put directories that wait aside, in one new folder of the quarantine; its name. Raises OSError."""
+    name = new_deletion_id()
+    with folder(root, _QUARANTINE) as quarantine_fd, folder(root, RETAINED) as retained_fd:
+        os.mkdir(name, 0o700, dir_fd=quarantine_fd)
+        fd = open_directory(quarantine_fd, name)
+        try:
+            for deletion_id in sorted(deletion_ids):
+                move(retained_fd, deletion_id, fd, deletion_id, sync=False)
+            for synced in (fd, quarantine_fd, retained_fd):
+                os.fsync(synced)
+        finally:
+            os.close(fd)
+    return name
 
 
 def quarantined_ids(root: OpenRoot) -> set[str]:

@@ -13,7 +13,7 @@ from daemon.catalog.rows import TaskRow
 from daemon.catalog.selection import Verdict
 from daemon.deletion.engine import GROUP, Engine
 from daemon.deletion.models import Guard, Origin, Outcome, Request, Trigger, What
-from daemon.errors import CatalogUnavailable, ErrorCode, RootUnavailable, SweepdError
+from daemon.errors import CatalogRolledBack, CatalogUnavailable, ErrorCode, RootUnavailable, SweepdError
 from daemon.policy.models import PolicySet
 from daemon.sweep.limits import ERRORS_FROM, too_many_errors
 from daemon.sweep.plan import Decision, decide
@@ -137,7 +137,7 @@ class Runner:
             report.dropped.append(missed)
             return True
         report.failed.append(missed)
-        if isinstance(result, RootUnavailable | CatalogUnavailable):
+        if isinstance(result, RootUnavailable | CatalogUnavailable | CatalogRolledBack):
             report.error = str(result)  # what the whole sweep depends on is gone: begin nothing further
             report.lost = True
         return True

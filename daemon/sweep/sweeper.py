@@ -13,7 +13,7 @@ from daemon.catalog.clock_guard import ClockGuard
 from daemon.deletion.engine import Engine
 from daemon.deletion.models import ELSEWHERE, Origin, Trigger
 from daemon.deletion.retention import Retention
-from daemon.errors import ErrorCode, RootUnavailable, SweepdError, SweepRefused
+from daemon.errors import CatalogRolledBack, ErrorCode, RootUnavailable, SweepdError, SweepRefused
 from daemon.metrics.registry import Metrics
 from daemon.policy.models import Mode, Policy, PolicySet
 from daemon.storage.locks import exclusive
@@ -30,7 +30,12 @@ from daemon.sweep.suspension import Suspensions
 _log = log.get(__name__)
 
 # Refusals that somebody has to look into; the others are part of an ordinary day.
-_ALARMS = {ErrorCode.CLOCK_UNRELIABLE, ErrorCode.CATALOG_EMPTY, ErrorCode.POLICY_SUSPENDED}
+_ALARMS = {
+    ErrorCode.CLOCK_UNRELIABLE,
+    ErrorCode.CATALOG_EMPTY,
+    ErrorCode.CATALOG_ROLLED_BACK,
+    ErrorCode.POLICY_SUSPENDED,
+}
 
 
 class Sweeper:
@@ -77,8 +82,8 @@ class Sweeper:
         """Run the policy once. Task failures are in the report; raises SweepdError if it could not run at all.
 
         SweepRefused: the policy is disabled (STARTUP_REFUSED), suspended (POLICY_SUSPENDED) or being swept already
-        (SWEEP_RUNNING); or, where something would be deleted, the clocks cannot be believed (CLOCK_UNRELIABLE) or the
-        tasks table has lost its rows (CATALOG_EMPTY).
+        (SWEEP_RUNNING); or, where something would be deleted, the clocks cannot be believed (CLOCK_UNRELIABLE), the
+        tasks table has lost its rows (CATALOG_EMPTY) or the journal deletions (CATALOG_ROLLED_BACK).
         ``plan``: one that was reviewed, instead of a new one; what has changed since drops out.
         ``progress`` is called after the plan and after every deletion, from this thread.
         """
@@ -127,6 +132,10 @@ class Sweeper:
         problem = self._clock_guard.problem()
         if problem is not None:
             raise SweepRefused(problem, code=ErrorCode.CLOCK_UNRELIABLE)
+        try:
+            self._engine.check_journal()
+        except CatalogRolledBack as error:
+            raise SweepRefused(str(error), code=error.code) from error
         guards.check_catalog(self._catalog, self._root, policies, policy)
 
     def _run(

@@ -69,6 +69,7 @@ RULES: Final[Mapping[str, Rule]] = {
     ErrorCode.ROOT_UNAVAILABLE: Rule(503, _RETRY),
     ErrorCode.CATALOG_UNAVAILABLE: Rule(503, _RETRY),
     ErrorCode.CATALOG_NOT_READY: Rule(503, _RETRY),
+    ErrorCode.CATALOG_ROLLED_BACK: Rule(503, _RETRY),
     ErrorCode.JOB_NOT_FOUND: Rule(404),
     ErrorCode.JOB_ENDED: Rule(409),
     ErrorCode.POLICY_NOT_FOUND: Rule(404),
@@ -122,6 +123,7 @@ ONCE: Final = (
 )
 DELETION: Final = (
     *STARTED,
+    ErrorCode.CATALOG_ROLLED_BACK,
     *ROOT,
     ErrorCode.INVALID_TASK_ID,
     ErrorCode.TASK_NOT_FOUND,
@@ -136,6 +138,7 @@ DELETION: Final = (
 )
 RESTORE: Final = (
     *STARTED,
+    ErrorCode.CATALOG_ROLLED_BACK,
     *ROOT,
     ErrorCode.INVALID_TASK_ID,
     ErrorCode.DELETION_NOT_FOUND,
@@ -148,6 +151,7 @@ RESTORE: Final = (
 )
 SWEEP: Final = (
     *STARTED,
+    ErrorCode.CATALOG_ROLLED_BACK,
     *ROOT,
     ErrorCode.PLAN_NOT_FOUND,
     ErrorCode.PLAN_OUTDATED,

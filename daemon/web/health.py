@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from aiohttp import web
 
+from daemon.errors import ErrorCode
 from daemon.web import answers
 from daemon.web.context import ApiContext
 from daemon.web.errors import ApiCode, ApiError
 
+STARTING: Final = "starting"
+"""What a component says that has not reported yet."""
+
 
 def require_recovered(context: ApiContext) -> None:
-    """Recovery runs before the API accepts work. Raises ApiError (STARTING), with the reason, while it does."""
-    reason = context.readiness().get("recovery")
+    """Recovery runs before the API accepts work. Raises ApiError (STARTING), with the reason, while it does.
+
+    CATALOG_ROLLED_BACK if the database has forgotten deletions.
+    """
+    problems = context.readiness()
+    reason = problems.get("journal")
+    if reason not in (None, STARTING):
+        raise ApiError(ErrorCode.CATALOG_ROLLED_BACK, data={"component": "journal", "reason": reason})
+    reason = problems.get("recovery")
     if reason is not None:
         raise ApiError(ApiCode.STARTING, data={"component": "recovery", "reason": reason})
 

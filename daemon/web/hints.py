@@ -71,6 +71,10 @@ HINTS: Final[Mapping[str, Message]] = {
         "请在 Retry-After 秒后重试; 持续出现时请检查数据库,见 /readyz",
         "Repeat the request after the seconds in Retry-After; if it stays so, check the database, see /readyz",
     ),
+    "CATALOG_ROLLED_BACK": Message(
+        "请管理员换回正确的数据库,或按 docs/operations.md 核对后运行 sweepd accept-database",
+        "Somebody has to bring the right database back, or to accept this one: see docs/operations.md",
+    ),
     "CATALOG_NOT_READY": Message(
         "请管理员运行 sweepd init,然后重试", "Somebody has to run sweepd init; then try again"
     ),

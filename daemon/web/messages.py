@@ -75,6 +75,10 @@ MESSAGES: Final[Mapping[str, Message]] = {
     "DELETION_FAILED": Message("删除操作失败", "The deletion failed"),
     "ROOT_UNAVAILABLE": Message("存储根目录不可用", "The storage root is not available"),
     "CATALOG_UNAVAILABLE": Message("数据库不可用,请稍后重试", "The database is not available, try again later"),
+    "CATALOG_ROLLED_BACK": Message(
+        "数据库缺少已提交的删除记录,可能由旧备份恢复; 已停止一切删除",
+        "The database has forgotten deletions, as one put back from a backup does; nothing is deleted",
+    ),
     "CATALOG_NOT_READY": Message(
         "数据库尚未初始化,请先运行 sweepd init", "The database is not prepared, run: sweepd init"
     ),

@@ -10,6 +10,7 @@ from typing import Any
 from daemon.catalog import setup
 from daemon.catalog.catalog import Catalog
 from daemon.catalog.clock_guard import ClockGuard
+from daemon.deletion.continuity import Continuity
 from daemon.deletion.engine import Engine
 from daemon.deletion.hold_terms import Terms
 from daemon.deletion.holding import Holds, Placed
@@ -44,7 +45,7 @@ class Site:
         self.root = StorageRoot(path, self.catalog.root_id)
         self.metrics = Metrics()
         self.workers = Workers(processes)
-        self.tools = Tools(self.catalog, self.metrics, self.workers, Purges())
+        self.tools = Tools(self.catalog, self.metrics, self.workers, Purges(), Continuity(self.catalog, self.metrics))
         self.engine = Engine(self.root, self.tools)
         self.restorer = Restorer(self.root, self.tools)
         self.retention = Retention(self.root, self.tools)

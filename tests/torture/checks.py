@@ -36,6 +36,7 @@ class Lane:
                 shutil.rmtree(folder, ignore_errors=True)
         for name in ("trash", "retained", "quarantine", "reserve"):
             shutil.rmtree(self.site.path / ".sweepd" / name, ignore_errors=True)
+        (self.site.path / ".sweepd" / "marks").unlink(missing_ok=True)  # of the journal that is emptied now
         tables = ("data_pipeline_task_steps", "data_pipeline_tasks", "sweepd_deletions", "sweepd_snapshots")
         for table in tables:
             self.site.store.query(f"DELETE FROM {table}")

@@ -25,6 +25,7 @@ from daemon.catalog.catalog import Catalog
 from daemon.catalog.clock_guard import ClockGuard
 from daemon.catalog.database import Database
 from daemon.config import ServerConfig
+from daemon.deletion.continuity import Continuity
 from daemon.deletion.engine import Engine
 from daemon.deletion.holding import Holds
 from daemon.deletion.progress import Purges
@@ -145,9 +146,9 @@ class Installation:
             return [dict(row) for row in connection.execute("SELECT * FROM sweepd_deletions ORDER BY deletion_id")]
 
     def tree(self) -> set[str]:
-        """Every path in the root except the daemon's marker; an emptied trash does not count."""
+        """Every path in the root except the marker and the marks; an emptied trash does not count."""
         found = {str(path.relative_to(self.root)) for path in self.root.rglob("*")}
-        return found - {".sweepd", ".sweepd/root.json", ".sweepd/trash"}
+        return found - {".sweepd", ".sweepd/root.json", ".sweepd/marks", ".sweepd/trash"}
 
     def everything(self) -> tuple[set[str], dict[str, dict[str, Any]], list[dict[str, Any]]]:
         """For tests that nothing changes."""
@@ -267,7 +268,7 @@ async def serving(
     metrics = Metrics()
     catalog = Catalog(url or installation.url, timezone=None, running_statuses=("running", "in_progress"))
     root = StorageRoot(installation.root, catalog.root_id)
-    tools = Tools(catalog, metrics, Workers(0), Purges())
+    tools = Tools(catalog, metrics, Workers(0), Purges(), Continuity(catalog, metrics))
     engine = Engine(root, tools)
     deletions, reads = ThreadPoolExecutor(threads), ThreadPoolExecutor(2)
     problems: dict[str, str | None] = dict.fromkeys(COMPONENTS)

@@ -109,6 +109,10 @@ def not_ready(stage: Stage) -> None:
     stage.api.problems["scheduler"] = "it stopped"
 
 
+def rolled_back(stage: Stage) -> None:
+    stage.api.problems["journal"] = "it has forgotten one"
+
+
 def starting(stage: Stage) -> None:
     stage.api.problems["recovery"] = "it has not ended"
 
@@ -497,6 +501,13 @@ CASES: dict[str, Case] = {
                 }
             }
         },
+    ),
+    ErrorCode.CATALOG_ROLLED_BACK: Case(
+        "数据库缺少已提交的删除记录,可能由旧备份恢复; 已停止一切删除",
+        "The database has forgotten deletions, as one put back from a backup does; nothing is deleted",
+        body=SURE,
+        stage=rolled_back,
+        rest={"data": {"component": "journal", "reason": "it has forgotten one"}},
     ),
     ApiCode.STARTING: Case(
         "服务正在恢复未完成的删除,请稍后重试",

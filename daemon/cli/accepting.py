@@ -1,0 +1,49 @@
+"""``sweepd accept-database``: goes on with a database that has forgotten deletions, on a person's word."""
+
+from __future__ import annotations
+
+import getpass
+from contextlib import ExitStack
+
+import typer
+
+from daemon.app.services import Services
+from daemon.catalog.daemon_lock import DaemonLock
+from daemon.cli.render import dump
+from daemon.deletion.acceptance import accept
+from daemon.errors import StartupRefused
+from daemon.storage.locks import exclusive
+
+
+def accept_database(services: Services, reason: str, *, yes: bool, as_json: bool) -> None:
+    """Say what the database does not know, ask, and accept it. Raises SweepdError; StartupRefused beside a daemon."""
+    root = services.root
+    with ExitStack() as stack:
+        lock = DaemonLock(services.catalog.database, services.catalog.root_id())
+        stack.callback(lock.release)
+        if not (stack.enter_context(exclusive(root, "daemon")) and lock.hold()):
+            raise StartupRefused(f"a sweepd serves {root.path}, and remembers the database as it was: stop it first")
+        with root.open() as opened:
+            unknown = services.continuity.compare(opened)
+        if unknown and not yes:
+            typer.echo(f"the database does not know what the storage root has seen: {unknown}", err=True)
+            typer.confirm("Go on with it as it is, and lose what it has forgotten?", abort=True, err=True)
+        done = accept(root, services.tools, reason=reason, by=f"cli:{getpass.getuser()}")
+    if as_json:
+        dump(
+            {
+                "accepted": done is not None,
+                "unknown": None if done is None else str(done.unknown),
+                "quarantined": None if done is None else done.quarantined,
+                "cancelled_jobs": 0 if done is None else done.jobs,
+            }
+        )
+        return
+    if done is None:
+        typer.echo("the database knows everything that the storage root has seen; nothing was changed")
+        return
+    typer.echo(f"accepted the database without: {done.unknown}")
+    if done.quarantined is not None:
+        typer.echo(f"what waited in the trash and nobody knows any more is in .sweepd/quarantine/{done.quarantined}")
+    if done.jobs:
+        typer.echo(f"cancelled {done.jobs} job(s) that this database took for unfinished")
