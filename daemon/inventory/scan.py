@@ -59,7 +59,10 @@ Result = tuple[Listed, Known, datetime, Measurement | OSError]
 
 
 class Scanner:
-    """Scans one installation, one scan at a time. Everything blocks; ``stop`` may come from another thread."""
+    """Scans one installation, one scan at a time. Everything blocks; ``stop`` may come from another thread.
+
+    ``recount``: after how long a directory is counted again without other cause; from the next scan on.
+    """
 
     def __init__(
         self, root: StorageRoot, catalog: Catalog, workers: Workers, metrics: Metrics, *, recount: timedelta
@@ -68,7 +71,7 @@ class Scanner:
         self._catalog = catalog
         self._workers = workers
         self._metrics = metrics
-        self._recount = recount
+        self.recount = recount
         self._stop = Event()
 
     def stop(self) -> None:
@@ -96,7 +99,7 @@ class Scanner:
                     raise SweepdError(
                         "another process scans the storage root; wait for it", code=ErrorCode.SCAN_RUNNING
                     )
-                run = _Run(self._root, self._catalog, self._workers, self._recount, self._stop, progress)
+                run = _Run(self._root, self._catalog, self._workers, self.recount, self._stop, progress)
                 scan = run.scan()
         except ScanEnded:
             _log.info("scan_stopped", seconds=round(clock.monotonic() - started, 3))

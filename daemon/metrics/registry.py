@@ -11,6 +11,7 @@ from daemon.metrics.health import HealthMetrics
 from daemon.metrics.inventory import InventoryMetrics
 from daemon.metrics.jobs import JobMetrics
 from daemon.metrics.policies import PolicyMetrics
+from daemon.metrics.reloads import ReloadMetrics
 from daemon.metrics.server import ServerMetrics
 from daemon.metrics.trash import TrashMetrics
 
@@ -26,6 +27,7 @@ class Metrics:
         self.health = HealthMetrics(registry)
         self.policies = PolicyMetrics(registry)
         self.deletions = DeletionMetrics(registry)
+        self.reloads = ReloadMetrics(registry)
         self.trash = TrashMetrics(registry)
         self.inventory = InventoryMetrics(registry)
         self.jobs = JobMetrics(registry)

@@ -72,7 +72,7 @@ class JobRunner:
         """A place for one more job. Raises ApiError: TOO_MANY_REQUESTS or SHUTTING_DOWN."""
         if self.stopping.is_set():
             raise ApiError(ApiCode.SHUTTING_DOWN)
-        if len(self._runs) + self._accepting >= self._context.server.max_waiting:
+        if len(self._runs) + self._accepting >= self._context.server().max_waiting:
             raise ApiError(ApiCode.TOO_MANY_REQUESTS)
         self._accepting += 1
         try:
