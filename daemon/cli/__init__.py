@@ -22,6 +22,7 @@ def commands_of_sweepd() -> typer.Typer:
         acceptance_commands,
         hold_commands,
         inventory_commands,
+        notify_commands,
         reload_commands,
         remote_commands,
         review_commands,
