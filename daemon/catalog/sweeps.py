@@ -67,7 +67,7 @@ def began(connection: Connection, name: str) -> None:
 def ended(connection: Connection, record: SweepRecord, *, success: bool) -> None:
     """Keep the sweep's record, and the policy's last success if it was one."""
     values = {name: getattr(record, name) for name in SweepRecord.__slots__}
-    connection.execute(sweeps.insert().values(values, noticed=False))
+    connection.execute(sweeps.insert().values(**values, noticed=False))
     if success:
         statement = policies.update().where(policies.c.name == record.policy)
         connection.execute(statement.values(last_success_at=record.finished_at))

@@ -168,6 +168,7 @@ class Notifier:
                     self._open_window()
         now = clock.now()
         found = alarms.conditions(self._problems(), self._starting, self._unsettled(), suspended)
+        found.pop(alarms.CATALOG, None)  # it has just answered; should it be lost, patience decides
         up = {name: Alarm(now, one.reason) for name, one in found.items() if name not in self._raised}
         unknown = alarms.unknown(self._problems(), self._starting, self._unsettled())
         down = {name: alarm for name, alarm in self._raised.items() if name not in found and name not in unknown}
