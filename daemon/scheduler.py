@@ -105,8 +105,13 @@ def trigger_for(schedule: Schedule, anchor: datetime) -> WallClockCron | Every:
 
 def missed_run(schedule: Schedule, anchor: Anchor, now: datetime) -> bool:
     """Whether the schedule had a run between the policy's last one and ``now``."""
-    due = trigger_for(schedule, anchor.at).after(anchor.at + _TICK)
+    due = due_after(schedule, anchor.at, anchor.at)
     return due is not None and due < now
+
+
+def due_after(schedule: Schedule, anchor: datetime, last_run: datetime) -> datetime | None:
+    """The first run, without jitter, that the schedule asks for after ``last_run``; None if there never is one."""
+    return trigger_for(schedule, anchor).after(last_run + _TICK)
 
 
 class Scheduler:
@@ -139,6 +144,12 @@ class Scheduler:
         self._scheduler.start()
         for job in self._scheduler.get_jobs():
             _log.info("policy_scheduled", policy=job.id, next_run=job.next_run_time.astimezone(UTC).isoformat())
+
+    def next_runs(self) -> dict[str, datetime]:
+        """When each scheduled policy runs next; aware UTC. Asks memory alone."""
+        if not self._scheduler.running:
+            return {}
+        return {job.id: job.next_run_time.astimezone(UTC) for job in self._scheduler.get_jobs() if job.next_run_time}
 
     def stop(self) -> None:
         """Begin no further run, and wait for the running ones."""

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 
 from daemon import clock, log
 from daemon.app.janitor import Janitor
+from daemon.app.policy_facts import show_policies
 from daemon.app.readiness import Readiness
 from daemon.app.scanning import Scanning
 from daemon.app.services import Services
@@ -26,9 +27,11 @@ from daemon.errors import (
     StartupRefused,
     SweepdError,
 )
+from daemon.metrics.space import SpaceFacts
 from daemon.policy.models import Policy, PolicySet
 from daemon.scheduler import Anchor, Scheduler
 from daemon.storage.locks import exclusive
+from daemon.storage.space import FileSystem
 from daemon.sweep.report import SweepReport
 
 _log = log.get(__name__)
@@ -112,7 +115,8 @@ class Supervisor:
         services = self._services
         services.catalog.check()
         self._readiness.set("catalog", None)
-        with services.root.open():
+        with services.root.open() as root:
+            services.metrics.health.root(root.root_id, str(services.root.path))
             self._readiness.set("storage_root", None)
         with ExitStack() as stack:
             if not stack.enter_context(exclusive(services.root, "daemon")):
@@ -126,15 +130,19 @@ class Supervisor:
         self._readiness.set("recovery", None)
         anchors = {}
         with services.catalog.write() as session:
+            memories = {
+                policy.name: sweeps.remember(session.connection, policy.name) for policy in self._policies.policies
+            }
+            for name, memory in memories.items():
+                anchors[name] = Anchor(memory.first_seen_at, memory.last_run_at)
+            show_policies(services.metrics, session, self._policies, memories)
             for policy in self._policies.policies:
-                memory = sweeps.remember(session.connection, policy.name)
-                anchors[policy.name] = Anchor(memory.first_seen_at, memory.last_run_at)
                 services.sweeper.suspensions.tell(session, policy)
-                services.metrics.policies.remembered(policy.name, memory.last_run_at, memory.last_success_at)
         self._look("clock", self._see_clock)
         self._janitor.start()
         self._scanning.start()
         self._scheduler.start(self._policies, anchors)
+        services.metrics.policies.schedule(self._scheduler.next_runs)
         self._readiness.set("scheduler", None)
         _log.info("ready", root=str(services.root.path), policies=[policy.name for policy in self._policies.policies])
 
@@ -168,7 +176,13 @@ class Supervisor:
         return problem is None
 
     def _see_root(self) -> None:
-        self._services.root.probe()
+        metrics, config = self._services.metrics, self._services.config
+        try:
+            disk = self._services.root.probe()
+        except SweepdError:
+            metrics.space.seen(None)  # what is mounted there instead is nobody's business
+            raise
+        metrics.space.seen(_space(disk), config.trash.min_free.of(disk.size_bytes))
 
     def _see_clock(self) -> None:
         problem = self._services.clock_guard.problem()
@@ -196,6 +210,16 @@ class Supervisor:
             return  # logged and counted where it happened
         if self._on_sweep is not None:
             self._on_sweep(report)
+
+
+def _space(disk: FileSystem) -> SpaceFacts:
+    return SpaceFacts(
+        size_bytes=disk.size_bytes,
+        free_bytes=disk.size_bytes - disk.used_bytes,
+        available_bytes=disk.available_bytes,
+        inodes=disk.inodes,
+        free_inodes=disk.inodes - disk.used_inodes,
+    )
 
 
 def _taken(what: str) -> StartupRefused:
