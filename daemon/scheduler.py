@@ -105,8 +105,13 @@ def trigger_for(schedule: Schedule, anchor: datetime) -> WallClockCron | Every:
 
 def missed_run(schedule: Schedule, anchor: Anchor, now: datetime) -> bool:
     """Whether the schedule had a run between the policy's last one and ``now``."""
-    due = trigger_for(schedule, anchor.at).after(anchor.at + _TICK)
+    due = due_after(schedule, anchor.at, anchor.at)
     return due is not None and due < now
+
+
+def due_after(schedule: Schedule, anchor: datetime, last_run: datetime) -> datetime | None:
+    """The first run, without jitter, that the schedule asks for after ``last_run``; None if there never is one."""
+    return trigger_for(schedule, anchor).after(last_run + _TICK)
 
 
 class Scheduler:

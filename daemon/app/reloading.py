@@ -77,7 +77,9 @@ class Reloader:
         self._door.rules = rules
         if self._tls is not None and tls is not None:
             self._tls.load_cert_chain(tls.certificate, tls.key)
-        self._services.scanner.recount = settings.config.inventory.recount
+        inventory = settings.config.inventory
+        self._services.scanner.recount = inventory.recount
+        self._services.metrics.inventory.every(inventory.every.total_seconds() if inventory.enabled else 0)
         log.configure(settings.config.log.level, settings.config.log.format)
         return Reloaded(tuple(policy.name for policy in settings.policies.policies), _changes(before, settings))
 

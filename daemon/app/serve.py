@@ -120,6 +120,7 @@ async def _listening(
     )
     limits = Limits(connections=most_connections(config.server))
     connections = Connections(limits, services.metrics.server.connection_closed)
+    services.metrics.server.watch(lambda: connections.number)
     application = make_application(context)
     runner = ApiRunner(application, connections=connections, access_log=None, shutdown_timeout=_GRACE_S)
     try:

@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 
 from daemon import clock, log
 from daemon.app.janitor import Janitor
+from daemon.app.policy_facts import show_policies
 from daemon.app.readiness import Readiness
 from daemon.app.scanning import Scanning
 from daemon.app.services import Services
@@ -29,9 +30,11 @@ from daemon.errors import (
     StartupRefused,
     SweepdError,
 )
+from daemon.metrics.space import SpaceFacts
 from daemon.policy.models import PolicySet
 from daemon.scheduler import Anchor, Scheduler
 from daemon.storage.locks import exclusive, sign
+from daemon.storage.space import FileSystem
 from daemon.sweep.report import SweepReport
 
 _log = log.get(__name__)
@@ -142,7 +145,8 @@ class Supervisor:
         services = self._services
         services.catalog.check()
         self._readiness.set("catalog", None)
-        with services.root.open():
+        with services.root.open() as root:
+            services.metrics.health.root(root.root_id, str(services.root.path))
             self._readiness.set("storage_root", None)
         with ExitStack() as stack:
             if not stack.enter_context(exclusive(services.root, "daemon")):
@@ -170,12 +174,15 @@ class Supervisor:
     def _remember(self, policies: PolicySet) -> dict[str, Anchor]:
         """Where the schedules of these policies count from; the metrics are told what is known of them."""
         anchors = {}
+        metrics = self._services.metrics
         with self._services.catalog.write() as session:
+            memories = {policy.name: sweeps.remember(session.connection, policy.name) for policy in policies.policies}
+            for name, memory in memories.items():
+                anchors[name] = Anchor(memory.first_seen_at, memory.last_run_at)
+            show_policies(metrics, session, policies, memories)
             for policy in policies.policies:
-                memory = sweeps.remember(session.connection, policy.name)
-                anchors[policy.name] = Anchor(memory.first_seen_at, memory.last_run_at)
                 self._services.sweeper.suspensions.tell(session, policy)
-                self._services.metrics.policies.remembered(policy.name, memory.last_run_at, memory.last_success_at)
+        metrics.policies.schedule(self._scheduler.next_runs)
         return anchors
 
     def _take_lock(self, lock: DaemonLock) -> bool:
@@ -209,7 +216,13 @@ class Supervisor:
         return problem is None
 
     def _see_root(self) -> None:
-        self._services.root.probe()
+        metrics, config = self._services.metrics, self._current.config
+        try:
+            disk = self._services.root.probe()
+        except SweepdError:
+            metrics.space.seen(None)  # what is mounted there instead is nobody's business
+            raise
+        metrics.space.seen(_space(disk), config.trash.min_free.of(disk.size_bytes))
 
     def _see_journal(self) -> None:
         with self._services.root.open() as root:
@@ -250,6 +263,16 @@ def _component(error: SweepdError) -> str:
     if isinstance(error, RootUnavailable):
         return "storage_root"
     return "journal" if isinstance(error, CatalogRolledBack) else "catalog"
+
+
+def _space(disk: FileSystem) -> SpaceFacts:
+    return SpaceFacts(
+        size_bytes=disk.size_bytes,
+        free_bytes=disk.size_bytes - disk.used_bytes,
+        available_bytes=disk.available_bytes,
+        inodes=disk.inodes,
+        free_inodes=disk.inodes - disk.used_inodes,
+    )
 
 
 def _taken(what: str) -> StartupRefused:

@@ -16,6 +16,7 @@ from daemon.web.envelope import envelope
 from daemon.web.guard import make_guard
 from daemon.web.job_runner import JobRunner
 from daemon.web.lanes import Lanes
+from daemon.web.meter import loop_lag, make_meter
 from daemon.web.operations import Operation
 from daemon.web.refusals import RefusalLog
 from daemon.web.work import Workers
@@ -42,9 +43,15 @@ def make_application(context: ApiContext) -> web.Application:
     workers, journal = Workers(lanes, context.reads), Journal(context.catalog)
     runner = JobRunner(context, workers, journal)
     door, refusals = Door(context.server()), RefusalLog(context.catalog, context.metrics)
+    context.metrics.health.watch(context.readiness)
+    context.metrics.jobs.watch(runner.stall)
     addresses = operations(context, workers, journal, runner, refusals)
     application = web.Application(
-        middlewares=[envelope, make_guard(door, addresses, refusals)],
+        middlewares=[
+            make_meter(context.metrics.server, addresses),
+            envelope,
+            make_guard(door, addresses, refusals),
+        ],
         client_max_size=MAX_BODY,
         handler_args=_CONNECTION,
     )
@@ -52,7 +59,7 @@ def make_application(context: ApiContext) -> web.Application:
     application[JOBS_RUNNER] = runner
     application[DOOR] = door
     application.add_routes([address.route() for address in addresses])
-    application.cleanup_ctx.extend((door.running, refusals.running))
+    application.cleanup_ctx.extend((door.running, refusals.running, loop_lag(context.metrics.server)))
     application.on_response_prepare.append(answers.complete_prepared)
 
     async def start(_application: web.Application) -> None:
