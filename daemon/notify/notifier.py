@@ -138,7 +138,7 @@ class Notifier:
         return lambda: next((one for one in self._config().webhooks if one.name == name), None)
 
     def _reachable(self) -> bool:
-        return self._problems().get("catalog") is None
+        return self._problems().get(alarms.CATALOG) is None
 
     def _collect(self) -> None:
         self._waiting = [*self._waiting, *self._events.take()][-MOST:]
@@ -162,16 +162,17 @@ class Notifier:
         with self._catalog.read() as session:
             ended = sweeps.has_unnoticed(session.connection)
             suspended = self._suspended(session)
-            if self._raised is None:  # after a start, or an outage
-                self._raised = notices.raised(session.connection) | self._told_without
+            if self._raised is None:  # from now on nobody else changes it
+                self._raised = notices.raised(session.connection)
                 if notices.oldest(session.connection) is not None:
                     self._open_window()
         now = clock.now()
         found = alarms.conditions(self._problems(), self._starting, self._unsettled(), suspended)
         found.pop(alarms.CATALOG, None)  # it has just answered; should it be lost, patience decides
-        up = {name: Alarm(now, one.reason) for name, one in found.items() if name not in self._raised}
+        raised = self._raised | self._told_without
+        up = {name: Alarm(now, one.reason) for name, one in found.items() if name not in raised}
         unknown = alarms.unknown(self._problems(), self._starting, self._unsettled())
-        down = {name: alarm for name, alarm in self._raised.items() if name not in found and name not in unknown}
+        down = {name: alarm for name, alarm in raised.items() if name not in found and name not in unknown}
         if not (ended or up or down or self._told_without):
             return
         new = [alarms.begin(name, found[name], now) for name in up]
@@ -183,7 +184,7 @@ class Notifier:
             notices.add(session.connection, new)
             lasting = {name: alarm for name, alarm in self._told_without.items() if name not in down}
             notices.change(session.connection, {**lasting, **up}, down)
-        self._raised = {name: alarm for name, alarm in {**self._raised, **up}.items() if name not in down}
+        self._raised = {name: alarm for name, alarm in {**raised, **up}.items() if name not in down}
         self._told_without = {}
         if new:
             self._open_window()
@@ -241,8 +242,8 @@ class Notifier:
 
     def _do_without(self) -> None:
         """The database is away. When that has lasted, say it, and whatever else is wrong, without keeping it first."""
-        problem = self._problems().get("catalog")
-        self._raised = None
+        problems = self._problems()
+        problem = problems.get(alarms.CATALOG)
         if problem in (None, self._starting):
             return
         now = clock.monotonic()
@@ -251,7 +252,8 @@ class Notifier:
         if now - self._lost_at < self._config().patience.total_seconds() or alarms.CATALOG in self._told_without:
             return
         at = clock.now()
-        found = alarms.conditions(self._problems(), self._starting, self._unsettled(), {})
+        found = alarms.conditions(problems, self._starting, self._unsettled(), {})
+        found = {name: one for name, one in found.items() if name not in (self._raised or {})}
         taken = [*self._waiting, *(alarms.begin(name, one, at) for name, one in found.items())]
         self._waiting = []
         self._told_without = {name: Alarm(at, one.reason) for name, one in found.items()}
