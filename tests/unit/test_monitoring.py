@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -16,8 +17,9 @@ import typer.core
 import yaml
 
 from daemon.cli import commands_of_sweepd
+from monitoring.grafana.board import FILE, build, text_of
 from support import exposition
-from support.promql import selectors
+from support.promql import filled, selectors
 
 PROJECT = Path(__file__).parents[2]
 PROMETHEUS = PROJECT / "monitoring" / "prometheus"
@@ -26,7 +28,14 @@ GROUPS = yaml.safe_load((PROMETHEUS / "rules.yaml").read_text(encoding="utf-8"))
 ALERTS: dict[str, dict[str, Any]] = {rule["alert"]: rule for group in GROUPS for rule in group["rules"]}
 PAGES = {path.stem: path for path in RUNBOOK.glob("Sweepd*.md")}
 TESTS = sorted((PROMETHEUS / "tests").glob("*.yaml"))
-LABELS = {**exposition.labels(), "up": {"instance", "job"}}
+DASHBOARD = json.loads(FILE.read_text(encoding="utf-8"))
+PANELS = {panel["title"]: panel for panel in DASHBOARD["panels"] if panel["type"] != "row"}
+# what Prometheus adds
+LABELS = {
+    **exposition.labels(),
+    "up": {"instance", "job"},
+    "ALERTS": {"alertname", "alertstate", "severity", "instance", "job"},
+}
 
 
 @pytest.mark.parametrize("name", ALERTS)
@@ -98,6 +107,39 @@ def test_every_alert_is_proven_quiet_and_ringing() -> None:
                 [name] = re.findall(r'alertname="(\w+)"', asked["expr"])
                 (ringing if asked["exp_samples"] else quiet).add(name)
     assert quiet == ringing == set(ALERTS)
+
+
+def test_the_dashboard_is_what_its_script_makes() -> None:
+    assert FILE.read_text(encoding="utf-8") == text_of(build()), "run: make dashboard"
+
+
+@pytest.mark.parametrize("title", PANELS)
+def test_a_panel_explains_itself_and_asks_for_metrics_there_are(title: str) -> None:
+    panel = PANELS[title]
+    assert panel["description"].endswith(".")
+    assert panel["targets"]
+    for target in panel["targets"]:
+        asked = list(selectors(filled(target["expr"])))
+        assert asked
+        for metric, labels in asked:
+            assert metric in LABELS, f"{title} asks for {metric}"
+            assert labels <= LABELS[metric], f"{title}: {metric} has no {labels - LABELS[metric]}"
+            assert metric == "ALERTS" or "instance" in labels, f"{title} mixes all instances"
+
+
+def test_every_metric_of_sweepd_is_in_the_dashboard() -> None:
+    shown = {
+        re.sub(r"_(bucket|sum|count)$", "", metric)
+        for panel in PANELS.values()
+        for target in panel["targets"]
+        for metric, _ in selectors(filled(target["expr"]))
+    }
+    there = {re.sub(r"_(bucket|sum|count)$", "", name) for name in LABELS if name.startswith("sweepd_")}
+    assert there - shown == {
+        "sweepd_policy_first_seen_timestamp_seconds",  # before the first run, when it is due says it better
+        "sweepd_inventory_scan_timestamp_seconds",  # shown as an age
+        "sweepd_catalog_rolled_back",  # an alert, and a part of the daemon that is not ready
+    }
 
 
 needs_promtool = pytest.mark.skipif(
