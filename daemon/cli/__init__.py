@@ -27,6 +27,7 @@ def commands_of_sweepd() -> typer.Typer:
         doctor_commands,
         hold_commands,
         inventory_commands,
+        manual_commands,
         reload_commands,
         remote_commands,
         review_commands,
