@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 def main() -> None:
     """The entry point of ``sweepd``; ends the process with a status of ``cli.exits``."""
     from daemon.cli.exits import guarded
+    from daemon.cli.streams import complete
 
+    complete()
     sys.exit(guarded(commands_of_sweepd()))
 
 

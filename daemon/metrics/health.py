@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
 class HealthMetrics:
@@ -15,6 +15,9 @@ class HealthMetrics:
             "1 if the database has forgotten what the storage root has seen, and nothing is deleted; else 0.",
             registry=registry,
         )
+        self._log_lines_dropped = Counter(
+            "sweepd_log_lines_dropped", "Log lines that could not be written: nobody read them.", registry=registry
+        )
         self._holds = Gauge("sweepd_holds", "Holds in force.", registry=registry)
 
     def ready(self, ready: bool) -> None:
@@ -24,6 +27,10 @@ class HealthMetrics:
     def rolled_back(self, rolled_back: bool) -> None:
         """Whether the database has forgotten what the storage root has seen."""
         self._rolled_back.set(1 if rolled_back else 0)
+
+    def log_line_dropped(self) -> None:
+        """A log line is lost."""
+        self._log_lines_dropped.inc()
 
     def holds(self, number: int) -> None:
         """How many holds are in force."""
