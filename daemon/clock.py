@@ -16,6 +16,11 @@ def monotonic() -> float:
     return time.monotonic()
 
 
+def monotonic_us() -> int:
+    """The same in microseconds: what sd_notify(3) calls MONOTONIC_USEC, of CLOCK_MONOTONIC."""
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+
+
 def since_boot() -> timedelta:
     """Time since the machine started, sleep included; nobody can set it."""
     return timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME))

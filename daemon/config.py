@@ -24,7 +24,7 @@ from daemon.sizes import Space
 from daemon.strict_yaml import Document, Location, Mistake, kind, read, suggestion, validate
 from daemon.tokens import TokenEntry
 
-SECTIONS = ("storage", "trash", "inventory", "catalog", "server", "log", "workers")
+SECTIONS = ("storage", "trash", "inventory", "catalog", "server", "log", "workers", "reload")
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<body>[^{}]*)\}|\$\{")
 _SCHEMES = ("sqlite", "postgresql", "postgres", "postgresql+psycopg2")
 
@@ -255,6 +255,12 @@ class WorkersConfig(Section):
     max_files_per_second: Annotated[int, BeforeValidator(_integer), Field(ge=1)] | None = None
 
 
+class ReloadConfig(Section):
+    """Whether a change of the configuration or of a policy file reloads them, beside SIGHUP and the API."""
+
+    on_change: bool = False
+
+
 class _ConfigFile(Section):
     storage: StorageConfig = Field(default_factory=StorageConfig)
     trash: TrashConfig = Field(default_factory=TrashConfig)
@@ -264,6 +270,7 @@ class _ConfigFile(Section):
     policies: AbsolutePath = Path("policies")
     log: LogConfig = Field(default_factory=LogConfig)
     workers: WorkersConfig = Field(default_factory=WorkersConfig)
+    reload: ReloadConfig = Field(default_factory=ReloadConfig)
 
 
 class Config(_ConfigFile):

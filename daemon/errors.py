@@ -7,7 +7,7 @@ as ``error`` and that the command line turns into its exit status.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 
@@ -47,6 +47,7 @@ class ErrorCode(StrEnum):
     LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
     POLICY_SUSPENDED = "POLICY_SUSPENDED"
     STARTUP_REFUSED = "STARTUP_REFUSED"
+    RELOAD_REFUSED = "RELOAD_REFUSED"
 
 
 class SweepdError(Exception):
@@ -83,7 +84,8 @@ class DocumentError(SweepdError):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(sorted(problems))
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        message = "\n".join(str(problem) for problem in self.problems)
+        super().__init__(message, details={"problems": [asdict(problem) for problem in self.problems]})
 
 
 class TaskRefused(SweepdError):

@@ -14,7 +14,7 @@ from apscheduler.triggers.cron import CronTrigger
 from tzlocal import get_localzone
 
 from daemon import clock, log
-from daemon.policy.models import Mode, Policy, PolicySet, Schedule
+from daemon.policy.models import Mode, PolicySet, Schedule
 
 _log = log.get(__name__)
 _TICK = timedelta(microseconds=1)
@@ -105,15 +105,21 @@ def trigger_for(schedule: Schedule, anchor: datetime) -> WallClockCron | Every:
 
 def missed_run(schedule: Schedule, anchor: Anchor, now: datetime) -> bool:
     """Whether the schedule had a run between the policy's last one and ``now``."""
-    due = trigger_for(schedule, anchor.at).after(anchor.at + _TICK)
+    due = due_after(schedule, anchor.at, anchor.at)
     return due is not None and due < now
 
 
-class Scheduler:
-    """Runs policies on threads. Runs of one policy never overlap, and runs missed in a row become one."""
+def due_after(schedule: Schedule, anchor: datetime, last_run: datetime) -> datetime | None:
+    """The first run, without jitter, that the schedule asks for after ``last_run``; None if there never is one."""
+    return trigger_for(schedule, anchor).after(last_run + _TICK)
 
-    def __init__(self, run: Callable[[Policy], None], *, workers: int) -> None:
+
+class Scheduler:
+    """Runs policies on threads, by name. Runs of one policy never overlap, and runs missed in a row become one."""
+
+    def __init__(self, run: Callable[[str], None], *, workers: int) -> None:
         self._run = run
+        self._schedules: dict[str, Schedule] = {}
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
             executors={"default": ThreadPoolExecutor(workers)},
@@ -123,30 +129,55 @@ class Scheduler:
     def start(self, policies: PolicySet, anchors: Mapping[str, Anchor]) -> None:
         """Schedule every policy that has a schedule and is not disabled, and begin."""
         now = clock.now()
-        for policy in policies.policies:
-            if policy.schedule is None or policy.mode is Mode.DISABLED:
-                continue
-            anchor = anchors[policy.name]
-            catching_up = policy.catch_up and missed_run(policy.schedule, anchor, now)
-            self._scheduler.add_job(
-                self._guarded,
-                trigger_for(policy.schedule, anchor.at),
-                args=[policy],
-                id=policy.name,
-                name=policy.name,
-                **({"next_run_time": now} if catching_up else {}),
-            )
+        for name, schedule in _schedules(policies).items():
+            catching_up = policies.get(name).catch_up and missed_run(schedule, anchors[name], now)
+            self._add(name, schedule, anchors[name], **({"next_run_time": now} if catching_up else {}))
         self._scheduler.start()
-        for job in self._scheduler.get_jobs():
-            _log.info("policy_scheduled", policy=job.id, next_run=job.next_run_time.astimezone(UTC).isoformat())
+        for name in self._schedules:
+            self._tell(name)
+
+    def replace(self, policies: PolicySet, anchors: Mapping[str, Anchor]) -> None:
+        """Go on with these. What keeps its schedule keeps its next run; nothing is caught up with."""
+        wanted = _schedules(policies)
+        for name in [name for name, schedule in self._schedules.items() if wanted.get(name) != schedule]:
+            del self._schedules[name]
+            self._scheduler.remove_job(name)  # one that runs goes on to its end
+        for name in [name for name in wanted if name not in self._schedules]:
+            self._add(name, wanted[name], anchors[name])
+            self._tell(name)
+
+    def next_runs(self) -> dict[str, datetime]:
+        """When each scheduled policy runs next; aware UTC. Asks memory alone."""
+        if not self._scheduler.running:
+            return {}
+        return {job.id: job.next_run_time.astimezone(UTC) for job in self._scheduler.get_jobs() if job.next_run_time}
 
     def stop(self) -> None:
         """Begin no further run, and wait for the running ones."""
         if self._scheduler.running:
             self._scheduler.shutdown(wait=True)
 
-    def _guarded(self, policy: Policy) -> None:
+    def _add(self, name: str, schedule: Schedule, anchor: Anchor, **options: datetime) -> None:
+        self._schedules[name] = schedule
+        self._scheduler.add_job(
+            self._guarded, trigger_for(schedule, anchor.at), args=[name], id=name, name=name, **options
+        )
+
+    def _tell(self, name: str) -> None:
+        job = self._scheduler.get_job(name)
+        if job is not None and job.next_run_time is not None:
+            _log.info("policy_scheduled", policy=name, next_run=job.next_run_time.astimezone(UTC).isoformat())
+
+    def _guarded(self, name: str) -> None:
         try:
-            self._run(policy)
+            self._run(name)
         except Exception:
-            _log.exception("sweep_crashed", policy=policy.name)  # a bug; the schedule goes on
+            _log.exception("sweep_crashed", policy=name)  # a bug; the schedule goes on
+
+
+def _schedules(policies: PolicySet) -> dict[str, Schedule]:
+    return {
+        policy.name: policy.schedule
+        for policy in policies.policies
+        if policy.schedule is not None and policy.mode is not Mode.DISABLED
+    }

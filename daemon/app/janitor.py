@@ -12,6 +12,7 @@ from collections.abc import Callable
 from daemon import clock, log
 from daemon.app.services import Services
 from daemon.catalog import idempotency, jobs
+from daemon.config import Config
 from daemon.deletion.recovery import Result
 from daemon.errors import SweepdError
 
@@ -24,10 +25,20 @@ _FORGET_S = 600.0
 
 
 class Janitor:
-    """One thread. ``may_work`` says whether catalog and root are there; ``may_expire``, whether the clocks agree."""
+    """One thread. ``config`` gives that in force.
 
-    def __init__(self, services: Services, may_work: Callable[[], bool], may_expire: Callable[[], bool]) -> None:
+    ``may_work`` says whether catalog and root are there; ``may_expire``, whether the clocks agree.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        config: Callable[[], Config],
+        may_work: Callable[[], bool],
+        may_expire: Callable[[], bool],
+    ) -> None:
         self._services = services
+        self._config = config
         self._may_work = may_work
         self._may_expire = may_expire
         self._stopping = threading.Event()
@@ -89,7 +100,7 @@ class Janitor:
         self._services.holds.report()
 
     def _forget(self) -> None:
-        before = clock.now() - self._services.config.server.jobs_keep
+        before = clock.now() - self._config().server.jobs_keep
         with self._services.catalog.write() as session:
             idempotency.forget(session.connection)
         forgotten = 1
@@ -105,5 +116,5 @@ class Janitor:
 
     def _is_full(self) -> bool:
         space = os.statvfs(self._services.root.path)
-        wanted = self._services.config.trash.min_free.of(space.f_blocks * space.f_frsize)
+        wanted = self._config().trash.min_free.of(space.f_blocks * space.f_frsize)
         return space.f_bavail * space.f_frsize < wanted

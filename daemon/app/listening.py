@@ -52,8 +52,11 @@ def most_connections(server: ServerConfig) -> int:
 
 
 @contextlib.asynccontextmanager
-async def listening(runner: ApiRunner, server: ServerConfig) -> AsyncIterator[str]:
-    """Accept connections; gives the address to show. Raises StartupRefused: certificate, address, socket."""
+async def listening(runner: ApiRunner, server: ServerConfig) -> AsyncIterator[tuple[str, ssl.SSLContext | None]]:
+    """Accept connections; gives the address to show, and what HTTPS is made with.
+
+    Raises StartupRefused: certificate, address, socket.
+    """
     async with contextlib.AsyncExitStack() as stack:
         shown = []
         tls = None if server.tls is None else await asyncio.to_thread(server_context, server.tls)
@@ -64,7 +67,7 @@ async def listening(runner: ApiRunner, server: ServerConfig) -> AsyncIterator[st
         if server.socket is not None:
             await stack.enter_async_context(_unix(runner, server))
             shown.append(f"unix:{server.socket}")
-        yield shown[0]
+        yield shown[0], tls
 
 
 class _Tcp(web.TCPSite):

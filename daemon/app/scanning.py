@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 
 from daemon import clock, log
 from daemon.app.services import Services
+from daemon.config import Config
 from daemon.errors import SweepdError
 
 _log = log.get(__name__)
@@ -14,19 +16,18 @@ _RETRY_S = 60.0
 
 
 class Scanning:
-    """One thread. ``may_work`` says whether catalog and root are there."""
+    """One thread. ``config`` gives that in force, ``may_work`` says whether catalog and root are there."""
 
-    def __init__(self, services: Services, may_work: Callable[[], bool]) -> None:
+    def __init__(self, services: Services, config: Callable[[], Config], may_work: Callable[[], bool]) -> None:
         self._scanner = services.scanner
-        self._config = services.config.inventory
+        self._config = config
         self._may_work = may_work
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="scanning", daemon=True)
 
     def start(self) -> None:
-        """Begin, without waiting for anything, if the configuration wants it."""
-        if self._config.enabled:
-            self._thread.start()
+        """Begin, without waiting for anything."""
+        self._thread.start()
 
     def stop(self) -> None:
         """End the scan under way, and the thread."""
@@ -37,12 +38,15 @@ class Scanning:
 
     def _work(self) -> None:
         self._try(self._scanner.remember)
-        due = clock.monotonic()
+        began, retry_at = -math.inf, -math.inf
         while not self._stopping.wait(1.0):
-            began = clock.monotonic()
-            if began >= due and self._may_work():
-                done = self._try(self._scanner.scan)
-                due = began + self._config.every.total_seconds() if done else clock.monotonic() + _RETRY_S
+            inventory = self._config().inventory  # a reload may change it, and so when the next scan is due
+            now = clock.monotonic()
+            due = now >= max(began + inventory.every.total_seconds(), retry_at)
+            if inventory.enabled and due and self._may_work():
+                began = now
+                if not self._try(self._scanner.scan):
+                    began, retry_at = -math.inf, clock.monotonic() + _RETRY_S
 
     def _try(self, job: Callable[[], object]) -> bool:
         try:

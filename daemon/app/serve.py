@@ -11,13 +11,16 @@ from daemon import __version__, log, systemd
 from daemon.app.ending import Ending
 from daemon.app.listening import check_address, listening, most_connections
 from daemon.app.readiness import Readiness
+from daemon.app.reload_signals import ReloadSignals
+from daemon.app.reloading import Reloader
 from daemon.app.services import Services
+from daemon.app.settings import Current, Settings
 from daemon.app.supervisor import Supervisor
 from daemon.policy.models import PolicySet
 from daemon.sweep.report import SweepReport
-from daemon.web.application import JOBS_RUNNER, make_application
+from daemon.web.application import DOOR, JOBS_RUNNER, make_application
 from daemon.web.connections import Connections, Limits
-from daemon.web.context import ApiContext
+from daemon.web.context import ApiContext, Reloaded
 from daemon.web.job_runner import JobRunner
 from daemon.web.server import ApiRunner
 
@@ -35,7 +38,7 @@ async def serve(
 ) -> None:
     """Run until SIGTERM or SIGINT; a second one, or the end of ``server.shutdown_timeout``, ends the process itself.
 
-    ``on_listening`` gets the server's address once it accepts connections.
+    SIGHUP reloads. ``on_listening`` gets the server's address once it accepts connections.
     ``on_sweep`` gets the report of every sweep, on the sweep's thread.
 
     Raises StartupRefused: unsafe address, address in use, bad certificate, or another daemon on the same root; and
@@ -45,17 +48,19 @@ async def serve(
     ending = Ending(services.config.server.shutdown_timeout.total_seconds())
     log.on_dropped(services.metrics.health.log_line_dropped)
     readiness = Readiness()
-    supervisor = Supervisor(services, policies, readiness, on_sweep)
-    async with _listening(services, policies, readiness) as (address, jobs):
+    current = Current(Settings(services.config, policies))
+    supervisor = Supervisor(services, current, readiness, on_sweep)
+    async with _listening(services, current, supervisor, readiness) as (address, jobs, reloader):
         socket = services.config.server.socket and str(services.config.server.socket)
         _log.info("listening", address=address, socket=socket, version=__version__)
         if on_listening is not None:
             on_listening(address)
         supervisor.start()
-        systemd.notify("READY=1", f"STATUS=serving {address}")
-        while not ending.asked.is_set() and not supervisor.ended.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(ending.asked.wait(), _POLL_S)
+        async with ReloadSignals(reloader, current).served():
+            systemd.notify("READY=1", f"STATUS=serving {address}")
+            while not ending.asked.is_set() and not supervisor.ended.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(ending.asked.wait(), _POLL_S)
         ending.begin()
         # First no new work from the schedule, then none from the network, then the work in hand.
         _log.info("stopping")
@@ -69,11 +74,16 @@ async def serve(
 
 @contextlib.asynccontextmanager
 async def _listening(
-    services: Services, policies: PolicySet, readiness: Readiness
-) -> AsyncIterator[tuple[str, JobRunner]]:
+    services: Services, current: Current, supervisor: Supervisor, readiness: Readiness
+) -> AsyncIterator[tuple[str, JobRunner, Reloader]]:
     config = services.config
     deletions = ThreadPoolExecutor(config.workers.deletions, thread_name_prefix="deletion")
     reads = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="read")
+    reloaders: list[Reloader] = []  # made once the server listens, before anybody is answered
+
+    def reload(who: str) -> Reloaded:
+        return reloaders[0].reload(who)
+
     context = ApiContext(
         engine=services.engine,
         restorer=services.restorer,
@@ -82,17 +92,19 @@ async def _listening(
         purges=services.purges,
         catalog=services.catalog,
         metrics=services.metrics,
-        server=config.server,
+        server=lambda: current.config.server,
         deletions=deletions,
         deletion_threads=config.workers.deletions,
         reads=reads,
-        policies=lambda: policies,
+        policies=lambda: current.policies,
         sweeper=services.sweeper,
         readiness=readiness.snapshot,
         root=services.root,
+        reload=reload,
     )
     limits = Limits(connections=most_connections(config.server))
     connections = Connections(limits, services.metrics.server.connection_closed)
+    services.metrics.server.watch(lambda: connections.number)
     application = make_application(context)
     runner = ApiRunner(
         application,
@@ -102,8 +114,9 @@ async def _listening(
     )
     try:
         await runner.setup()
-        async with listening(runner, config.server) as address:
-            yield address, application[JOBS_RUNNER]
+        async with listening(runner, config.server) as (address, tls):
+            reloaders.append(Reloader(services, current, supervisor, application[DOOR], tls))
+            yield address, application[JOBS_RUNNER], reloaders[0]
     finally:
         await runner.cleanup()
         await asyncio.to_thread(deletions.shutdown, wait=True)

@@ -62,6 +62,7 @@ def build(config: Config) -> Iterator[Services]:
         pool_size=config.workers.deletions + config.workers.sweeps**2 + 12,
     )
     metrics = Metrics()
+    metrics.database.watch(catalog.database.pool)
     root = StorageRoot(config.storage.root, catalog.root_id)
     workers = Workers(
         config.workers.processes,
@@ -71,6 +72,8 @@ def build(config: Config) -> Iterator[Services]:
     tools = Tools(catalog, metrics, workers, Purges(), Continuity(catalog, metrics))
     engine = Engine(root, tools)
     clock_guard = ClockGuard(catalog)
+    metrics.health.watch_clock(lambda: clock_guard.last)
+    metrics.inventory.every(config.inventory.every.total_seconds() if config.inventory.enabled else 0)
     retention = Retention(root, tools)
     try:
         yield Services(

@@ -6,15 +6,18 @@ daemon waits and tries again; it never infers anything from what it cannot see.
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 
 from daemon import clock, log
 from daemon.app.janitor import Janitor
+from daemon.app.policy_facts import show_policies
 from daemon.app.readiness import Readiness
 from daemon.app.scanning import Scanning
 from daemon.app.services import Services
+from daemon.app.settings import Current, Settings
 from daemon.catalog import sweeps
 from daemon.catalog.daemon_lock import DaemonLock
 from daemon.deletion.models import Trigger
@@ -27,9 +30,11 @@ from daemon.errors import (
     StartupRefused,
     SweepdError,
 )
-from daemon.policy.models import Policy, PolicySet
+from daemon.metrics.space import SpaceFacts
+from daemon.policy.models import PolicySet
 from daemon.scheduler import Anchor, Scheduler
-from daemon.storage.locks import exclusive
+from daemon.storage.locks import exclusive, sign
+from daemon.storage.space import FileSystem
 from daemon.sweep.report import SweepReport
 
 _log = log.get(__name__)
@@ -47,22 +52,27 @@ class Supervisor:
     def __init__(
         self,
         services: Services,
-        policies: PolicySet,
+        current: Current,
         readiness: Readiness,
         on_sweep: Callable[[SweepReport], None] | None = None,
     ) -> None:
         self._services = services
-        self._policies = policies
+        self._current = current
+        self._changing = threading.Lock()
+        self._scheduled = False
         self._readiness = readiness
         self._on_sweep = on_sweep
         self._scheduler = Scheduler(self._sweep, workers=services.config.workers.sweeps)
         self._lock: DaemonLock | None = None
         self._janitor = Janitor(
             services,
+            lambda: current.config,
             may_work=lambda: self._is_fine("catalog", "storage_root", "journal"),
             may_expire=lambda: self._is_fine("clock"),
         )
-        self._scanning = Scanning(services, may_work=lambda: self._is_fine("catalog", "storage_root"))
+        self._scanning = Scanning(
+            services, lambda: current.config, may_work=lambda: self._is_fine("catalog", "storage_root")
+        )
         self._stopping = threading.Event()
         self._held = ExitStack()
         self._thread = threading.Thread(target=self._work, name="supervisor", daemon=True)
@@ -83,6 +93,23 @@ class Supervisor:
         if self._thread.is_alive():
             self._thread.join()
         self._held.close()
+
+    def adopt(self, settings: Settings) -> None:
+        """Put these settings in force. Sweeps that run go on with those they began with.
+
+        Raises CatalogUnavailable or CatalogNotReady, and then nothing has changed.
+        """
+        with self._changing:
+            anchors = self._remember(settings.policies) if self._scheduled else {}
+            self._current.settings = settings
+            if self._scheduled and not self._stopping.is_set():
+                self._scheduler.replace(settings.policies, anchors)
+
+    def sign(self, facts: Mapping[str, object]) -> None:
+        """Let ``sweepd reload`` on this machine know the process, and these facts, once it has the root."""
+        if self._scheduled:
+            with suppress(SweepdError, OSError):
+                sign(self._services.root, "daemon", {"pid": os.getpid(), **facts})
 
     def _work(self) -> None:
         try:
@@ -113,7 +140,8 @@ class Supervisor:
         services = self._services
         services.catalog.check()
         self._readiness.set("catalog", None)
-        with services.root.open():
+        with services.root.open() as root:
+            services.metrics.health.root(root.root_id, str(services.root.path))
             self._readiness.set("storage_root", None)
         with ExitStack() as stack:
             if not stack.enter_context(exclusive(services.root, "daemon")):
@@ -126,19 +154,31 @@ class Supervisor:
             self._readiness.set("journal", None)
             self._held = stack.pop_all()
         self._readiness.set("recovery", None)
-        anchors = {}
-        with services.catalog.write() as session:
-            for policy in self._policies.policies:
-                memory = sweeps.remember(session.connection, policy.name)
-                anchors[policy.name] = Anchor(memory.first_seen_at, memory.last_run_at)
-                services.sweeper.suspensions.tell(session, policy)
-                services.metrics.policies.remembered(policy.name, memory.last_run_at, memory.last_success_at)
         self._look("clock", self._see_clock)
-        self._janitor.start()
-        self._scanning.start()
-        self._scheduler.start(self._policies, anchors)
+        with self._changing:
+            policies = self._current.policies
+            anchors = self._remember(policies)
+            self._janitor.start()
+            self._scanning.start()
+            self._scheduler.start(policies, anchors)
+            self._scheduled = True
+        self.sign({})
         self._readiness.set("scheduler", None)
-        _log.info("ready", root=str(services.root.path), policies=[policy.name for policy in self._policies.policies])
+        _log.info("ready", root=str(services.root.path), policies=[policy.name for policy in policies.policies])
+
+    def _remember(self, policies: PolicySet) -> dict[str, Anchor]:
+        """Where the schedules of these policies count from; the metrics are told what is known of them."""
+        anchors = {}
+        metrics = self._services.metrics
+        with self._services.catalog.write() as session:
+            memories = {policy.name: sweeps.remember(session.connection, policy.name) for policy in policies.policies}
+            for name, memory in memories.items():
+                anchors[name] = Anchor(memory.first_seen_at, memory.last_run_at)
+            show_policies(metrics, session, policies, memories)
+            for policy in policies.policies:
+                self._services.sweeper.suspensions.tell(session, policy)
+        metrics.policies.schedule(self._scheduler.next_runs)
+        return anchors
 
     def _take_lock(self, lock: DaemonLock) -> bool:
         """A daemon that was killed a moment ago may still hold it, until its connection is seen to be gone."""
@@ -174,7 +214,13 @@ class Supervisor:
         return problem is None
 
     def _see_root(self) -> None:
-        self._services.root.probe()
+        metrics, config = self._services.metrics, self._current.config
+        try:
+            disk = self._services.root.probe()
+        except SweepdError:
+            metrics.space.seen(None)  # what is mounted there instead is nobody's business
+            raise
+        metrics.space.seen(_space(disk), config.trash.min_free.of(disk.size_bytes))
 
     def _see_journal(self) -> None:
         with self._services.root.open() as root:
@@ -201,9 +247,11 @@ class Supervisor:
         problems = self._readiness.snapshot()
         return all(problems[component] is None for component in components)
 
-    def _sweep(self, policy: Policy) -> None:
+    def _sweep(self, name: str) -> None:
+        policies = self._current.policies  # to the end of the sweep, whatever is reloaded meanwhile
         try:
-            report = self._services.sweeper.sweep(self._policies, policy, Trigger.SWEEP, f"policy:{policy.name}")
+            policy = policies.get(name)
+            report = self._services.sweeper.sweep(policies, policy, Trigger.SWEEP, f"policy:{name}")
         except SweepdError:
             return  # logged and counted where it happened
         if self._on_sweep is not None:
@@ -214,6 +262,16 @@ def _component(error: SweepdError) -> str:
     if isinstance(error, RootUnavailable):
         return "storage_root"
     return "journal" if isinstance(error, CatalogRolledBack) else "catalog"
+
+
+def _space(disk: FileSystem) -> SpaceFacts:
+    return SpaceFacts(
+        size_bytes=disk.size_bytes,
+        free_bytes=disk.size_bytes - disk.used_bytes,
+        available_bytes=disk.available_bytes,
+        inodes=disk.inodes,
+        free_inodes=disk.inodes - disk.used_inodes,
+    )
 
 
 def _taken(what: str) -> StartupRefused:

@@ -22,11 +22,12 @@ class ClockGuard:
         self._most = most
         self._lock = threading.Lock()
         self._booted: datetime | None = None
+        self.last: tuple[timedelta, timedelta] | None = None
 
-    def problem(self) -> str | None:
-        """Why nothing may be enforced now; None if the clocks agree. Raises CatalogUnavailable or CatalogNotReady.
+    def look(self) -> tuple[timedelta, timedelta]:
+        """This machine's clock less the database's, and how far it has jumped since the first look.
 
-        A jump of this machine's clock stands until the process is started again, or the clock has jumped back.
+        ``last`` keeps them. Raises as below.
         """
         with self._catalog.read() as session:
             theirs = session.now.utc
@@ -35,10 +36,18 @@ class ClockGuard:
             booted = ours - clock.since_boot()
             if self._booted is None:
                 self._booted = booted
-            jump = booted - self._booted
-        if abs(ours - theirs) > self._most:
+            self.last = ours - theirs, booted - self._booted
+            return self.last
+
+    def problem(self) -> str | None:
+        """Why nothing may be enforced now; None if the clocks agree. Raises CatalogUnavailable or CatalogNotReady.
+
+        A jump of this machine's clock stands until the process is started again, or the clock has jumped back.
+        """
+        skew, jump = self.look()
+        if abs(skew) > self._most:
             return (
-                f"the clock of this machine and the database's are {format_duration(abs(ours - theirs))} apart; "
+                f"the clock of this machine and the database's are {format_duration(abs(skew))} apart; "
                 "set them right (NTP), sweeps go on by themselves then"
             )
         if abs(jump) > self._most:

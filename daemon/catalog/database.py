@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 
 from daemon import clock
 from daemon.errors import CatalogNotReady, CatalogUnavailable, ErrorCode, TaskRefused
+from daemon.metrics.database import PoolFacts
 
 _BUSY_TIMEOUT_MS = 10_000
 _CONNECT_TIMEOUT_S = 5
@@ -42,6 +44,8 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
         self.url = _with_driver(url)
+        self._lock = threading.Lock()
+        self._waiting = 0
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
             # mode=rw: only ``sweepd init`` creates the file; a wrong path must not look like an empty catalog
@@ -102,6 +106,14 @@ class Database:
                     raise CommitUncertain(f"the connection to {self.name} failed during COMMIT") from error
                 raise
 
+    def pool(self) -> PoolFacts:
+        """How it is with the connections at this moment; asks nobody."""
+        pool = self._engine.pool
+        assert isinstance(pool, QueuePool)
+        with self._lock:
+            waiting = self._waiting
+        return PoolFacts(pool.checkedout(), pool.checkedin(), pool.size() + pool._max_overflow, waiting)
+
     def close(self) -> None:
         """Close all pooled connections."""
         self._engine.dispose()
@@ -113,11 +125,20 @@ class Database:
 
     @contextmanager
     def _connect(self, *, read_only: bool) -> Iterator[Connection]:
-        with self._engine.connect() as connection:
+        with self._counted(self._engine.connect) as connection:
             options: dict[str, Any] = {_READ_ONLY: read_only}
             if read_only and not self.is_sqlite:  # whose transactions always see one moment
                 options["isolation_level"] = "REPEATABLE READ"
             yield connection.execution_options(**options)
+
+    def _counted(self, connect: Callable[[], Connection]) -> Connection:
+        with self._lock:
+            self._waiting += 1
+        try:
+            return connect()
+        finally:
+            with self._lock:
+                self._waiting -= 1
 
     @contextmanager
     def translated(self) -> Iterator[None]:

@@ -225,14 +225,14 @@ def restored_since(connection: Connection, task_id: str, by: str, since: datetim
     return [read(row) for row in connection.execute(statement)]
 
 
-def retained_totals(connection: Connection) -> tuple[int, int]:
-    """How many deletions wait in the trash, and the bytes of those that have been counted."""
+def unfinished(connection: Connection) -> tuple[int, datetime | None]:
+    """How many deletions are committed that neither wait in the trash nor are purged, and since when the oldest is."""
     c = deletions.c
-    statement = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(c.freed_bytes), 0)).where(
-        c.state == State.COMMITTED, c.purge_after.is_not(None)
+    statement = sa.select(sa.func.count(), sa.func.min(c.committed_at)).where(
+        c.state == State.COMMITTED, c.purge_after.is_(None)
     )
-    count, size = connection.execute(statement).one()
-    return int(count), int(size)
+    number, oldest = connection.execute(statement).one()
+    return int(number), oldest
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ def commands_of_sweepd() -> typer.Typer:
         acceptance_commands,
         hold_commands,
         inventory_commands,
+        reload_commands,
         remote_commands,
         review_commands,
         suspension_commands,

@@ -29,7 +29,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text."
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 _REMOTE = frozenset(
-    {"tasks", "delete", "restore", "trash", "plan", "sweep", "sweeps", "explain", "policies", "jobs"}
+    {"tasks", "delete", "restore", "trash", "plan", "sweep", "sweeps", "explain", "policies", "jobs", "reload"}
     | {"hold", "holds", "release"}
 )
 """The commands that know --server."""
@@ -73,7 +73,9 @@ def options(
 def run(context: typer.Context) -> None:
     """Run the daemon: policies on schedule, the HTTP API, metrics. Ends on SIGTERM or Ctrl-C."""
     import asyncio
+    import signal
 
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the server listens: the files are about to be read anyway
     from daemon.app.serve import serve
 
     with _services(context, quiet=False) as services:

@@ -40,7 +40,7 @@ MEANINGS = {
     Exit.CATALOG: "the database does not answer, lacks what `sweepd init` makes, or has forgotten deletions",
     Exit.LIMIT: "a policy selects more than its limits allow; nothing was deleted",
     Exit.REFUSED: "refused to start: unsafe address, another daemon or scan, policy disabled, suspended, changed or "
-    "being swept, clocks apart, catalog empty",
+    "being swept, clocks apart, catalog empty; `reload`: what needs a restart, or would be unsafe",
     Exit.SERVER: "`--server`: nobody answers, or not sweepd; or it is starting, stopping or too busy, or met a bug",
     Exit.DENIED: "`--server`: no token, one that is not known, or one without the scope that is needed",
     Exit.CUT_SHORT: "`run`: stopped with work in hand, which the next start settles: `server.shutdown_timeout` was "
@@ -61,6 +61,7 @@ _BY_CODE = {
     ErrorCode.CATALOG_ROLLED_BACK: Exit.CATALOG,
     ErrorCode.LIMIT_EXCEEDED: Exit.LIMIT,
     ErrorCode.STARTUP_REFUSED: Exit.REFUSED,
+    ErrorCode.RELOAD_REFUSED: Exit.REFUSED,
     ErrorCode.SWEEP_RUNNING: Exit.REFUSED,
     ErrorCode.SCAN_RUNNING: Exit.REFUSED,
     ErrorCode.CLOCK_UNRELIABLE: Exit.REFUSED,

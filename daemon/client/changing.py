@@ -57,6 +57,10 @@ class Changing:
         path = f"{TASKS}/{segment(task_id)}/restore"
         return cast(dict[str, Any], self._transport.send("POST", path, body, keyed=True, key=key)["data"])
 
+    def reload(self) -> dict[str, Any]:
+        """Let the daemon load its configuration and policies anew; what is another one now. Everything or nothing."""
+        return cast(dict[str, Any], self._transport.send("POST", f"{API}/reload", at_once=True)["data"])
+
     def hold(
         self,
         task_id: str | None = None,

@@ -15,6 +15,7 @@ from daemon.deletion.claim import journal_counts
 from daemon.deletion.manifest import Item, Kind, Manifest
 from daemon.deletion.purge import Tools, purge
 from daemon.errors import ErrorCode, TaskRefused
+from daemon.metrics.trash import TrashFacts
 from daemon.storage import faults, retained, trash
 from daemon.storage.census import NOTHING
 from daemon.storage.root import OpenRoot, StorageRoot
@@ -128,10 +129,16 @@ class Retention:
         return len(counts)
 
     def report(self) -> None:
-        """Tell the metrics how much waits."""
+        """Tell the metrics how much waits, and what should not be there any more."""
         with self._tools.catalog.read() as session:
-            number, size = ledger.retained_totals(session.connection)
-        self._tools.metrics.trash.waiting(number, size)
+            waits = ledger.waiting(session.connection)
+            number, since = ledger.unfinished(session.connection)
+            spared = self._tools.catalog.holds(session)
+            due = ledger.retained(session.connection, expired_at=session.now.utc, spared=spared, limit=1)
+        overdue = due[0].entry.purge_after if due else None
+        self._tools.metrics.trash.waiting(
+            TrashFacts(waits.deletions, waits.freed_bytes, waits.uncounted, waits.oldest_at, overdue, number, since)
+        )
 
     def _purge(self, records: Sequence[Record]) -> int:
         with self._root.open() as root:

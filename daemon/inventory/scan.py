@@ -59,7 +59,10 @@ Result = tuple[Listed, Known, datetime, Measurement | OSError]
 
 
 class Scanner:
-    """Scans one installation, one scan at a time. Everything blocks; ``stop`` may come from another thread."""
+    """Scans one installation, one scan at a time. Everything blocks; ``stop`` may come from another thread.
+
+    ``recount``: after how long a directory is counted again without other cause; from the next scan on.
+    """
 
     def __init__(
         self, root: StorageRoot, catalog: Catalog, workers: Workers, metrics: Metrics, *, recount: timedelta
@@ -68,7 +71,7 @@ class Scanner:
         self._catalog = catalog
         self._workers = workers
         self._metrics = metrics
-        self._recount = recount
+        self.recount = recount
         self._stop = Event()
 
     def stop(self) -> None:
@@ -96,16 +99,23 @@ class Scanner:
                     raise SweepdError(
                         "another process scans the storage root; wait for it", code=ErrorCode.SCAN_RUNNING
                     )
-                run = _Run(self._root, self._catalog, self._workers, self._recount, self._stop, progress)
+                run = _Run(self._root, self._catalog, self._workers, self.recount, self._stop, progress)
                 scan = run.scan()
         except ScanEnded:
+            self._metrics.inventory.ended("stopped", clock.monotonic() - started)
             _log.info("scan_stopped", seconds=round(clock.monotonic() - started, 3))
             return None
+        except SweepdError as error:
+            if error.code is not ErrorCode.SCAN_RUNNING:
+                self._metrics.inventory.ended("failed", clock.monotonic() - started)
+            raise
         except OSError as error:
+            self._metrics.inventory.ended("failed", clock.monotonic() - started)
             raise RootUnavailable(f"cannot scan the storage root {self._root.path}: {error}") from error
         with self._catalog.read() as session:
             size = inventory.total_bytes(session.connection)
         self._show(scan, size)
+        self._metrics.inventory.ended("complete", clock.monotonic() - started)
         _log.info(
             "scan_finished",
             scan_id=scan.scan_id,
@@ -125,7 +135,7 @@ class Scanner:
 
     def _show(self, scan: Scan, size_bytes: int) -> None:
         assert scan.finished_at is not None  # it is complete
-        self._metrics.inventory.scanned(
+        self._metrics.inventory.found(
             scan.finished_at, scan.directories, size_bytes, orphans=scan.orphans or 0, missing=scan.missing or 0
         )
 

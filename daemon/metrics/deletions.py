@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from daemon.metrics.buckets import SECONDS
+from daemon.metrics.buckets import DELETION_SECONDS
+
+# The words of deletion/, which is above; a test compares them.
+TRIGGERS: Final = ("api", "sweep", "cli")
+OUTCOMES: Final = ("success", "refused", "failed")
 
 
 class DeletionMetrics:
@@ -25,10 +31,18 @@ class DeletionMetrics:
             "sweepd_deletion_duration_seconds",
             "Time from the request to the last unlink of one deletion.",
             ["trigger"],
-            buckets=SECONDS,
+            buckets=DELETION_SECONDS,
             registry=registry,
         )
         self._restores = Counter("sweepd_restores", "Restores asked for, by outcome.", ["outcome"], registry=registry)
+
+        for trigger in TRIGGERS:
+            for outcome in OUTCOMES:
+                self._ended.labels(trigger, outcome)
+            for metric in (self._files, self._bytes, self._duration):
+                metric.labels(trigger)
+        for outcome in OUTCOMES:
+            self._restores.labels(outcome)
 
     def ended(self, trigger: str, outcome: str, seconds: float) -> None:
         """One deletion came to its end; ``seconds`` it took."""

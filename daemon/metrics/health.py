@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from daemon.metrics.live import LiveGauge, Sample
 
 
 class HealthMetrics:
-    """The daemon as a whole."""
+    """The daemon as a whole, and the parts it stands on."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._ready = Gauge("sweepd_ready", "1 if the daemon does its work, 0 if not.", registry=registry)
         self._rolled_back = Gauge(
             "sweepd_catalog_rolled_back",
             "1 if the database has forgotten what the storage root has seen, and nothing is deleted; else 0.",
@@ -18,11 +22,45 @@ class HealthMetrics:
         self._log_lines_dropped = Counter(
             "sweepd_log_lines_dropped", "Log lines that could not be written: nobody read them.", registry=registry
         )
+        self._problems: Callable[[], Mapping[str, str | None]] = dict
+        LiveGauge("sweepd_ready", "1 if the daemon does its work, 0 if not.", self._ready, registry=registry)
+        LiveGauge(
+            "sweepd_component_ready",
+            "1 if this part of the daemon is fine, 0 if not.",
+            lambda: [((name,), float(problem is None)) for name, problem in self._problems().items()],
+            ["component"],
+            registry=registry,
+        )
+        self._root = Gauge(
+            "sweepd_root_info", "The storage root: its identity and its path.", ["root_id", "path"], registry=registry
+        )
+        self._clock: Callable[[], tuple[timedelta, timedelta] | None] = lambda: None
+        LiveGauge(
+            "sweepd_clock_skew_seconds",
+            "This machine's clock less the database's.",
+            lambda: self._clocks(0),
+            registry=registry,
+        )
+        LiveGauge(
+            "sweepd_clock_jump_seconds",
+            "How far this machine's clock has jumped since the daemon started.",
+            lambda: self._clocks(1),
+            registry=registry,
+        )
         self._holds = Gauge("sweepd_holds", "Holds in force.", registry=registry)
 
-    def ready(self, ready: bool) -> None:
-        """Whether the daemon does its work."""
-        self._ready.set(1 if ready else 0)
+    def watch(self, problems: Callable[[], Mapping[str, str | None]]) -> None:
+        """Who knows what is wrong with each component, None if nothing is; asked at every scrape."""
+        self._problems = problems
+
+    def watch_clock(self, clock: Callable[[], tuple[timedelta, timedelta] | None]) -> None:
+        """Who knows how far the clocks are apart, and how far this machine's has jumped; asked at every scrape."""
+        self._clock = clock
+
+    def root(self, root_id: str, path: str) -> None:
+        """The root whose identity has been proven."""
+        self._root.clear()
+        self._root.labels(root_id, path).set(1)
 
     def rolled_back(self, rolled_back: bool) -> None:
         """Whether the database has forgotten what the storage root has seen."""
@@ -35,3 +73,11 @@ class HealthMetrics:
     def holds(self, number: int) -> None:
         """How many holds are in force."""
         self._holds.set(number)
+
+    def _ready(self) -> Iterable[Sample]:
+        problems = self._problems()
+        return [((), float(bool(problems) and all(problem is None for problem in problems.values())))]
+
+    def _clocks(self, which: int) -> Iterable[Sample]:
+        seen = self._clock()
+        return [] if seen is None else [((), seen[which].total_seconds())]

@@ -19,10 +19,11 @@ from typing import Final
 
 from daemon import clock
 from daemon.errors import ErrorCode, RootUnavailable, SweepdError, TaskRefused
-from daemon.storage import census, durable
+from daemon.storage import census, durable, space
 from daemon.storage.census import Census
 from daemon.storage.mounts import mounts_below
 from daemon.storage.names import STATE_DIRECTORY, is_task_id
+from daemon.storage.space import FileSystem
 from daemon.storage.syscalls import open_directory
 
 _MARKER: Final = "root.json"
@@ -136,15 +137,19 @@ class StorageRoot:
             self._fault_until = clock.monotonic() + _FAULT_S
             self._fault = str(error)
 
-    def probe(self) -> None:
-        """See that the root is there, and after a fault that it can be written to. Raises as ``open`` does."""
+    def probe(self) -> FileSystem:
+        """See that the root is there, and after a fault that it can be written to. Raises as ``open`` does.
+
+        Gives how full its file system is.
+        """
         if self._fault is None or clock.monotonic() < self._fault_until:
-            with self.open():
-                return
+            with self.open() as root:
+                return space.look(root.fd)
         reason, self._fault = self._fault, None
         try:
             with self.open() as root:
                 durable.write_json(root.state_fd, _PROBE, {"probed_at": clock.now().isoformat()})
+                return space.look(root.fd)
         except OSError as error:
             self._fault_until = clock.monotonic() + _FAULT_S
             self._fault = reason

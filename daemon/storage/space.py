@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class FileSystem:
-    """All and used of it: bytes and inodes. What is set aside for root counts as free."""
+    """All and used of it: bytes and inodes. What is set aside for root counts as free, but not as available."""
 
     size_bytes: int
     used_bytes: int
+    available_bytes: int
     inodes: int
     used_inodes: int
 
@@ -22,6 +23,7 @@ def look(fd: int) -> FileSystem:
     return FileSystem(
         size_bytes=found.f_blocks * found.f_frsize,
         used_bytes=(found.f_blocks - found.f_bfree) * found.f_frsize,
+        available_bytes=found.f_bavail * found.f_frsize,
         inodes=found.f_files,
         used_inodes=found.f_files - found.f_ffree,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 
 from daemon import clock, log
 from daemon.catalog import figures, sweeps
@@ -14,6 +15,7 @@ from daemon.deletion.engine import Engine
 from daemon.deletion.models import ELSEWHERE, Origin, Trigger
 from daemon.deletion.retention import Retention
 from daemon.errors import CatalogRolledBack, ErrorCode, RootUnavailable, SweepdError, SweepRefused
+from daemon.metrics.policies import SweepFacts
 from daemon.metrics.registry import Metrics
 from daemon.policy.models import Mode, Policy, PolicySet
 from daemon.storage.locks import exclusive
@@ -96,11 +98,15 @@ class Sweeper:
                 message = f"policy {policy.name} is being swept by another process; wait for it"
                 raise SweepRefused(message, code=ErrorCode.SWEEP_RUNNING)
             self._check(policies, policy)
-            with self._catalog.write() as session:
-                sweeps.began(session.connection, policy.name)
-            plan = plan or make_plan(self._catalog, policies, policy, max_stays=max_stays)
-            report = SweepReport(new_deletion_id(), trigger, plan, began)
-            self._run(report, policies, initiator, origin, progress or (lambda _report: None))
+            self._metrics.policies.began(policy.name, began)
+            try:
+                with self._catalog.write() as session:
+                    sweeps.began(session.connection, policy.name)
+                plan = plan or make_plan(self._catalog, policies, policy, max_stays=max_stays)
+                report = SweepReport(new_deletion_id(), trigger, plan, began)
+                self._run(report, policies, initiator, origin, progress or (lambda _report: None))
+            finally:
+                self._metrics.policies.ended(policy.name)
         self._finish(report, started)
         return report
 
@@ -117,7 +123,7 @@ class Sweeper:
                 write = _log.error if refused.code in _ALARMS else _log.warning
                 write("sweep_refused", policy=policy.name, error=refused.code, reason=str(refused))
             self._told[policy.name] = str(refused)
-            self._metrics.policies.refused(policy.name)
+            self._metrics.policies.refused(policy.name, refused.code)
             raise
         except SweepdError as error:
             self._failed(policy, str(error), error.code, started)
@@ -163,7 +169,8 @@ class Sweeper:
         if policy.quota is not None:
             QuotaSweep(self._root, self._catalog, self._retention, report, policies, runner, exceeded).run(progress)
             for result in sorted(report.quota, key=lambda result: result.used)[-1:]:
-                self._metrics.policies.quota(policy.name, result.used, result.high, result.low)
+                unreached = sum(one.shortfall is not None for one in report.quota)
+                self._metrics.policies.quota(policy.name, result.used, result.high, result.low, unreached)
         else:
             self._run_plainly(report, runner, exceeded, progress)
         if report.outcome is SweepOutcome.SUCCESS:
@@ -217,9 +224,7 @@ class Sweeper:
         )
         for limit in report.limits:
             self._metrics.policies.blocked(report.policy, limit)
-        self._metrics.policies.swept(
-            report.policy, report.outcome, seconds, report.selected, report.finished_at, success=report.succeeded
-        )
+        self._metrics.policies.swept(report.policy, _facts(report, report.finished_at, seconds))
         try:
             with self._catalog.write() as session:
                 sweeps.ended(session.connection, report.record(report.finished_at), success=report.succeeded)
@@ -233,7 +238,28 @@ class Sweeper:
         _log.error(
             "sweep_finished", policy=policy.name, outcome=outcome, error=code, reason=why, seconds=round(seconds, 3)
         )
-        self._metrics.policies.swept(policy.name, outcome, seconds, 0, clock.now(), success=False)
+        self._metrics.policies.swept(policy.name, SweepFacts(outcome, seconds, clock.now(), success=False))
+
+
+def _facts(report: SweepReport, finished_at: datetime, seconds: float) -> SweepFacts:
+    return SweepFacts(
+        report.outcome,
+        seconds,
+        finished_at,
+        success=report.succeeded,
+        considered=report.plan.considered,
+        matched=len(report.plan.goes),
+        selected=report.selected,
+        stays={str(verdict): number for verdict, number in report.plan.stay_counts.items()},
+        tasks={
+            "deleted": len(report.deleted),
+            "failed": len(report.failed),
+            "dropped": len(report.dropped),
+            "not_attempted": report.not_attempted,
+        },
+        freed_bytes=report.freed_bytes,
+        is_quota=report.plan.policy.quota is not None,
+    )
 
 
 def _outcome(report: SweepReport) -> SweepOutcome:

@@ -43,6 +43,7 @@ from daemon.web.policies import Policies
 from daemon.web.queries import AtQuery, HoldsQuery, InventoryQuery, PlanQuery, SweepsQuery
 from daemon.web.reading_models import AuditPage, KnownTask, RefusalList, StorageUse
 from daemon.web.refusals import RefusalLog, Refusals
+from daemon.web.reload import Reload, ReloadResult
 from daemon.web.storage import Storage
 from daemon.web.sweep_models import (
     KeptPlan,
@@ -68,6 +69,7 @@ HOLDS: Final = "/api/v0/holds"
 POLICIES: Final = "/api/v0/policies"
 SWEEPS: Final = "/api/v0/sweeps"
 REFUSALS: Final = "/api/v0/refusals"
+RELOAD: Final = "/api/v0/reload"
 DESCRIPTION: Final = "/api/v0/openapi.json"
 DOCUMENTATION: Final = "/api/v0/docs"
 
@@ -314,6 +316,16 @@ def _described(
             query=RefusalsQuery,
             answers={200: RefusalList},
             errors=CATALOG,
+        ),
+        Operation(
+            "POST",
+            RELOAD,
+            Reload(context, workers).reload,
+            admin,
+            body=NoBody,
+            body_optional=True,
+            answers={200: ReloadResult},
+            errors=(*CATALOG, ErrorCode.INVALID_DOCUMENT, ErrorCode.RELOAD_REFUSED),
         ),
         Operation("GET", "/livez", health.live, None, answers={200: Nothing}),
         Operation("GET", "/readyz", health.ready, None, answers={200: Readiness}, errors=(ApiCode.NOT_READY,)),

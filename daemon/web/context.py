@@ -20,12 +20,21 @@ from daemon.sweep.sweeper import Sweeper
 
 
 @dataclass(frozen=True, slots=True)
+class Reloaded:
+    """A reload that took effect: the policies now in force, and what is another one than before."""
+
+    policies: tuple[str, ...]
+    changed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ApiContext:
     """Made by the composition root; the API closes none of it.
 
     ``deletions`` (of ``deletion_threads``) and ``reads`` are separate pools: lists are never starved by deletions.
     ``readiness`` maps each component (catalog, storage_root, recovery, scheduler) to None if it is fine, else to what
-    is wrong with it. ``policies`` gives those in force. Both are called on the event loop, and must not block.
+    is wrong with it. ``server`` and ``policies`` give those in force. The three are called on the event loop, and must
+    not block. ``reload``, given who asks for it, blocks, and raises SweepdError.
     """
 
     engine: Engine
@@ -35,7 +44,7 @@ class ApiContext:
     purges: Purges
     catalog: Catalog
     metrics: Metrics
-    server: ServerConfig
+    server: Callable[[], ServerConfig]
     deletions: Executor
     deletion_threads: int
     reads: Executor
@@ -43,3 +52,4 @@ class ApiContext:
     sweeper: Sweeper
     readiness: Callable[[], Mapping[str, str | None]]
     root: StorageRoot
+    reload: Callable[[str], Reloaded]

@@ -61,8 +61,9 @@ class Deletions:
         body = bodies.check(BatchBody, values)
         _check_scope(request, body)
         task_ids = body.distinct_ids
-        if len(task_ids) > self._context.server.max_batch:
-            raise bodies.invalid("task_ids", "MUST_BE_FEWER", limit=self._context.server.max_batch)
+        limit = self._context.server().max_batch
+        if len(task_ids) > limit:
+            raise bodies.invalid("task_ids", "MUST_BE_FEWER", limit=limit)
 
         async def perform(key: Key) -> web.Response:
             wanted = [_wanted(request, body, task_id, key) for task_id in task_ids]

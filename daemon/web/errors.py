@@ -78,6 +78,8 @@ RULES: Final[Mapping[str, Rule]] = {
     ErrorCode.SWEEP_NOT_FOUND: Rule(404),
     ErrorCode.SWEEP_RUNNING: Rule(409, _RETRY),
     ErrorCode.STARTUP_REFUSED: Rule(409),
+    ErrorCode.RELOAD_REFUSED: Rule(409),
+    ErrorCode.INVALID_DOCUMENT: Rule(422),
     ErrorCode.CLOCK_UNRELIABLE: Rule(503, _RETRY),
     ErrorCode.CATALOG_EMPTY: Rule(503, _RETRY),
     ErrorCode.POLICY_SUSPENDED: Rule(409),

@@ -8,14 +8,11 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.typedefs import Handler, Middleware
 
 from daemon import clock
-from daemon.config import ServerConfig
 from daemon.tokens import TokenEntry
 from daemon.web.caller import CALLER, CLIENT, EVERYTHING, Caller, Scope
+from daemon.web.door import Door, Rules
 from daemon.web.errors import ApiCode, ApiError
-from daemon.web.hosts import HostRule
-from daemon.web.keyring import Keyring
 from daemon.web.operations import Operation
-from daemon.web.proxies import Proxies
 from daemon.web.refusals import AUDITED, RefusalLog
 
 _NOTHING = object()
@@ -25,15 +22,12 @@ _OWN_SITE = frozenset({"same-origin", "none"})
 _INVALID = {"WWW-Authenticate": 'Bearer realm="sweepd", error="invalid_token", error_description="unknown or revoked"'}
 
 
-def make_guard(
-    server: ServerConfig, operations: Iterable[Operation], keyring: Keyring, refusals: RefusalLog
-) -> Middleware:
-    """The middleware for this configuration. What is at no address of ``operations`` needs a token, but no scope."""
+def make_guard(door: Door, operations: Iterable[Operation], refusals: RefusalLog) -> Middleware:
+    """The middleware for the rules in force. What is at no address of ``operations`` needs a token, but no scope."""
     scopes = {(operation.method, operation.public_path): operation.scope for operation in operations}
-    hosts = HostRule(server.host, server.allowed_hosts)
-    proxies = Proxies(server.trusted_proxies)
 
-    def admit(request: web.Request) -> TokenEntry | None:
+    def admit(request: web.Request, rules: Rules) -> TokenEntry | None:
+        hosts, proxies, keyring = rules.hosts, rules.proxies, rules.keyring
         # aiohttp takes any version, and after a CONNECT reads the body as the next request
         if request.version not in _VERSIONS or request.method == "CONNECT":
             raise ApiError(ApiCode.BAD_REQUEST, headers={"Connection": "close"})
@@ -59,10 +53,11 @@ def make_guard(
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        request[CLIENT] = address = proxies.client(request)
+        rules = door.rules
+        request[CLIENT] = address = rules.proxies.client(request)
         name: str | None = None
         try:
-            entry = admit(request)
+            entry = admit(request, rules)
             name = None if entry is None else entry.name
             if entry is not None and entry.is_over(clock.now()):
                 raise ApiError(ApiCode.TOKEN_EXPIRED, values={"token": name})

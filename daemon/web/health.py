@@ -44,7 +44,6 @@ class Health:
         problems = self._context.readiness()
         checks = {name: {"ready": problem is None, "problem": problem} for name, problem in problems.items()}
         ready = all(problem is None for problem in problems.values())
-        self._context.metrics.health.ready(ready)
         if not ready:
             raise ApiError(ApiCode.NOT_READY, data={"checks": checks})
         return answers.success(request, "READY", data={"checks": checks})
@@ -52,5 +51,4 @@ class Health:
     async def metrics(self, _request: web.Request) -> web.Response:
         """What Prometheus reads."""
         metrics = self._context.metrics
-        metrics.health.ready(all(problem is None for problem in self._context.readiness().values()))
         return web.Response(body=metrics.render(), headers={"Content-Type": metrics.content_type})

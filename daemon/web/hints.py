@@ -114,6 +114,13 @@ HINTS: Final[Mapping[str, Message]] = {
     "STARTUP_REFUSED": Message(
         "请在策略文件中把 mode 改为 enforce 并重新加载", "Set the policy's mode to enforce in its file, and reload"
     ),
+    "RELOAD_REFUSED": Message(
+        "请按 data.reason 改回原值,或重启守护进程", "Put back what data.reason names, or restart the daemon"
+    ),
+    "INVALID_DOCUMENT": Message(
+        "请修正 data.problems 所列各处(sweepd check 会列出同样内容),然后重新加载",
+        "Correct what data.problems lists, as sweepd check does, and reload again",
+    ),
     "CLOCK_UNRELIABLE": Message(
         "请校准主机与数据库的时钟(NTP),然后重试", "Set the clocks of host and database right (NTP), and try again"
     ),

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import structlog
 
-from daemon import log
+from daemon import clock, log
 from daemon.catalog.jobs import Job, JobTask
 from daemon.errors import SweepdError
 from daemon.jobs.journal import Journal
@@ -35,6 +35,7 @@ class Run:
         self.done: list[JobTask] = []
         self.wake = asyncio.Event()
         self.over = asyncio.Event()
+        self.stepped_at: float | None = None
 
 
 class JobRunner:
@@ -72,7 +73,7 @@ class JobRunner:
         """A place for one more job. Raises ApiError: TOO_MANY_REQUESTS or SHUTTING_DOWN."""
         if self.stopping.is_set():
             raise ApiError(ApiCode.SHUTTING_DOWN)
-        if len(self._runs) + self._accepting >= self._context.server.max_waiting:
+        if len(self._runs) + self._accepting >= self._context.server().max_waiting:
             raise ApiError(ApiCode.TOO_MANY_REQUESTS)
         self._accepting += 1
         try:
@@ -109,6 +110,11 @@ class JobRunner:
         """How far it is now."""
         return run.work.meter.read(self._context.purges, run.work.at_work)
 
+    def stall(self) -> float:
+        """How long ago, in seconds, the running job made its last step that has waited longest for one."""
+        now = clock.monotonic()
+        return max((now - run.stepped_at for run in self._running if run.stepped_at is not None), default=0.0)
+
     async def _resume(self) -> None:
         while not self.stopping.is_set():
             if self._context.readiness().get("recovery") is None:
@@ -134,10 +140,13 @@ class JobRunner:
         work = run.work
         structlog.contextvars.clear_contextvars()  # those of whoever launched it; a task's context is its own
         with structlog.contextvars.bound_contextvars(job_id=work.job.job_id):
+            run.stepped_at = clock.monotonic()
             try:
                 while not work.ended and not self.stopping.is_set():
                     run.wake.clear()
                     await self._step(run)
+                    if not work.wait_s:
+                        run.stepped_at = clock.monotonic()
                     if work.wait_s and not work.cancelled:
                         with contextlib.suppress(TimeoutError):
                             await asyncio.wait_for(run.wake.wait(), work.wait_s)

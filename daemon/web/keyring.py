@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
-from typing import Final
-
-from aiohttp import web
 
 from daemon import log
 from daemon.config import ServerConfig
@@ -16,8 +10,6 @@ from daemon.errors import DocumentError
 from daemon.tokens import EVERYTHING, TokenEntry, find, hash_of, load_tokens
 
 _log = log.get(__name__)
-WATCH_S: Final = 1.0
-"""How often the file is looked at: so long a revoked token may still be taken."""
 
 
 class Keyring:
@@ -65,20 +57,6 @@ class Keyring:
             _log.error("tokens_unreadable", file=str(self._path), reason=str(error))
         else:
             _log.info("tokens_read", file=str(self._path), tokens=len(self._from_file))
-
-    async def running(self, _application: web.Application) -> AsyncIterator[None]:
-        """Know the file's tokens while the server runs, as they are."""
-        await asyncio.to_thread(self.load)
-        task = asyncio.create_task(self._watch())
-        yield
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-    async def _watch(self) -> None:
-        while self._path is not None:
-            await asyncio.sleep(WATCH_S)
-            await asyncio.to_thread(self.look)
 
 
 def _signature(path: Path) -> tuple[int, ...]:

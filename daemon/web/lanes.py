@@ -30,7 +30,7 @@ class Lanes:
     With more than one thread, batches and jobs together leave one to single deletions, and jobs take half of them.
     """
 
-    def __init__(self, executor: Executor, threads: int, most_waiting: int, metrics: Metrics) -> None:
+    def __init__(self, executor: Executor, threads: int, most_waiting: Callable[[], int], metrics: Metrics) -> None:
         self._executor = executor
         self._threads = threads
         self._most_waiting = most_waiting
@@ -46,7 +46,7 @@ class Lanes:
         """
         if not further and lane is not Lane.JOB:
             waiting = len(self._waiting[Lane.SINGLE]) + len(self._waiting[Lane.BATCH])
-            if waiting >= self._most_waiting:
+            if waiting >= self._most_waiting():
                 raise ApiError(ApiCode.TOO_MANY_REQUESTS)
         turn = asyncio.get_running_loop().create_future()
         self._waiting[lane].append(turn)

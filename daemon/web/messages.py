@@ -117,6 +117,11 @@ MESSAGES: Final[Mapping[str, Message]] = {
     "SWEEP_NOT_FOUND": Message("清理记录不存在", "There is no such sweep"),
     "SWEEP_RUNNING": Message("该策略正在清理中,请稍后重试", "The policy is being swept already, try again later"),
     "STARTUP_REFUSED": Message("策略的模式不允许删除", "The policy's mode does not let it delete"),
+    "RELOADED": Message("配置与策略已重新加载", "Configuration and policies were reloaded"),
+    "RELOAD_REFUSED": Message("未重新加载,一切保持不变", "Nothing was reloaded, everything is as it was"),
+    "INVALID_DOCUMENT": Message(
+        "配置或策略文件有误,一切保持不变", "The configuration or a policy file is wrong, everything is as it was"
+    ),
     "CLOCK_UNRELIABLE": Message("时钟不可信,未删除", "The clocks cannot be believed, nothing was deleted"),
     "CATALOG_EMPTY": Message(
         "任务表为空或大部分记录已消失,已停止清理",

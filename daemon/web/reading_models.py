@@ -146,6 +146,7 @@ class FileSystemUse(Document):
     size_bytes: int
     used_bytes: int
     free_bytes: int
+    available_bytes: int
     inodes: int
     used_inodes: int
 

@@ -38,7 +38,7 @@ def test_every_metric_is_documented_and_every_documented_one_exists() -> None:
         for family in metrics.registry.collect()
         for sample in [family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")]
     }
-    documented = set(re.findall(r"^\| `(sweepd_\w+)`", page("metrics.md"), re.MULTILINE))
+    documented = set(re.findall(r"^\| `((?:sweepd|process|python)_\w+)`", page("metrics.md"), re.MULTILINE))
     assert documented == exposed
 
 

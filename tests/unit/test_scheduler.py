@@ -5,8 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from daemon.policy.models import Schedule
-from daemon.scheduler import Anchor, Every, WallClockCron, missed_run, trigger_for
+from daemon.policy.models import Policy, PolicySet, Schedule
+from daemon.scheduler import Anchor, Every, Scheduler, WallClockCron, missed_run, trigger_for
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -116,3 +116,41 @@ def test_a_policy_that_never_ran_has_missed_nothing_before_it_was_known() -> Non
     schedule = Schedule(cron="0 3 * * *", timezone="UTC")
     assert missed_run(schedule, Anchor(seen, None), seen + timedelta(hours=1)) is False
     assert missed_run(schedule, Anchor(seen, None), seen + timedelta(hours=20)) is True
+
+
+def policy(name: str, every: str, **more: object) -> Policy:
+    return Policy.model_validate(
+        {
+            "name": name,
+            "schedule": {"every": every, "jitter": "10m"},
+            "match": {"older_than": "30d"},
+            "action": {"delete": "directory"},
+            **more,
+        }
+    )
+
+
+def test_other_policies_leave_the_next_run_of_those_that_keep_their_schedule() -> None:
+    ran: list[str] = []
+    scheduler = Scheduler(ran.append, workers=1)
+    long_ago = Anchor(datetime(2026, 1, 1, tzinfo=UTC), None)
+    first = [policy("same", "1d", catch_up=False), policy("changed", "1d", catch_up=False), policy("gone", "1d")]
+    scheduler.start(PolicySet(policies=tuple(first)), dict.fromkeys(("same", "changed", "gone"), long_ago))
+    try:
+        before = scheduler.next_runs()
+        second = [
+            policy("same", "1d", match={"older_than": "40d"}),
+            policy("changed", "2d", catch_up=True),
+            policy("new", "1h"),
+            policy("off", "1h", mode="disabled"),
+        ]
+        scheduler.replace(PolicySet(policies=tuple(second)), {p.name: long_ago for p in second})
+        after = scheduler.next_runs()
+        assert after.keys() == {"same", "changed", "new"}
+        assert after["same"] == before["same"], "with its jitter, which would be another one"
+        assert after["changed"] != before["changed"]
+        scheduler.replace(PolicySet(), {})
+        assert scheduler.next_runs() == {}
+    finally:
+        scheduler.stop()
+    assert ran in ([], ["gone"]), "what was missed is caught up with at the start alone"

@@ -32,6 +32,7 @@ from daemon.deletion.progress import Purges
 from daemon.deletion.purge import Tools
 from daemon.deletion.restore import Restorer
 from daemon.deletion.retention import Retention
+from daemon.errors import SweepdError
 from daemon.metrics.registry import Metrics
 from daemon.policy.models import PolicySet
 from daemon.storage.root import StorageRoot, mark
@@ -40,7 +41,7 @@ from daemon.sweep.sweeper import Sweeper
 from daemon.web.addresses import DESCRIPTION, DOCUMENTATION, TASKS
 from daemon.web.application import OPERATIONS, make_application
 from daemon.web.connections import Connections, Limits
-from daemon.web.context import ApiContext
+from daemon.web.context import ApiContext, Reloaded
 from daemon.web.server import ApiRunner
 from support.conformance import check_answer
 
@@ -59,11 +60,18 @@ class Installation:
     def __init__(self, folder: Path, prepared: Path) -> None:
         self.root = folder / "training_data"
         self.policies = PolicySet()
+        self.reload_error: SweepdError | None = None
         self.database = folder / "catalog.sqlite3"
         shutil.copyfile(prepared, self.database)
         database = Database(self.url)
         setup.register_root(database, mark(self.root), str(self.root), replace=False)
         database.close()
+
+    def reload(self, _who: str) -> Reloaded:
+        """A stand-in for the composition root, which has its own tests: what the answer looks like."""
+        if self.reload_error is not None:
+            raise self.reload_error
+        return Reloaded(tuple(policy.name for policy in self.policies.policies), ("policy old", "server.max_batch"))
 
     @property
     def url(self) -> str:
@@ -272,7 +280,7 @@ async def serving(
         purges=tools.purges,
         catalog=catalog,
         metrics=metrics,
-        server=server or ServerConfig(),
+        server=lambda: server or ServerConfig(),
         deletions=deletions,
         deletion_threads=threads,
         reads=reads,
@@ -282,6 +290,7 @@ async def serving(
         ),
         readiness=lambda: problems,
         root=root,
+        reload=installation.reload,
     )
     runner = ApiRunner(
         make_application(context),

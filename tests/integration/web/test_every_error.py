@@ -19,13 +19,13 @@ from pydantic import SecretStr
 from daemon.config import ServerConfig
 from daemon.deletion.engine import Engine
 from daemon.deletion.restore import Restorer
-from daemon.errors import ErrorCode, SweepdError, SweepRefused, TaskRefused
+from daemon.errors import DocumentError, ErrorCode, Problem, SweepdError, SweepRefused, TaskRefused
 from daemon.jobs.journal import Journal
 from daemon.policy.models import Action, Condition, Policy, PolicySet
 from daemon.sweep.sweeper import Sweeper
 from daemon.tokens import TokenEntry, hash_of
 from daemon.web import body as body_reader
-from daemon.web.addresses import HOLDS, INVENTORY, POLICIES, SWEEPS, TASKS
+from daemon.web.addresses import HOLDS, INVENTORY, POLICIES, RELOAD, SWEEPS, TASKS
 from daemon.web.caller import Caller, Scope
 from daemon.web.errors import RULES, ApiCode, ApiError
 from daemon.web.idempotency import Idempotency
@@ -85,6 +85,10 @@ def not_restored(code: ErrorCode) -> Callable[[Stage], None]:
 
 def not_swept(code: ErrorCode) -> Callable[[Stage], None]:
     return raises(Sweeper, "sweep", SweepRefused("it says why", code=code))
+
+
+def not_reloaded(error: SweepdError) -> Callable[[Stage], None]:
+    return lambda stage: setattr(stage.installation, "reload_error", error)
 
 
 def running(stage: Stage) -> None:
@@ -290,6 +294,28 @@ CASES: dict[str, Case] = {
         **SWEEP,
         stage=not_swept(ErrorCode.PLAN_OUTDATED),
         rest=WHY,
+    ),
+    ErrorCode.INVALID_DOCUMENT: Case(
+        "配置或策略文件有误,一切保持不变",
+        "The configuration or a policy file is wrong, everything is as it was",
+        method="POST",
+        path=RELOAD,
+        stage=not_reloaded(DocumentError([Problem("a.yaml", 6, 13, "unknown key `oldr_than`")])),
+        rest={
+            "data": {
+                "problems": [{"file": "a.yaml", "line": 6, "column": 13, "message": "unknown key `oldr_than`"}],
+            }
+        },
+    ),
+    ErrorCode.RELOAD_REFUSED: Case(
+        "未重新加载,一切保持不变",
+        "Nothing was reloaded, everything is as it was",
+        method="POST",
+        path=RELOAD,
+        stage=not_reloaded(
+            SweepdError("why", code=ErrorCode.RELOAD_REFUSED, details={"reason": "why", "keys": ["server.port"]})
+        ),
+        rest={"data": {"reason": "why", "keys": ["server.port"]}},
     ),
     ErrorCode.SWEEP_NOT_FOUND: Case("清理记录不存在", "There is no such sweep", method="GET", path=f"{SWEEPS}/{_ID}"),
     ErrorCode.SWEEP_RUNNING: Case(

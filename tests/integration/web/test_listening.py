@@ -45,7 +45,7 @@ async def test_a_unix_socket_serves_and_says_who_asked(installation: Installatio
     installation.task(TASK, 10)
     path = tmp_path / "sweepd.sock"
     async with serving(installation) as api:
-        async with listening(runner_of(api), ServerConfig(tcp=False, socket=path)) as address:
+        async with listening(runner_of(api), ServerConfig(tcp=False, socket=path)) as (address, _):
             assert address == f"unix:{path}"
             assert stat.S_IMODE(path.stat().st_mode) == 0o660
             status, _ = await ask(path, "DELETE", f"http://localhost{TASKS}/{TASK}", json={"confirm": True})
@@ -95,7 +95,7 @@ async def test_https(api: Api, installation: Installation) -> None:
     installation.task(TASK, 10)
     server = ServerConfig(port=0, tls=TlsConfig(certificate=CERTIFICATE, key=KEY))
     trust = ssl.create_default_context(cafile=str(CERTIFICATE))
-    async with listening(runner_of(api), server) as address:
+    async with listening(runner_of(api), server) as (address, _):
         port = runner_of(api).addresses[-1][1]
         assert address.startswith("https://127.0.0.1:")
         url = f"https://127.0.0.1:{port}{TASKS}/{TASK}"

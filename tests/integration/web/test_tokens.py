@@ -14,7 +14,7 @@ from daemon.cli.tokens import Tokens, create, revoke
 from daemon.config import ServerConfig
 from daemon.errors import DocumentError
 from daemon.tokens import Scope, TokenEntry, hash_of
-from daemon.web import keyring
+from daemon.web import door
 from daemon.web.addresses import TASKS
 from daemon.web.application import OPERATIONS
 from integration.web.installation import Api, Installation, serving
@@ -50,6 +50,7 @@ MATRIX: dict[tuple[str, str], tuple[str | None, int]] = {
     ("DELETE", "/api/v0/jobs/{job_id}"): ("delete", 404),
     ("GET", "/api/v0/openapi.json"): (None, 200),
     ("GET", "/api/v0/docs"): (None, 200),
+    ("POST", "/api/v0/reload"): ("admin", 200),
     ("GET", "/livez"): (None, 200),
     ("GET", "/readyz"): (None, 200),
     ("GET", "/metrics"): ("read", 200),
@@ -163,7 +164,7 @@ async def test_the_journal_says_whose_token_it_was(installation: Installation) -
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tokens:
-    monkeypatch.setattr(keyring, "WATCH_S", 0.05)
+    monkeypatch.setattr(door, "WATCH_S", 0.05)
     return Tokens(tmp_path / "tokens.yaml")
 
 

@@ -42,7 +42,7 @@ def test_what_may_pass_says_when_to_come_back(code: str) -> None:
         ValueError("secret"),
         RecursionError("secret"),
         SweepdError("secret", code=ErrorCode.LIMIT_EXCEEDED),
-        SweepdError("secret", code=ErrorCode.INVALID_DOCUMENT),
+        SweepdError("secret", code=ErrorCode.SCAN_RUNNING),
     ],
 )
 def test_the_unexpected_tells_nothing(error: Exception) -> None:

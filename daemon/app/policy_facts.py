@@ -1,0 +1,52 @@
+"""Tells the metrics which policies are loaded, and what the catalog remembers of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final
+
+from daemon.catalog import figures, sweeps
+from daemon.catalog.catalog import Session
+from daemon.catalog.sweeps import PolicyMemory
+from daemon.metrics.policies import PolicyFacts
+from daemon.metrics.registry import Metrics
+from daemon.policy.models import Mode, Policy, PolicySet
+from daemon.scheduler import due_after
+
+_MOST_WITHOUT_MATCH: Final = 1000
+
+
+def show_policies(
+    metrics: Metrics, session: Session, policies: PolicySet, memories: Mapping[str, PolicyMemory]
+) -> None:
+    """``memories``: of every policy of the set. Raises CatalogUnavailable."""
+    metrics.policies.load(_facts(session, policy, memories[policy.name]) for policy in policies.policies)
+
+
+def _facts(session: Session, policy: Policy, memory: PolicyMemory) -> PolicyFacts:
+    last = sweeps.recent(session.connection, policy.name, 1)
+    return PolicyFacts(
+        name=policy.name,
+        mode=policy.mode,
+        due_after=_due_after(policy, memory),
+        first_seen=memory.first_seen_at,
+        last_run=memory.last_run_at,
+        last_success=memory.last_success_at,
+        last_outcome=last[0].outcome if last else None,
+        without_match=0 if policy.quota is not None else _without_match(session, policy.name),
+        is_quota=policy.quota is not None,
+    )
+
+
+def _due_after(policy: Policy, memory: PolicyMemory) -> Callable[[datetime], datetime | None] | None:
+    schedule = policy.schedule
+    if schedule is None or policy.mode is Mode.DISABLED:
+        return None
+    anchor = memory.last_run_at or memory.first_seen_at
+    return lambda last_run: due_after(schedule, anchor, last_run)
+
+
+def _without_match(session: Session, name: str) -> int:
+    selected = figures.selected_before(session.connection, name, _MOST_WITHOUT_MATCH)
+    return next((number for number, tasks in enumerate(selected) if tasks), len(selected))
