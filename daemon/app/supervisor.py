@@ -199,6 +199,8 @@ class Supervisor:
                     self._look("journal", self._see_journal)
                     self._look("clock", self._see_clock)
                     self._keep_lock()
+                else:
+                    catalog_at = now  # its return is not to be missed
 
     def _look(self, component: str, see: Callable[[], None]) -> bool:
         problem: str | None = None

@@ -44,13 +44,14 @@ class Load:
 
     address: str
     stop: threading.Event = field(default_factory=threading.Event)
+    back: threading.Event = field(default_factory=threading.Event)
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
     def delete(self, task_ids: list[str]) -> None:
         with requests.Session() as session:
             for task_id in task_ids:
-                while self._ask(session, "DELETE", f"/{task_id}", json={"confirm": True}) == 503:
+                while self._ask(session, "DELETE", f"/{task_id}", json={"confirm": True}) in (409, 503):
                     time.sleep(0.05)
 
     def read(self) -> None:
@@ -67,9 +68,11 @@ class Load:
             self.wrong.append(f"{method} {path}: {error}")
             return 0
         self.answers[method, answer.status_code] += 1
-        if answer.status_code == 503 and not answer.headers.get("Retry-After", "").isdecimal():
-            self.wrong.append(f"{method} {path}: 503 without Retry-After")
-        if answer.status_code not in (200, 503):
+        # What the outage cut off is not settled in the very moment it ends; until then this one task is in use.
+        busy = answer.status_code == 409 and answer.json()["error_code"] == "TASK_BUSY"
+        if (answer.status_code == 503 or busy) and not answer.headers.get("Retry-After", "").isdecimal():
+            self.wrong.append(f"{method} {path}: {answer.status_code} without Retry-After")
+        if answer.status_code not in (200, 503) and not (busy and self.back.is_set()):
             self.wrong.append(f"{method} {path}: {answer.status_code} {answer.text}")
         return answer.status_code
 
@@ -105,6 +108,7 @@ def test_nothing_is_lost_or_doubled_and_the_daemon_goes_on_by_itself(
             time.sleep(0.2)
         problem = daemon.get("/readyz").json()["data"]["checks"]["catalog"]["problem"]
         at_start = _gone(made, "swept"), _gone(made, "hand")
+        load.back.set()
         postgres_server.start()
         started = time.monotonic()
         _until(lambda: daemon.get("/readyz").status_code == 200)
@@ -118,7 +122,7 @@ def test_nothing_is_lost_or_doubled_and_the_daemon_goes_on_by_itself(
         load.stop.set()
         for client in reading:
             client.join(120)
-        _until(lambda: _deleted_files(daemon) == (SWEPT + BY_HAND) * FILES)
+        counted = _deleted_files(daemon)
         assert daemon.process.poll() is None
         assert daemon.process.pid == pid
         outcomes = Counter(_ended_sweeps(daemon))
@@ -133,6 +137,11 @@ def test_nothing_is_lost_or_doubled_and_the_daemon_goes_on_by_itself(
     assert at_start[0] - at_stop[0] <= 2 * 64, "what was committed by then, and no more"
     assert "does not answer" in problem
     assert len(daemon.events("listening")) == 1
+    # A COMMIT of which only the answer was lost counts in the journal, and not in this process's counter.
+    assert counted <= (SWEPT + BY_HAND) * FILES
+    statement = "SELECT sum(files) AS files, count(*) AS deletions FROM sweepd_deletions WHERE state = 'purged'"
+    [journal] = store.query(statement)
+    assert (int(journal["files"]), journal["deletions"]) == ((SWEPT + BY_HAND) * FILES, SWEPT + BY_HAND)
     fates = audit(store, made.root, [*swept, *by_hand, *staying])
     assert Counter(fates.values()) == {DELETED: SWEPT + BY_HAND, KEPT: STAYING}
 
