@@ -46,6 +46,11 @@ test: install-dev ## run the tests; ARGS="..." goes to pytest
 torture: install-dev ## kill, starve and mutate the deletion engine at every point; SAMPLE=seconds
 	@PYTHONPATH=tests $(BIN)/python -m torture $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(POINT),--point '$(POINT)') $(ARGS)
 
+# MINUTES=60 for an hour; SEED=... makes the same choices again.
+.PHONY: soak
+soak: install-dev ## a real daemon under load, with kills and outages; then everything is audited; MINUTES=3
+	@PYTHONPATH=tests $(BIN)/python -m soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 # EXAMPLES=10 of each operation for less; SEED=... repeats a run.
 .PHONY: fuzz
 fuzz: $(FUZZ_STAMP) ## hold a real daemon to its OpenAPI description with Schemathesis, 2,000 cases or more
