@@ -51,6 +51,10 @@ torture: install-dev ## kill, starve and mutate the deletion engine at every poi
 soak: install-dev ## a real daemon under load, with kills and outages; then everything is audited; MINUTES=3
 	@PYTHONPATH=tests $(BIN)/python -m soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+.PHONY: dashboard
+dashboard: install-dev ## make monitoring/grafana/sweepd.json anew
+	@$(BIN)/python -m monitoring.grafana
+
 # EXAMPLES=10 of each operation for less; SEED=... repeats a run.
 .PHONY: fuzz
 fuzz: $(FUZZ_STAMP) ## hold a real daemon to its OpenAPI description with Schemathesis, 2,000 cases or more

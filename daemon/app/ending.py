@@ -17,7 +17,7 @@ from typing import Final
 
 from daemon import clock, log
 
-CUT_SHORT: Final = 11
+CUT_SHORT: Final = 12
 """The exit status of an end with work in hand, see ``docs/reference/exit-codes.md``."""
 _log = log.get(__name__)
 _LAST_LINES_S: Final = 1.0

@@ -20,7 +20,7 @@ from daemon.web.tls import server_context
 _BACKLOG = 1024
 _HANDSHAKE_S = 10.0
 # For the database, the walks of deletions, and files.
-_OTHER_DESCRIPTORS = 256
+OTHER_DESCRIPTORS = 256
 _FEWEST = 8
 
 
@@ -47,7 +47,7 @@ def check_address(config: Config) -> None:
 def most_connections(server: ServerConfig) -> int:
     """As configured, as far as this process may open so many."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    room = server.max_connections if soft == resource.RLIM_INFINITY else soft - _OTHER_DESCRIPTORS
+    room = server.max_connections if soft == resource.RLIM_INFINITY else soft - OTHER_DESCRIPTORS
     return max(_FEWEST, min(server.max_connections, room))
 
 

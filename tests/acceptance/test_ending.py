@@ -25,7 +25,7 @@ from support.postgres import PostgresServer
 from support.site import opened
 from support.stores import Store
 
-CUT_SHORT = 11
+CUT_SHORT = 12
 CERTIFICATE, KEY = (Path(support.__file__).parent / "tls" / f"{name}.pem" for name in ("certificate", "key"))
 SLOWLY = "workers: {max_files_per_second: 150}\n"
 GRACE_S = 1
