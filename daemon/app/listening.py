@@ -15,7 +15,7 @@ from daemon.config import Config, ServerConfig
 from daemon.errors import StartupRefused
 from daemon.storage import sockets
 from daemon.web.server import ApiRunner
-from daemon.web.tls import server_context
+from daemon.web.tls import LiveTls, server_context
 
 _BACKLOG = 1024
 _HANDSHAKE_S = 10.0
@@ -52,16 +52,16 @@ def most_connections(server: ServerConfig) -> int:
 
 
 @contextlib.asynccontextmanager
-async def listening(runner: ApiRunner, server: ServerConfig) -> AsyncIterator[tuple[str, ssl.SSLContext | None]]:
+async def listening(runner: ApiRunner, server: ServerConfig) -> AsyncIterator[tuple[str, LiveTls | None]]:
     """Accept connections; gives the address to show, and what HTTPS is made with.
 
     Raises StartupRefused: certificate, address, socket.
     """
     async with contextlib.AsyncExitStack() as stack:
         shown = []
-        tls = None if server.tls is None else await asyncio.to_thread(server_context, server.tls)
+        tls = None if server.tls is None else LiveTls(await asyncio.to_thread(server_context, server.tls))
         if server.tcp:
-            await _Tcp(runner, server.host, server.port, tls).start()
+            await _Tcp(runner, server.host, server.port, None if tls is None else tls.listening).start()
             host, port = runner.addresses[0][:2]
             shown.append(f"http{'s' if tls else ''}://{f'[{host}]' if ':' in host else host}:{port}")
         if server.socket is not None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from daemon import hangup
+
 if TYPE_CHECKING:
     import typer
 
 
 def main() -> None:
     """The entry point of ``sweepd``; ends the process with a status of ``cli.exits``."""
+    if "run" in sys.argv:  # before the imports, which take a while
+        hangup.remember()
     from daemon.cli.exits import guarded
     from daemon.cli.streams import complete
 
