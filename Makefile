@@ -98,6 +98,12 @@ lock: install-dev ## renew requirements/*.txt from pyproject.toml; UPGRADE=1 tak
 	$(LOCK) --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 	$(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
 
+.PHONY: package
+package: install-dev ## the manual page, the completions, and wheel and sdist in dist/
+	@$(BIN)/sweepd manual > packaging/sweepd.1
+	@for shell in bash zsh fish; do _SWEEPD_COMPLETE=source_$$shell $(BIN)/sweepd | sed '/./,$$!d' > packaging/completions/sweepd.$$shell; done
+	@$(BIN)/python -m hatchling build
+
 .PHONY: clean
 clean: ## remove caches and build output
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov
