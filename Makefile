@@ -51,6 +51,11 @@ torture: install-dev ## kill, starve and mutate the deletion engine at every poi
 soak: install-dev ## a real daemon under load, with kills and outages; then everything is audited; MINUTES=3
 	@PYTHONPATH=tests $(BIN)/python -m soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+# SECONDS=120 looks for longer. Needs Debian's package prometheus.
+.PHONY: monitoring
+monitoring: install-dev ## a real Prometheus scrapes a daemon at work, and is asked what dashboard and alerts ask; SECONDS=30
+	@PYTHONPATH=tests $(BIN)/python -m scraping $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
+
 .PHONY: dashboard
 dashboard: install-dev ## make monitoring/grafana/sweepd.json anew
 	@$(BIN)/python -m monitoring.grafana
@@ -92,6 +97,12 @@ lock: install-dev ## renew requirements/*.txt from pyproject.toml; UPGRADE=1 tak
 	$(LOCK) pyproject.toml --group dev -c requirements/runtime.txt -o requirements/dev.txt
 	$(LOCK) --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 	$(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
+
+.PHONY: package
+package: install-dev ## the manual page, the completions, and wheel and sdist in dist/
+	@$(BIN)/sweepd manual > packaging/sweepd.1
+	@for shell in bash zsh fish; do _SWEEPD_COMPLETE=source_$$shell $(BIN)/sweepd | sed '/./,$$!d' > packaging/completions/sweepd.$$shell; done
+	@$(BIN)/python -m hatchling build
 
 .PHONY: clean
 clean: ## remove caches and build output

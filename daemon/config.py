@@ -76,6 +76,12 @@ def _proxy(value: str) -> str:
         ) from None
 
 
+def _grace(value: timedelta) -> timedelta:
+    if not timedelta(seconds=1) <= value <= timedelta(hours=1):
+        raise ValueError("has to be from 1s to 1h; whoever stops the daemon should wait longer than that")
+    return value
+
+
 def _socket(value: Path | None) -> Path | None:
     if value is not None and len(os.fsencode(value)) > 107:  # unix(7): 108 bytes with the NUL at the end
         raise ValueError("the path of a socket has at most 107 bytes: choose a shorter one")
@@ -176,6 +182,7 @@ class ServerConfig(Section):
 
     ``tcp`` off leaves the Unix socket at ``socket`` alone. ``max_waiting`` requests may wait for their turn to delete,
     and as many jobs may be unfinished. A job that has ended is forgotten after ``jobs_keep``.
+    What is in hand at SIGTERM has ``shutdown_timeout`` to be finished.
     """
 
     tcp: bool = True
@@ -191,6 +198,7 @@ class ServerConfig(Section):
     max_connections: Annotated[int, BeforeValidator(_integer), Field(ge=8, le=100_000)] = 3000
     max_waiting: Annotated[int, BeforeValidator(_integer), Field(ge=1, le=10_000)] = 100
     jobs_keep: Duration = timedelta(days=30)
+    shutdown_timeout: Annotated[Duration, AfterValidator(_grace)] = timedelta(seconds=30)
 
     @property
     def is_local(self) -> bool:

@@ -44,6 +44,7 @@ class Janitor:
         self.unsettled: int | None = None
         """Entries of the trash that recovery could not settle the last time; None before it has looked."""
         self._stopping = threading.Event()
+        self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._work, name="janitor", daemon=True)
 
     def note(self, results: Mapping[Result, int]) -> None:
@@ -53,6 +54,10 @@ class Janitor:
     def start(self) -> None:
         """Begin, without waiting for anything."""
         self._thread.start()
+
+    def recover_soon(self) -> None:
+        """Something is back that was away: what was cut off meanwhile is settled now rather than within a minute."""
+        self._hurry.set()
 
     def stop(self) -> None:
         """Finish the purge in hand, and end."""
@@ -71,6 +76,9 @@ class Janitor:
         }
         at = {job: clock.monotonic() + first for job, first in due.items()}
         while not self._stopping.wait(1.0):
+            if self._hurry.is_set() and self._may_work():
+                self._hurry.clear()
+                at[self._recover] = clock.monotonic()
             for job, when in at.items():
                 if clock.monotonic() >= when and not self._stopping.is_set() and self._may_work():
                     self._try(job)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from daemon import __version__, log, systemd
+from daemon.app.ending import Ending
 from daemon.app.listening import check_address, listening, most_connections
 from daemon.app.readiness import Readiness
 from daemon.app.reload_signals import ReloadSignals
@@ -28,8 +28,6 @@ from daemon.web.server import ApiRunner
 
 _log = log.get(__name__)
 _READ_THREADS = 4
-# A deletion in hand is let finish this long after SIGTERM; what is left then is settled by the next start's recovery.
-_GRACE_S = 30.0
 _POLL_S = 0.2
 
 
@@ -40,18 +38,17 @@ async def serve(
     on_listening: Callable[[str], None] | None = None,
     on_sweep: Callable[[SweepReport], None] | None = None,
 ) -> None:
-    """Run until SIGTERM or SIGINT; SIGHUP reloads. ``on_listening`` gets the server's address once it accepts.
+    """Run until SIGTERM or SIGINT; a second one, or the end of ``server.shutdown_timeout``, ends the process itself.
 
+    SIGHUP reloads. ``on_listening`` gets the server's address once it accepts connections.
     ``on_sweep`` gets the report of every sweep, on the sweep's thread.
 
     Raises StartupRefused: unsafe address, address in use, bad certificate, or another daemon on the same root; and
     DocumentError if the token file is wrong.
     """
     check_address(services.config)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    ending = Ending(services.config.server.shutdown_timeout.total_seconds())
+    log.on_dropped(services.metrics.health.log_line_dropped)
     readiness = Readiness()
     current = Current(Settings(services.config, policies))
     supervisor = Supervisor(services, current, readiness, on_sweep)
@@ -74,9 +71,10 @@ async def serve(
         supervisor.start()
         async with ReloadSignals(reloader, current).served():
             systemd.notify("READY=1", f"STATUS=serving {address}")
-            while not stop.is_set() and not supervisor.ended.is_set():
+            while not ending.asked.is_set() and not supervisor.ended.is_set():
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), _POLL_S)
+                    await asyncio.wait_for(ending.asked.wait(), _POLL_S)
+        ending.begin()
         # First no new work from the schedule, then none from the network, then the work in hand.
         _log.info("stopping")
         systemd.notify("STOPPING=1")
@@ -122,7 +120,12 @@ async def _listening(
     connections = Connections(limits, services.metrics.server.connection_closed)
     services.metrics.server.watch(lambda: connections.number)
     application = make_application(context)
-    runner = ApiRunner(application, connections=connections, access_log=None, shutdown_timeout=_GRACE_S)
+    runner = ApiRunner(
+        application,
+        connections=connections,
+        access_log=None,
+        shutdown_timeout=config.server.shutdown_timeout.total_seconds(),
+    )
     try:
         await runner.setup()
         async with listening(runner, config.server) as (address, tls):

@@ -205,15 +205,20 @@ class Supervisor:
                     self._look("journal", self._see_journal)
                     self._look("clock", self._see_clock)
                     self._keep_lock()
+                else:
+                    catalog_at = now  # its return is not to be missed
 
     def _look(self, component: str, see: Callable[[], None]) -> bool:
         problem: str | None = None
         try:
-            see()
+            with self._readiness.asking(component):
+                see()
         except SweepdError as error:
             problem = str(error)
         if self._readiness.set(component, problem):
             (_log.error if problem else _log.info)("component_changed", component=component, reason=problem)
+            if problem is None:
+                self._janitor.recover_soon()
         return problem is None
 
     def _see_root(self) -> None:
@@ -239,7 +244,8 @@ class Supervisor:
         """The lock goes with its connection: after an outage it is taken again, unless another daemon was faster."""
         assert self._lock is not None
         try:
-            held = self._lock.hold()
+            with self._readiness.asking("catalog"):
+                held = self._lock.hold()
         except SweepdError:
             return  # the catalog is down again: the next look tells
         if not held:

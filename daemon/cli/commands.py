@@ -21,7 +21,6 @@ app = typer.Typer(
     help="A policy-driven cleanup daemon for the task directories of a data pipeline.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

@@ -115,6 +115,13 @@ def inside(board: dashboard.Dashboard) -> None:
         )
     )
     board.with_panel(
+        graph(
+            "Log lines lost",
+            {"{{instance}}": increase("sweepd_log_lines_dropped_total", "instance")},
+            "Nobody reads the log, or the disk it goes to is full.",
+        )
+    )
+    board.with_panel(
         signed(
             graph(
                 "Clocks",
