@@ -51,6 +51,11 @@ torture: install-dev ## kill, starve and mutate the deletion engine at every poi
 soak: install-dev ## a real daemon under load, with kills and outages; then everything is audited; MINUTES=3
 	@PYTHONPATH=tests $(BIN)/python -m soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+# SECONDS=120 looks for longer. Needs Debian's package prometheus.
+.PHONY: monitoring
+monitoring: install-dev ## a real Prometheus scrapes a daemon at work, and is asked what dashboard and alerts ask; SECONDS=30
+	@PYTHONPATH=tests $(BIN)/python -m scraping $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
+
 .PHONY: dashboard
 dashboard: install-dev ## make monitoring/grafana/sweepd.json anew
 	@$(BIN)/python -m monitoring.grafana
