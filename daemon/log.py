@@ -71,6 +71,8 @@ def configure(level: str, form: Format, stream: TextIO | None = None) -> None:
     # Their INFO lines are the libraries' own business: every request, every scheduled job, every migration context.
     for name in ("aiohttp.access", "apscheduler", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It logs whole addresses, and those of webhooks may be secrets: what went wrong is told in own words.
+    logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
 
 def on_dropped(call: Callable[[], None]) -> None:
