@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 import requests
 
 from support.auditor import DELETED, KEPT, audit
@@ -77,6 +78,7 @@ class Load:
         return answer.status_code
 
 
+@pytest.mark.timeout(900 if FULL else 180)
 def test_nothing_is_lost_or_doubled_and_the_daemon_goes_on_by_itself(
     postgres_installation: Installation, postgres_server: PostgresServer
 ) -> None:
