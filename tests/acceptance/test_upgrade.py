@@ -33,8 +33,8 @@ def old(postgres_url: str, tmp_path: Path) -> Installation:
     store = Store(postgres_url)
     store.query("INSERT INTO sweepd_roots VALUES (?, ?, ?)", [mark(made.root), str(made.root), STAMP])
     store.query(
-        """INSERT INTO sweepd_deletions VALUES ('01979f0a4d2a6c1b6a7f3c2d1e00', 'task_gone', 'purged', 'directory', 'api',
-        'api:127.0.0.1', NULL, NULL, false, true, false, ?, ?, 15, 3, 2500000, 2523136, NULL)""",
+        """INSERT INTO sweepd_deletions VALUES ('01979f0a4d2a6c1b6a7f3c2d1e00', 'task_gone', 'purged', 'directory',
+        'api', 'api:127.0.0.1', NULL, NULL, false, true, false, ?, ?, 15, 3, 2500000, 2523136, NULL)""",
         [STAMP, STAMP],
     )
     store.add_task("task_there", status="completed", created_at=STAMP, completed_at=STAMP)
