@@ -12,7 +12,7 @@ import zoneinfo
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -23,20 +23,11 @@ from daemon.durations import Duration
 from daemon.sizes import Space
 from daemon.strict_yaml import Document, Location, Mistake, kind, read, suggestion, validate
 from daemon.tokens import TokenEntry
+from daemon.webhooks import NotificationsConfig, loopback
 
-SECTIONS = ("storage", "trash", "inventory", "catalog", "server", "log", "workers", "reload")
+SECTIONS = ("storage", "trash", "inventory", "catalog", "server", "log", "workers", "reload", "notifications")
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<body>[^{}]*)\}|\$\{")
 _SCHEMES = ("sqlite", "postgresql", "postgres", "postgresql+psycopg2")
-
-
-def loopback(host: str) -> bool:
-    """Whether only this machine can reach a server that listens on that host name or address."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _not_empty(value: str) -> str:
@@ -271,6 +262,7 @@ class _ConfigFile(Section):
     log: LogConfig = Field(default_factory=LogConfig)
     workers: WorkersConfig = Field(default_factory=WorkersConfig)
     reload: ReloadConfig = Field(default_factory=ReloadConfig)
+    notifications: NotificationsConfig = Field(default_factory=NotificationsConfig)
 
 
 class Config(_ConfigFile):

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
-from typing import Literal, TextIO
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal, TextIO
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from daemon.log_stream import PatientStream
 
 Format = Literal["auto", "json", "console"]
+Listener = Callable[[str, Mapping[str, Any]], None]
+"""Gets the level (info, warning, error, exception, …) and the fields of an event, ``event`` being its name."""
+
+_listeners: list[Listener] = []
 
 
 def configure(level: str, form: Format, stream: TextIO | None = None) -> None:
@@ -32,6 +37,7 @@ def configure(level: str, form: Format, stream: TextIO | None = None) -> None:
     renderer: Processor = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
     structlog.configure(
         processors=[
+            _tell,
             structlog.stdlib.filter_by_level,
             *shared,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
@@ -90,3 +96,19 @@ def get(name: str) -> structlog.stdlib.BoundLogger:
     """The logger of one module."""
     logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
     return logger
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Every event goes to ``listener`` too, whatever the level that is logged, on the thread it happens on."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
+
+
+def _tell(_logger: WrappedLogger, level: str, event: EventDict) -> EventDict:
+    for listener in _listeners:
+        listener(level, event)
+    return event

@@ -16,11 +16,13 @@ from daemon.app.reloading import Reloader
 from daemon.app.services import Services
 from daemon.app.settings import Current, Settings
 from daemon.app.supervisor import Supervisor
+from daemon.notify.notifier import Notifier
 from daemon.policy.models import PolicySet
 from daemon.sweep.report import SweepReport
 from daemon.web.application import DOOR, JOBS_RUNNER, make_application
 from daemon.web.connections import Connections, Limits
 from daemon.web.context import ApiContext, Reloaded
+from daemon.web.health import STARTING
 from daemon.web.job_runner import JobRunner
 from daemon.web.server import ApiRunner
 
@@ -50,11 +52,22 @@ async def serve(
     readiness = Readiness()
     current = Current(Settings(services.config, policies))
     supervisor = Supervisor(services, current, readiness, on_sweep)
+    notifier = Notifier(
+        services.catalog,
+        services.metrics,
+        str(services.config.storage.root),
+        config=lambda: current.config.notifications,
+        policies=lambda: current.policies,
+        problems=readiness.snapshot,
+        starting=STARTING,
+        unsettled=lambda: supervisor.unsettled,
+    )
     async with _listening(services, current, supervisor, readiness) as (address, jobs, reloader):
         socket = services.config.server.socket and str(services.config.server.socket)
         _log.info("listening", address=address, socket=socket, version=__version__)
         if on_listening is not None:
             on_listening(address)
+        notifier.start()
         supervisor.start()
         async with ReloadSignals(reloader, current).served():
             systemd.notify("READY=1", f"STATUS=serving {address}")
@@ -67,6 +80,7 @@ async def serve(
         systemd.notify("STOPPING=1")
         await jobs.stop()  # before the root's lock is given up: another daemon would go on with them
         await asyncio.to_thread(supervisor.stop)
+        await asyncio.to_thread(notifier.stop)  # the last: it hears what became of the others
     _log.info("stopped")
     if supervisor.fatal is not None:
         raise supervisor.fatal

@@ -79,6 +79,11 @@ class Supervisor:
         self.ended = threading.Event()
         self.fatal: Exception | None = None
 
+    @property
+    def unsettled(self) -> int | None:
+        """Entries of the trash that are stuck; None if that is not known yet."""
+        return self._janitor.unsettled
+
     def start(self) -> None:
         """Begin, without waiting for anything."""
         self._thread.start()
@@ -151,7 +156,7 @@ class Supervisor:
             stack.callback(self._lock.release)
             if not self._take_lock(self._lock):
                 raise _taken(f"the catalog of {services.root.path}, perhaps on another machine,")
-            services.recovery.run()
+            self._janitor.note(services.recovery.run())
             self._readiness.set("journal", None)
             self._held = stack.pop_all()
         self._readiness.set("recovery", None)

@@ -30,6 +30,7 @@ def commands_of_sweepd() -> typer.Typer:
         hold_commands,
         inventory_commands,
         manual_commands,
+        notify_commands,
         reload_commands,
         remote_commands,
         review_commands,

@@ -33,7 +33,8 @@ class Exit(IntEnum):
 
 MEANINGS = {
     Exit.OK: "done; for `plan` and `tasks` also when there is nothing to show",
-    Exit.FAILED: "`test`: a decision is not the expected one; else an unexpected error, a bug, with its traceback",
+    Exit.FAILED: "`test`: a decision is not the expected one; `notify test`: a receiver took nothing; else a bug, "
+    "with its traceback",
     Exit.USAGE: "wrong command line",
     Exit.DOCUMENT: "the configuration or a policy file is wrong; every mistake is printed as file:line:column",
     Exit.NOT_DELETED: "at least one task was not deleted, each with its reason; or a low mark was not reached",
