@@ -102,7 +102,12 @@ lock: install-dev ## renew requirements/*.txt from pyproject.toml; UPGRADE=1 tak
 package: install-dev ## the manual page, the completions, and wheel and sdist in dist/
 	@$(BIN)/sweepd manual > packaging/sweepd.1
 	@for shell in bash zsh fish; do _SWEEPD_COMPLETE=source_$$shell $(BIN)/sweepd | sed '/./,$$!d' > packaging/completions/sweepd.$$shell; done
+	@printf '\nif [ "$$funcstack[1]" = _sweepd ]; then\n  _sweepd_completion  # zsh loads this file when it first wants to call it\nfi\n' >> packaging/completions/sweepd.zsh
 	@$(BIN)/python -m hatchling build
+
+.PHONY: try-package
+try-package: install-dev ## build sdist and wheel, and use the wheel in a venv and a folder of its own
+	@$(BIN)/python packaging/try_out.py
 
 .PHONY: clean
 clean: ## remove caches and build output

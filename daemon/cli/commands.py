@@ -86,9 +86,15 @@ def init(
         bool, typer.Option("--replace-root", help="Give up the storage root this catalog knows, and adopt this one.")
     ] = False,
 ) -> None:
-    """Make database and storage root ready. Does only what is missing; safe while the pipeline runs."""
-    from daemon.app.initialise import initialise
+    """Make database and storage root ready. Does only what is missing; safe while the pipeline runs.
 
+    Where there is no configuration yet, it writes one to begin with, and policies that only observe.
+    """
+    from daemon.app.initialise import initialise
+    from daemon.app.samples import write_samples
+
+    for line in write_samples(context.obj):
+        typer.echo(line)
     config = _configure(context, quiet=True)
     for line in initialise(config, replace_root=replace_root) or ["everything was ready, nothing was changed"]:
         typer.echo(line)

@@ -10,8 +10,9 @@ import typer.main
 from daemon import __version__
 from daemon.cli.exits import MEANINGS
 
+_DATE: Final = "2026-11-25"  # the version's
 _FILES: Final = {
-    "config.yaml": "the configuration, in the current folder unless --config names another",
+    "config.yaml": "the configuration, in the current folder unless --config names another; sweepd init writes one",
     "policies/*.yaml": "the policies, beside it",
     "ROOT/.sweepd": "what sweepd keeps in the storage root: its marker, the trash, the locks",
 }
@@ -27,7 +28,7 @@ def manual(app: typer.Typer) -> str:
     """The page of section 1, in the macros of man(7)."""
     root: Any = typer.main.get_command(app)
     lines = [
-        f'.TH SWEEPD 1 "" "sweepd {__version__}" "User Commands"',
+        f'.TH SWEEPD 1 "{_DATE}" "sweepd {__version__}" "User Commands"',
         ".SH NAME",
         "sweepd \\- policy\\-driven cleanup daemon for the task directories of a data pipeline",
         ".SH SYNOPSIS",

@@ -6,3 +6,7 @@ _sweepd_completion() {
 
 compdef _sweepd_completion sweepd
 
+
+if [ "$funcstack[1]" = _sweepd ]; then
+  _sweepd_completion  # zsh loads this file when it first wants to call it
+fi
