@@ -48,7 +48,8 @@ def configure(site: Installation, url: str, hook: str, extra: str = "") -> None:
         f"catalog: {{url: '{url}'}}\n"
         f"server: {{port: 0, tokens: ['{TOKEN}'], tokens_file: '{tokens}'{extra}}}\n"
         "log: {format: json, level: debug}\n"
-        f"notifications: {{webhooks: [{{name: ops, url: '{hook}/{HOOK}', secret: {KEY}}}], window: 1s}}\n",
+        f"notifications: {{webhooks: [{{name: ops, url: '{hook}/{HOOK}', secret: {KEY}}}], window: 1s}}\n"
+        "audit: {file: audit.jsonl}\n",
         encoding="utf-8",
     )
 
@@ -149,6 +150,7 @@ def test_no_secret_comes_out_anywhere(postgres_installation: Installation, tmp_p
             assert [one for one in receiver.deliveries if form in one.body.decode()] == [], f"{form} was sent"
             assert _kept(store, form) == [], f"{form} is in a table"
             assert _written(site.root / ".sweepd", form) == [], f"{form} is in a file"
+            assert form not in (site.folder / "audit.jsonl").read_text(), f"{form} is in the audit file"
 
 
 def _kept(store: Store, secret: str) -> list[str]:
