@@ -51,6 +51,11 @@ torture: install-dev ## kill, starve and mutate the deletion engine at every poi
 soak: install-dev ## a real daemon under load, with kills and outages; then everything is audited; MINUTES=3
 	@PYTHONPATH=tests $(BIN)/python -m soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+# As root, with systemd-container and debootstrap; says "not run" and ends with 77 where that does not go.
+.PHONY: boot
+boot: install-dev ## boot a Debian with systemd in a container, and try the units there
+	@PYTHONPATH=tests $(BIN)/python -m boot
+
 # EXAMPLES=10 of each operation for less; SEED=... repeats a run.
 .PHONY: fuzz
 fuzz: $(FUZZ_STAMP) ## hold a real daemon to its OpenAPI description with Schemathesis, 2,000 cases or more

@@ -42,18 +42,18 @@ class Janitor:
         self._may_work = may_work
         self._may_expire = may_expire
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="janitor", daemon=True)
+        self.thread = threading.Thread(target=self._work, name="janitor", daemon=True)
 
     def start(self) -> None:
         """Begin, without waiting for anything."""
-        self._thread.start()
+        self.thread.start()
 
     def stop(self) -> None:
         """Finish the purge in hand, and end."""
         self._stopping.set()
         self._services.retention.stop()
-        if self._thread.is_alive():
-            self._thread.join()
+        if self.thread.is_alive():
+            self.thread.join()
 
     def _work(self) -> None:
         due = {self._recover: _RECOVER_S, self._expire: 0.0, self._make_room: 0.0, self._forget: 0.0}

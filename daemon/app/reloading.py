@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
+from collections.abc import Sequence
 from typing import Final
 
 from daemon import clock, log
@@ -22,16 +24,26 @@ _MOST: Final = 16_000
 
 
 class Reloader:
-    """Blocking, one at a time, for any thread. ``tls``: what the server's connections are made with."""
+    """Blocking, one at a time, for any thread. ``tls``: what the server's connections are made with.
+
+    ``inherited``: sockets that are served instead of the configured addresses.
+    """
 
     def __init__(
-        self, services: Services, current: Current, supervisor: Supervisor, door: Door, tls: ssl.SSLContext | None
+        self,
+        services: Services,
+        current: Current,
+        supervisor: Supervisor,
+        door: Door,
+        tls: ssl.SSLContext | None,
+        inherited: Sequence[socket.socket] = (),
     ) -> None:
         self._services = services
         self._current = current
         self._supervisor = supervisor
         self._door = door
         self._tls = tls
+        self._inherited = inherited
         self._lock = threading.Lock()
         self._begun = 0
         services.metrics.reloads.succeeded(clock.now())
@@ -66,7 +78,7 @@ class Reloader:
         settings = load_settings(before.config.file, before.config)
         tls = settings.config.server.tls
         try:
-            check_address(settings.config)
+            check_address(settings.config, self._inherited)
             if tls is not None:
                 server_context(tls)
         except StartupRefused as error:  # what a start would not begin with

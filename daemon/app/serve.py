@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from socket import socket as Socket
 
 from daemon import __version__, log, systemd
-from daemon.app.listening import check_address, listening, most_connections
+from daemon.app.listening import check_address, handed_over, listening, most_connections
 from daemon.app.readiness import Readiness
 from daemon.app.reload_signals import ReloadSignals
 from daemon.app.reloading import Reloader
 from daemon.app.services import Services
 from daemon.app.settings import Current, Settings
 from daemon.app.supervisor import Supervisor
+from daemon.app.vitals import Vitals
+from daemon.app.watchdog import watched
 from daemon.policy.models import PolicySet
 from daemon.sweep.report import SweepReport
 from daemon.web.application import DOOR, JOBS_RUNNER, make_application
@@ -45,7 +48,8 @@ async def serve(
     Raises StartupRefused: unsafe address, address in use, bad certificate, or another daemon on the same root; and
     DocumentError if the token file is wrong.
     """
-    check_address(services.config)
+    inherited = handed_over()
+    check_address(services.config, inherited)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -53,13 +57,14 @@ async def serve(
     readiness = Readiness()
     current = Current(Settings(services.config, policies))
     supervisor = Supervisor(services, current, readiness, on_sweep)
-    async with _listening(services, current, supervisor, readiness) as (address, jobs, reloader):
+    async with _listening(services, current, supervisor, readiness, inherited) as (address, jobs, reloader):
         socket = services.config.server.socket and str(services.config.server.socket)
         _log.info("listening", address=address, socket=socket, version=__version__)
         if on_listening is not None:
             on_listening(address)
         supervisor.start()
-        async with ReloadSignals(reloader, current).served():
+        vitals = Vitals(supervisor.threads, services.workers)
+        async with ReloadSignals(reloader, current).served(), watched(vitals):
             systemd.notify("READY=1", f"STATUS=serving {address}")
             while not stop.is_set() and not supervisor.ended.is_set():
                 with contextlib.suppress(TimeoutError):
@@ -76,7 +81,11 @@ async def serve(
 
 @contextlib.asynccontextmanager
 async def _listening(
-    services: Services, current: Current, supervisor: Supervisor, readiness: Readiness
+    services: Services,
+    current: Current,
+    supervisor: Supervisor,
+    readiness: Readiness,
+    inherited: Sequence[Socket],
 ) -> AsyncIterator[tuple[str, JobRunner, Reloader]]:
     config = services.config
     deletions = ThreadPoolExecutor(config.workers.deletions, thread_name_prefix="deletion")
@@ -111,8 +120,8 @@ async def _listening(
     runner = ApiRunner(application, connections=connections, access_log=None, shutdown_timeout=_GRACE_S)
     try:
         await runner.setup()
-        async with listening(runner, config.server) as (address, tls):
-            reloaders.append(Reloader(services, current, supervisor, application[DOOR], tls))
+        async with listening(runner, config.server, inherited) as (address, tls):
+            reloaders.append(Reloader(services, current, supervisor, application[DOOR], tls, inherited))
             yield address, application[JOBS_RUNNER], reloaders[0]
     finally:
         await runner.cleanup()
