@@ -64,7 +64,7 @@ async def serve(
             on_listening(address)
         supervisor.start()
         vitals = Vitals(supervisor.threads, services.workers)
-        async with ReloadSignals(reloader, current).served(), watched(vitals):
+        async with ReloadSignals(reloader, current).served(), watched(vitals.look):
             systemd.notify("READY=1", f"STATUS=serving {address}")
             while not stop.is_set() and not supervisor.ended.is_set():
                 with contextlib.suppress(TimeoutError):

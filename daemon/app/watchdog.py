@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from daemon import log, systemd
-from daemon.app.vitals import Vitals
 
 _log = log.get(__name__)
 # Three chances before it is over; without a watchdog the looks still end child processes that stand still.
@@ -17,11 +16,11 @@ _LOOK_EVERY_S: Final = 5.0
 
 
 @contextlib.asynccontextmanager
-async def watched(vitals: Vitals) -> AsyncIterator[None]:
-    """Look at ``vitals`` for the time of the block, and tell systemd as long as nothing is wrong with them."""
+async def watched(look: Callable[[], list[str]]) -> AsyncIterator[None]:
+    """Look for the time of the block, and tell systemd as long as nothing is wrong: ``look`` says what is."""
     limit = systemd.watchdog_s()
     every = _LOOK_EVERY_S if limit is None else min(_LOOK_EVERY_S, limit / _CHANCES)
-    task = asyncio.create_task(_feed(vitals, every))
+    task = asyncio.create_task(_feed(look, every))
     try:
         yield
     finally:
@@ -30,10 +29,10 @@ async def watched(vitals: Vitals) -> AsyncIterator[None]:
             await task
 
 
-async def _feed(vitals: Vitals, every_s: float) -> None:
+async def _feed(look: Callable[[], list[str]], every_s: float) -> None:
     known: list[str] = []
     while True:
-        problems = vitals.look()
+        problems = look()
         if not problems:
             systemd.notify("WATCHDOG=1")
         if bool(problems) != bool(known):

@@ -1,4 +1,4 @@
-"""``make boot``: the units under a real systemd. Exit status 0 if all is well, 1 if not, 77 if it could not be tried."""
+"""``make boot``: the units under a real systemd. Ends with 0 if all is well, 1 if not, 77 if it could not be tried."""
 
 from __future__ import annotations
 

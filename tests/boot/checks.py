@@ -1,4 +1,4 @@
-"""What the units are to do under a real systemd. Each check says what it saw, and raises AssertionError if that is wrong."""
+"""What the units are to do under a real systemd. Each check says what it saw; AssertionError if that is wrong."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from boot.machine import PROJECT, ROOT, Machine, until
 
@@ -68,12 +68,18 @@ def deletes(machine: Machine) -> str:
         if mode is not None:
             make += f"; chmod {mode} {ROOT}/{name}/deep/er {ROOT}/{name}/deep {ROOT}/{name}"
         machine.run("setpriv", "--reuid=pipeline", "--regid=pipeline", "--clear-groups", "sh", "-c", make)
+    many = f"mkdir -p {ROOT}/task_many && cd {ROOT}/task_many && seq 3000 | xargs touch"
+    machine.run("setpriv", "--reuid=pipeline", "--regid=pipeline", "--clear-groups", "sh", "-c", many)
+    large = _delete(machine, "task_many")  # by the child processes
+    assert large["success"], large
+    assert "worker_lost" not in machine.journal()
     opened, closed = (_delete(machine, name) for name in ("task_open", "task_closed"))
     assert opened["success"], opened
     assert machine.run("test", "-e", f"{ROOT}/task_open", check=False).returncode == 1
     assert not closed["success"], closed
     assert machine.run("test", "-e", f"{ROOT}/task_closed/deep/er/file", check=False).returncode == 0
-    return f"{opened['data']['deleted_files_count']} file deleted; after chmod 755: {closed['error_code']}"
+    numbers = [answer["data"]["deleted_files_count"] for answer in (opened, large)]
+    return f"{numbers} files deleted; after chmod 755: {closed['error_code']}"
 
 
 def is_confined(machine: Machine) -> str:
@@ -211,8 +217,8 @@ def _user(machine: Machine) -> str:
     return machine.say("ps", "-o", "user=", "-p", _pid(machine))
 
 
-def _delete(machine: Machine, task_id: str) -> dict[str, object]:
+def _delete(machine: Machine, task_id: str) -> dict[str, Any]:
     body = json.dumps({"confirm": True, "force": True})  # it has no row
     sent = ["curl", "-s", "-X", "DELETE", "-H", "Content-Type: application/json", "-d", body]
-    answer: dict[str, object] = json.loads(machine.say(*sent, f"{TASKS}/{task_id}"))
+    answer: dict[str, Any] = json.loads(machine.say(*sent, f"{TASKS}/{task_id}"))
     return answer

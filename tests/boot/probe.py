@@ -50,6 +50,11 @@ def run_from_root() -> None:
         os.remove(path)
 
 
+def read(path: str) -> None:
+    with open(path, encoding="utf-8") as file:
+        file.read()
+
+
 def connect(host: str) -> None:
     with socket.socket() as one:
         one.settimeout(2)
@@ -65,10 +70,8 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
     "write in /usr": lambda: write("/usr/probe"),
     "write in its state": lambda: write("/var/lib/sweepd/probe"),
     "read /root": lambda: os.listdir("/root"),
-    "read root's tokens": lambda: open("/etc/sweepd/credentials/tokens", encoding="utf-8"),
-    "read its credential": lambda: open(
-        os.environ.get("CREDENTIALS_DIRECTORY", "") + "/tokens", encoding="utf-8"
-    ).close(),
+    "read root's tokens": lambda: read("/etc/sweepd/credentials/tokens"),
+    "read its credential": lambda: read(os.environ.get("CREDENTIALS_DIRECTORY", "") + "/tokens"),
     "openat2": openat2,
     "renameat2": rename_without_replacing,
     "statx": lambda: os.stat(ROOT),
