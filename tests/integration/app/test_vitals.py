@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -133,7 +133,13 @@ def test_a_worker_that_stands_still_is_ended_and_the_count_is_exact(tmp_path: Pa
     names = sorted(os.listdir(parent))
     stopped: set[int] = set()
     counts = []
-    with living(lambda: counts.extend(workers.count(parent, names)), lambda: None) as thread:
+
+    def release() -> None:
+        for pid in stopped:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+    with living(lambda: counts.extend(workers.count(parent, names)), release) as thread:
         vitals = Vitals(lambda: [Lasting(thread)], workers, thread_patience_s=_END_S, worker_patience_s=PATIENCE_S)
         end = time.monotonic() + _END_S
         while thread.is_alive() and time.monotonic() < end:
@@ -143,6 +149,7 @@ def test_a_worker_that_stands_still_is_ended_and_the_count_is_exact(tmp_path: Pa
             if stopped:
                 assert vitals.look() == []
             time.sleep(0 if not stopped else 0.02)
+        assert not thread.is_alive()
     os.close(parent)
     assert stopped
     assert [count.files for count in counts] == [30] * 70
