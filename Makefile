@@ -56,6 +56,10 @@ soak: install-dev ## a real daemon under load, with kills and outages; then ever
 boot: install-dev ## boot a Debian with systemd in a container, and try the units there
 	@PYTHONPATH=tests $(BIN)/python -m boot
 
+.PHONY: dashboard
+dashboard: install-dev ## make monitoring/grafana/sweepd.json anew
+	@$(BIN)/python -m monitoring.grafana
+
 # EXAMPLES=10 of each operation for less; SEED=... repeats a run.
 .PHONY: fuzz
 fuzz: $(FUZZ_STAMP) ## hold a real daemon to its OpenAPI description with Schemathesis, 2,000 cases or more

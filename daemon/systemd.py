@@ -18,7 +18,7 @@ def notify(*lines: str) -> bool:
     path = "\0" + address[1:] if address.startswith("@") else address
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
         try:
-            sender.sendto("\n".join(lines).encode(), path)
+            sender.sendto("\n".join(lines).encode(), socket.MSG_DONTWAIT, path)
         except OSError:
             return False
     return True

@@ -17,12 +17,12 @@ from daemon.config import Config, ServerConfig, loopback
 from daemon.errors import StartupRefused
 from daemon.storage import sockets
 from daemon.web.server import ApiRunner
-from daemon.web.tls import server_context
+from daemon.web.tls import LiveTls, server_context
 
 _BACKLOG = 1024
 _HANDSHAKE_S = 10.0
 # For the database, the walks of deletions, and files.
-_OTHER_DESCRIPTORS = 256
+OTHER_DESCRIPTORS = 256
 _FEWEST = 8
 
 
@@ -82,14 +82,14 @@ def check_address(config: Config, inherited: Sequence[socket.socket] = ()) -> No
 def most_connections(server: ServerConfig) -> int:
     """As configured, as far as this process may open so many."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    room = server.max_connections if soft == resource.RLIM_INFINITY else soft - _OTHER_DESCRIPTORS
+    room = server.max_connections if soft == resource.RLIM_INFINITY else soft - OTHER_DESCRIPTORS
     return max(_FEWEST, min(server.max_connections, room))
 
 
 @contextlib.asynccontextmanager
 async def listening(
     runner: ApiRunner, server: ServerConfig, inherited: Sequence[socket.socket] = ()
-) -> AsyncIterator[tuple[str, ssl.SSLContext | None]]:
+) -> AsyncIterator[tuple[str, LiveTls | None]]:
     """Accept connections; gives the address to show, and what HTTPS is made with.
 
     ``inherited`` sockets take the place of the configured addresses; those of them that are TCP speak HTTPS if that
@@ -97,16 +97,17 @@ async def listening(
     """
     async with contextlib.AsyncExitStack() as stack:
         shown = []
-        tls = None if server.tls is None else await asyncio.to_thread(server_context, server.tls)
+        tls = None if server.tls is None else LiveTls(await asyncio.to_thread(server_context, server.tls))
+        context = None if tls is None else tls.listening
         for one in inherited:
             if one.family == socket.AF_UNIX:
                 await web.SockSite(runner, one, backlog=_BACKLOG).start()
                 shown.append(_shown(one))
             else:
-                await _Tcp(runner, server.host, server.port, tls, one).start()
+                await _Tcp(runner, server.host, server.port, context, one).start()
                 shown.append(f"http{'s' if tls else ''}://{_shown(one)}")
         if server.tcp and not inherited:
-            await _Tcp(runner, server.host, server.port, tls).start()
+            await _Tcp(runner, server.host, server.port, context).start()
             host, port = runner.addresses[0][:2]
             shown.append(f"http{'s' if tls else ''}://{_in_brackets(host)}:{port}")
         if server.socket is not None and not inherited:

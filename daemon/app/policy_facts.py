@@ -1,4 +1,4 @@
-"""Tells the metrics which policies are loaded, and what the catalog remembers of each."""
+"""What the metrics are told: which policies are loaded, and what the catalog remembers of each."""
 
 from __future__ import annotations
 
@@ -10,18 +10,15 @@ from daemon.catalog import figures, sweeps
 from daemon.catalog.catalog import Session
 from daemon.catalog.sweeps import PolicyMemory
 from daemon.metrics.policies import PolicyFacts
-from daemon.metrics.registry import Metrics
 from daemon.policy.models import Mode, Policy, PolicySet
 from daemon.scheduler import due_after
 
 _MOST_WITHOUT_MATCH: Final = 1000
 
 
-def show_policies(
-    metrics: Metrics, session: Session, policies: PolicySet, memories: Mapping[str, PolicyMemory]
-) -> None:
-    """``memories``: of every policy of the set. Raises CatalogUnavailable."""
-    metrics.policies.load(_facts(session, policy, memories[policy.name]) for policy in policies.policies)
+def policy_facts(session: Session, policies: PolicySet, memories: Mapping[str, PolicyMemory]) -> list[PolicyFacts]:
+    """What the metrics are to know. ``memories``: of every policy of the set. Raises CatalogUnavailable."""
+    return [_facts(session, policy, memories[policy.name]) for policy in policies.policies]
 
 
 def _facts(session: Session, policy: Policy, memory: PolicyMemory) -> PolicyFacts:

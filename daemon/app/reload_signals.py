@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
-from daemon import clock, log, systemd
+from daemon import clock, hangup, log, systemd
 from daemon.app.reloading import Reloader
 from daemon.app.settings import Current
 
@@ -30,6 +30,8 @@ class ReloadSignals:
         """React until the end of the block."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, self._asked.set)
+        if hangup.came():  # perhaps after the files were read
+            self._asked.set()
         tasks = [asyncio.create_task(self._serve()), asyncio.create_task(self._watch())]
         try:
             yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
 import threading
 from collections.abc import Sequence
 from typing import Final
@@ -16,7 +15,7 @@ from daemon.app.supervisor import Supervisor
 from daemon.errors import DocumentError, ErrorCode, StartupRefused, SweepdError
 from daemon.web.context import Reloaded
 from daemon.web.door import Door, prepare
-from daemon.web.tls import server_context
+from daemon.web.tls import LiveTls, server_context
 
 _log = log.get(__name__)
 _MOST: Final = 16_000
@@ -35,7 +34,7 @@ class Reloader:
         current: Current,
         supervisor: Supervisor,
         door: Door,
-        tls: ssl.SSLContext | None,
+        tls: LiveTls | None,
         inherited: Sequence[socket.socket] = (),
     ) -> None:
         self._services = services
@@ -79,16 +78,15 @@ class Reloader:
         tls = settings.config.server.tls
         try:
             check_address(settings.config, self._inherited)
-            if tls is not None:
-                server_context(tls)
+            context = None if tls is None else server_context(tls)
         except StartupRefused as error:  # what a start would not begin with
             raise SweepdError(str(error), code=ErrorCode.RELOAD_REFUSED, details={"reason": str(error)}) from error
         rules = prepare(settings.config.server)
         # From here on only the policies' memory can be missing, and that is asked for first.
         self._supervisor.adopt(settings)
         self._door.rules = rules
-        if self._tls is not None and tls is not None:
-            self._tls.load_cert_chain(tls.certificate, tls.key)
+        if self._tls is not None and context is not None:
+            self._tls.context = context
         inventory = settings.config.inventory
         self._services.scanner.recount = inventory.recount
         self._services.metrics.inventory.every(inventory.every.total_seconds() if inventory.enabled else 0)

@@ -66,10 +66,18 @@ def load_settings(file: Path, before: Config) -> Settings:
     changed = sorted(set(differences(before, config)))
     fixed = [key for key in changed if not any(key == name or key.startswith(f"{name}.") for name in RELOADABLE)]
     if fixed:
-        keys = ", ".join(fixed)
-        message = f"{file}: {keys} cannot change while the daemon runs: restart it, or put the old value back"
+        told = ", ".join(f"{key} ({_value(before, key)} now, {_value(config, key)} in the file)" for key in fixed)
+        message = f"{file}: {told} cannot change while the daemon runs: restart it, or put the old value back"
         raise SweepdError(message, code=ErrorCode.RELOAD_REFUSED, details={"reason": message, "keys": fixed})
     return Settings(config, load_policies(config.policies, statuses=config.catalog.statuses))
+
+
+def _value(config: BaseModel, key: str) -> object:
+    """For people to read; a secret shows as asterisks."""
+    found: object = config
+    for name in key.split("."):
+        found = getattr(found, name)
+    return "set" if isinstance(found, BaseModel) else found
 
 
 def differences(before: BaseModel, after: BaseModel, prefix: str = "") -> Iterator[str]:

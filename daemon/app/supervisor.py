@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 
 from daemon import clock, log
 from daemon.app.janitor import Janitor
-from daemon.app.policy_facts import show_policies
+from daemon.app.policy_facts import policy_facts
 from daemon.app.readiness import Readiness
 from daemon.app.scanning import Scanning
 from daemon.app.services import Services
@@ -88,7 +88,8 @@ class Supervisor:
         """Begin no further sweep, let the deletions in hand finish, and give up the root's lock."""
         self._stopping.set()
         self._services.sweeper.stop()
-        self._scheduler.stop()
+        with self._changing:  # a reload under way
+            self._scheduler.stop()
         self._scanning.stop()
         self._janitor.stop()
         if self._thread.is_alive():
@@ -179,17 +180,17 @@ class Supervisor:
 
     def _remember(self, policies: PolicySet) -> dict[str, Anchor]:
         """Where the schedules of these policies count from; the metrics are told what is known of them."""
-        anchors = {}
-        metrics = self._services.metrics
+        suspensions, metrics = self._services.sweeper.suspensions, self._services.metrics
         with self._services.catalog.write() as session:
             memories = {policy.name: sweeps.remember(session.connection, policy.name) for policy in policies.policies}
-            for name, memory in memories.items():
-                anchors[name] = Anchor(memory.first_seen_at, memory.last_run_at)
-            show_policies(metrics, session, policies, memories)
-            for policy in policies.policies:
-                self._services.sweeper.suspensions.tell(session, policy)
+            facts = policy_facts(session, policies, memories)
+            suspended = {policy.name: suspensions.found(session, policy) for policy in policies.policies}
+        # Nothing fails any more: until here the metrics are those of the policies before.
+        metrics.policies.load(facts)
+        for name, is_suspended in suspended.items():
+            metrics.policies.suspended(name, is_suspended)
         metrics.policies.schedule(self._scheduler.next_runs)
-        return anchors
+        return {name: Anchor(memory.first_seen_at, memory.last_run_at) for name, memory in memories.items()}
 
     def _take_lock(self, lock: DaemonLock) -> bool:
         """A daemon that was killed a moment ago may still hold it, until its connection is seen to be gone."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from daemon import hangup
+
 if TYPE_CHECKING:
     import typer
 
 
 def main() -> None:
     """The entry point of ``sweepd``; ends the process with a status of ``cli.exits``."""
+    if "run" in sys.argv:  # before the imports, which take a while
+        hangup.remember()
     from daemon.cli.exits import guarded
 
     sys.exit(guarded(commands_of_sweepd()))
@@ -20,6 +24,7 @@ def commands_of_sweepd() -> typer.Typer:
     """Every command there is."""
     from daemon.cli import (  # noqa: F401  # each adds its commands to the app
         acceptance_commands,
+        doctor_commands,
         hold_commands,
         inventory_commands,
         reload_commands,

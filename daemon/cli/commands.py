@@ -73,9 +73,7 @@ def options(
 def run(context: typer.Context) -> None:
     """Run the daemon: policies on schedule, the HTTP API, metrics. Ends on SIGTERM or Ctrl-C."""
     import asyncio
-    import signal
 
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the server listens: the files are about to be read anyway
     from daemon.app.serve import serve
 
     with _services(context, quiet=False) as services:

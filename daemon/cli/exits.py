@@ -26,6 +26,7 @@ class Exit(IntEnum):
     REFUSED = 8
     SERVER = 9
     DENIED = 10
+    UNFIT = 11
     INTERRUPTED = 130
 
 
@@ -42,6 +43,7 @@ MEANINGS = {
     "being swept, clocks apart, catalog empty; `reload`: what needs a restart, or would be unsafe",
     Exit.SERVER: "`--server`: nobody answers, or not sweepd; or it is starting, stopping or too busy, or met a bug",
     Exit.DENIED: "`--server`: no token, one that is not known, or one without the scope that is needed",
+    Exit.UNFIT: "`doctor`: at least one failure was found, each with its remedy",
     Exit.INTERRUPTED: "interrupted by Ctrl-C; the deletion in hand was finished or undone, that of `--server` goes on",
 }
 

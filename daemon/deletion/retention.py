@@ -210,6 +210,8 @@ class Retention:
                 if content.get("entry_id") != entry.entry_id:
                     back = content.get("kind") == Kind.RESTORE
                     ids -= {deletion_id for deletion_id, _ in manifest.names(content) if back or deletion_id in held}
+            for _, begun in trash.look_for_begun(entry.root):
+                ids -= begun  # removed, and whoever did that, or recovery, has the counts and records them
         for deletion_id in sorted(ids):
             _log.error("retained_directory_missing", deletion_id=deletion_id)
         return ids

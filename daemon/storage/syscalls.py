@@ -44,6 +44,18 @@ _RACED: Final = {errno.EINTR, errno.EAGAIN, errno.EXDEV}
 _ATTEMPTS: Final = 16
 
 
+def has_openat2() -> bool:
+    """Whether the kernel, and whatever filters its calls, takes openat2."""
+    fd = os.open(".", DIRECTORY)
+    try:
+        found: int = _libc.syscall(_OPENAT2_ARG, ctypes.c_int(fd), b".", _HOW_REF, _HOW_SIZE)
+        if found >= 0:
+            os.close(found)
+        return found >= 0
+    finally:
+        os.close(fd)
+
+
 def open_directory(parent_fd: int, name: str) -> int:
     """Open the directory ``name`` inside ``parent_fd``, never through a symlink, never onto another mount.
 

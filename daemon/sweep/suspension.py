@@ -42,10 +42,10 @@ class Suspensions:
                 code=ErrorCode.POLICY_SUSPENDED,
             )
 
-    def tell(self, session: Session, policy: Policy) -> None:
-        """Tell the metrics whether the policy, as it is now, is suspended."""
+    def found(self, session: Session, policy: Policy) -> bool:
+        """Whether the policy, as it is now, is suspended."""
         found = suspensions.find(session.connection, policy.name)
-        self._metrics.policies.suspended(policy.name, found is not None and found.digest == policy.digest)
+        return found is not None and found.digest == policy.digest
 
     def note(self, report: SweepReport) -> None:
         """Count how a sweep ended. An outage of root or catalog, a stop or a limit says nothing of the policy."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 
 from aiohttp import web
@@ -33,6 +34,7 @@ class Reload:
         """Everything or nothing; a client that goes away stops it not."""
         bodies.check(NoBody, await read_json(request, optional=True))
         again = partial(self._context.reload, caller(request).initiator)
-        done = await self._workers.to_the_end(self._workers.read(again))
+        # not on the threads of the readers: it may wait for another reload, and that for the database
+        done = await self._workers.to_the_end(asyncio.to_thread(again))
         data = {"policies": list(done.policies), "changed": list(done.changed)}
         return answers.success(request, "RELOADED", data=data)

@@ -9,6 +9,20 @@ from daemon.config import TlsConfig
 from daemon.errors import StartupRefused
 
 
+class LiveTls:
+    """What connections are made with: the ``context`` in force when each of them begins.
+
+    ``listening`` is for the server's socket, which keeps it as long as it lives.
+    """
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self.context = self.listening = context
+        context.sni_callback = self._choose  # asked for every connection, whether it names a server or not
+
+    def _choose(self, connection: ssl.SSLObject, _name: str | None, _listening: ssl.SSLContext) -> None:
+        connection.context = self.context
+
+
 def server_context(tls: TlsConfig) -> ssl.SSLContext:
     """TLS 1.2 or newer with these files. Blocks. Raises StartupRefused that says which file is wrong, and how."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import threading
@@ -11,10 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import requests
 
 import support
-from support.daemons import TASKS, Daemon, Installation
+from support.daemons import TASKS, Daemon, Installation, Process
 from support.stores import Store
 from support.trees import fill
 
@@ -34,7 +36,9 @@ POLICIES = "/api/v0/policies"
 SUCCESSFUL = "sweepd_config_last_reload_successful"
 # What an allocator keeps for itself; 200 leaked policy sets or servers are several times as much.
 MOST_GROWTH_KB = 4_000
-CERTIFICATE, KEY = (Path(support.__file__).parent / "tls" / f"{name}.pem" for name in ("certificate", "key"))
+TLS = Path(support.__file__).parent / "tls"
+CERTIFICATE, KEY = TLS / "certificate.pem", TLS / "key.pem"
+OTHER_CERTIFICATE, OTHER_KEY = TLS / "other-certificate.pem", TLS / "other-key.pem"
 TOKEN = "a_token_of_sixteen"
 LONG_AGO = "2020-01-01 00:00:00"
 
@@ -158,7 +162,7 @@ def test_a_change_of_the_files_is_enough_where_it_is_to_be(postgres_installation
         assert names(daemon) == ["new"]
 
 
-def test_a_certificate_is_read_again_or_the_old_one_stays(tmp_path: Path) -> None:
+def test_a_new_certificate_or_the_old_one_stays(tmp_path: Path) -> None:
     made = Installation(tmp_path / "site", f"sqlite:///{tmp_path}/site/var/sweepd.sqlite3")
     made.init()
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
@@ -167,12 +171,35 @@ def test_a_certificate_is_read_again_or_the_old_one_stays(tmp_path: Path) -> Non
     text = made.config.read_text(encoding="utf-8")
     made.config.write_text(text.replace("port: 0", f"port: 0, tls: {{certificate: '{certificate}', key: '{key}'}}"))
     with made.daemon() as daemon:
+
+        def answered_to_one_who_trusts(trusted: Path) -> int:
+            return requests.get(f"{daemon.address}/livez", verify=str(trusted), timeout=30).status_code
+
         key.write_text("no key", encoding="utf-8")
         told = made.run("reload", check=False)
         assert (told.returncode, "server.tls" in told.stderr) == (8, True), told.stderr
-        shutil.copyfile(KEY, key)
+        assert answered_to_one_who_trusts(CERTIFICATE) == 200
+        shutil.copyfile(OTHER_CERTIFICATE, certificate)
+        shutil.copyfile(OTHER_KEY, key)
         made.run("reload")
-        assert requests.get(f"{daemon.address}/livez", verify=str(CERTIFICATE), timeout=30).status_code == 200
+        assert answered_to_one_who_trusts(OTHER_CERTIFICATE) == 200
+        with pytest.raises(requests.exceptions.SSLError):
+            answered_to_one_who_trusts(CERTIFICATE)
+
+
+def test_a_signal_that_comes_during_the_start_is_not_lost(postgres_installation: Installation) -> None:
+    made = postgres_installation
+    made.write_policies(OLD)
+    with made.daemon(ready=False, early=_hang_up) as daemon:
+        daemon.wait_for_event("reloaded", trigger="SIGHUP")
+        daemon.wait_for_event("ready")
+
+
+def _hang_up(process: Process) -> None:
+    """As soon as the process minds the signal."""
+    mask = re.compile(r"^SigCgt:\s*[0-9a-f]*[13579bdf]$", re.MULTILINE)  # SIGHUP is the lowest bit
+    _wait(lambda: mask.search(Path(f"/proc/{process.pid}/status").read_text()) is not None)
+    process.send_signal(signal.SIGHUP)
 
 
 def test_two_hundred_reloads_leave_nothing_behind(postgres_installation: Installation) -> None:

@@ -6,7 +6,9 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from daemon.catalog import ledger
 from daemon.deletion.models import What
 from daemon.errors import CatalogNotReady, CatalogUnavailable, ErrorCode, TaskRefused
 from daemon.storage import moves, syscalls
+from daemon.storage.trash import TrashEntry
 from support.auditor import DELETED, KEPT, Before, audit
 from support.postgres import PostgresServer
 from support.prepared import Prepared
@@ -118,6 +121,28 @@ def test_a_commit_that_arrives_while_recovery_waits_for_it_is_carried_on_at_once
     assert dict(far_site.recovery.run()) == {"finished": 1}
     late.join()
     assert far_site.entries() == []
+    assert audit(far_site.store, far_site.path, [before]) == {"task_1": DELETED}
+
+
+def test_a_purge_from_the_trash_whose_counts_are_not_journaled_keeps_them(
+    far_site: Site, proxy: TcpProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files gone, the journal not told: the next purge of what is due must not take it for removed by hand."""
+    before = far_site.task("task_1", files=7)
+    far_site.engine.delete(request("task_1", retain=timedelta(microseconds=1)))
+    remove = TrashEntry.purge
+
+    def remove_and_lose_the_database(*arguments: Any) -> None:
+        remove(*arguments)
+        proxy.cut, proxy.refuse_after_cut = Cut.BEFORE, True
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrashEntry, "purge", remove_and_lose_the_database)
+        assert far_site.retention.purge_expired() == 0
+    proxy.refuse = False
+    assert far_site.retention.purge_expired() == 0
+    assert far_site.store.ledger("task_1")[0]["state"] == "committed", "recovery knows the counts"
+    assert dict(far_site.recovery.run()) == {"finished": 1}
     assert audit(far_site.store, far_site.path, [before]) == {"task_1": DELETED}
 
 

@@ -130,6 +130,7 @@ class People:
             self._deleted(task, self._send("DELETE", at, body), "retained")
             if task.fate != GOES:
                 continue
+            task.turn(EITHER)  # it may be back before its answer is
             answer = self._send("POST", f"{at}/restore", {}, confirmed=False)
             if answer is not None and answer["code"] == 200:
                 task.turn(STAYS)

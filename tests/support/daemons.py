@@ -9,11 +9,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import requests
 
@@ -24,6 +24,7 @@ from support.programs import Program
 _START_S = 30.0
 _STOP_S = 60.0
 _COMMAND_S = 120.0
+Process: TypeAlias = subprocess.Popen[bytes] | Program
 TASKS = "/api/v0/data_pipeline/tasks"
 
 
@@ -59,10 +60,12 @@ class Installation:
         return done
 
     @contextmanager
-    def daemon(self, *, ready: bool = True, cold: bool = False) -> Iterator[Daemon]:
-        """A running daemon; stopped, if need be killed, at the end."""
+    def daemon(
+        self, *, ready: bool = True, cold: bool = False, early: Callable[[Process], None] = lambda _process: None
+    ) -> Iterator[Daemon]:
+        """A running daemon; stopped, if need be killed, at the end. ``early`` is called as soon as it has a process."""
         log = self.folder / f"daemon-{time.monotonic_ns()}.log"
-        process: subprocess.Popen[bytes] | Program
+        process: Process
         with log.open("wb") as stream:
             if cold:
                 process = subprocess.Popen(self._command("run"), stdout=stream, stderr=stream, env=_environment())
@@ -70,6 +73,7 @@ class Installation:
                 process = Program(self.module, self._arguments("run"), log, log, _environment())
         daemon = Daemon(process, log)
         try:
+            early(process)
             daemon.wait_for_event("ready" if ready else "listening")
             yield daemon
         finally:
@@ -109,7 +113,7 @@ class Installation:
 class Daemon:
     """A running ``sweepd run``."""
 
-    def __init__(self, process: subprocess.Popen[bytes] | Program, log: Path) -> None:
+    def __init__(self, process: Process, log: Path) -> None:
         self.process = process
         self._log = log
 

@@ -10,10 +10,10 @@ from pydantic import BaseModel
 
 from daemon.cli.exits import MEANINGS, Exit
 from daemon.config import Config
-from daemon.metrics.registry import Metrics
 from daemon.policy.condition import Condition
 from daemon.policy.models import Action, Keep, Limits, Policy, Schedule
 from daemon.web.errors import RULES
+from support import exposition
 
 PROJECT = Path(__file__).parents[2]
 REFERENCE = PROJECT / "docs" / "reference"
@@ -32,14 +32,16 @@ def test_every_exit_status_is_documented_with_its_meaning() -> None:
 
 
 def test_every_metric_is_documented_and_every_documented_one_exists() -> None:
-    metrics = Metrics()
-    exposed = {
-        sample
-        for family in metrics.registry.collect()
-        for sample in [family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")]
-    }
-    documented = set(re.findall(r"^\| `((?:sweepd|process|python)_\w+)`", page("metrics.md"), re.MULTILINE))
-    assert documented == exposed
+    """With its type and its labels."""
+    exposed = set()
+    for family in exposition.whole().registry.collect():
+        name = family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")
+        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+        exposed.add((name, "gauge" if family.type == "info" else family.type, frozenset(labels)))
+    rows = re.findall(r"^\| `((?:sweepd|process|python)_\w+)` \| (\w+) \|([^|]*)\|", page("metrics.md"), re.MULTILINE)
+    documented = [(name, kind, frozenset(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows]
+    assert set(documented) == exposed
+    assert len(documented) == len(exposed)
 
 
 def test_every_configuration_key_is_documented_and_every_documented_one_exists() -> None:
@@ -81,7 +83,9 @@ def test_every_log_event_is_documented_and_every_documented_one_exists() -> None
     assert documented == written
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md", "docs/operations.md", "docs/deletion.md", *_PAGES])
+@pytest.mark.parametrize(
+    "name", ["README.md", "README.zh-CN.md", "docs/operations.md", "docs/deletion.md", "docs/monitoring.md", *_PAGES]
+)
 def test_links_lead_somewhere(name: str) -> None:
     source = PROJECT / name
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", source.read_text(encoding="utf-8")):

@@ -48,6 +48,7 @@ def test_what_needs_a_restart_is_refused_whole(tmp_path: Path) -> None:
         load_settings(before.file, before)
     assert caught.value.code is ErrorCode.RELOAD_REFUSED
     assert caught.value.details["keys"] == ["catalog.timezone", "workers.deletions"]
+    assert "workers.deletions (4 now, 7 in the file)" in str(caught.value)
     assert "restart" in str(caught.value)
 
 

@@ -209,7 +209,7 @@ async def test_a_file_that_cannot_be_read_any_more_opens_nothing(
         await until(api, token, 401)
         file.path.write_text(whole)
         await until(api, token, 200)
-    [problem] = [event for event in events if event["event"] == "tokens_unreadable"]
+    problem = next(event for event in events if event["event"] == "tokens_unreadable")
     assert str(file.path) in problem["reason"]
 
 

@@ -1,0 +1,61 @@
+"""The database: answers, has the right tables and rights, the same time, and has forgotten nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from daemon.app.services import Services
+from daemon.catalog import rights
+from daemon.doctor.findings import Finding, failure, ok, skipped, warning
+from daemon.errors import CatalogNotReady, CatalogUnavailable, SweepdError
+
+
+def database(services: Services) -> Iterator[Finding]:
+    """The first that fails ends it."""
+    catalog = services.catalog
+    try:
+        catalog.check()
+        yield ok("database", f"{catalog.database.name} answers, schema as needed")
+    except CatalogUnavailable as error:
+        yield failure("database", str(error), "start it; check catalog.url, the password, and what lies in between")
+        return
+    except CatalogNotReady as error:
+        yield failure("database", str(error), "sweepd init")
+        return
+    with catalog.read() as session:
+        lacking = rights.lacking(session.connection, session.tables)
+        zone = session.zone
+    if lacking:
+        grants = "; ".join(f"GRANT {', '.join(verbs)} ON {table} TO its role" for table, verbs in lacking.items())
+        yield failure("rights", f"the database's user lacks rights on {', '.join(lacking)}", grants)
+    else:
+        yield ok("rights", "the pipeline's tables and sweepd's own can be read and changed")
+    if services.config.catalog.timezone is None and not catalog.database.is_sqlite:
+        hint = "if the pipeline writes in another zone, set catalog.timezone: ages are measured by it"
+        yield warning("time zone", f"the pipeline's timestamps are taken to be in {zone}", hint)
+    else:
+        yield ok("time zone", f"the pipeline's timestamps are in {zone}")
+    problem = services.clock_guard.problem()
+    if problem is not None:
+        yield failure("clock", problem, "timedatectl set-ntp true, on this machine and on the database's")
+    else:
+        skew, _ = services.clock_guard.look()
+        yield ok("clock", f"{abs(skew.total_seconds()):.1f} s from the database's")
+
+
+def journal(services: Services) -> Iterator[Finding]:
+    """Whether the database knows what the storage root has seen."""
+    try:
+        with services.root.open() as root:
+            forgotten = services.continuity.compare(root)
+    except SweepdError:
+        yield skipped("journal", "database and storage root have to be there to be compared")
+        return
+    if forgotten:
+        yield failure(
+            "journal",
+            f"the database does not know what the storage root has seen ({forgotten})",
+            "put the newest backup back, or read docs/operations.md, then: sweepd accept-database",
+        )
+    else:
+        yield ok("journal", "the database knows every deletion that the storage root has seen")
