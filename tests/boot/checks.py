@@ -16,6 +16,7 @@ _STOP_S: Final = 90.0
 _CONFIG: Final = """\
 storage: {root: /srv/data_pipeline/training_data}
 catalog: {url: "${credential:database_url}"}
+
 policies: policies
 log: {format: json}
 """
@@ -44,12 +45,8 @@ def install(machine: Machine) -> str:
 
 
 def sweepd(machine: Machine, *arguments: str) -> str:
-    """A command as the daemon's user, with what the unit gives it as credentials."""
-    machine.run("install", "-d", "-o", "sweepd", "-m", "700", "/run/sweepd-by-hand")
-    machine.write("/run/sweepd-by-hand/database_url", "sqlite:////var/lib/sweepd/sweepd.sqlite3\n")
-    user = ["setpriv", "--reuid=sweepd", "--regid=sweepd", "--init-groups", "env"]
-    command = ["CREDENTIALS_DIRECTORY=/run/sweepd-by-hand", "/opt/sweepd/.venv/bin/sweepd"]
-    return machine.say(*user, *command, "--config=/etc/sweepd/config.yaml", *arguments)
+    """A command as the daemon's user, with the credentials of its unit."""
+    return machine.say("sweepd", *arguments)
 
 
 def starts(machine: Machine) -> str:
@@ -80,6 +77,32 @@ def deletes(machine: Machine) -> str:
     assert machine.run("test", "-e", f"{ROOT}/task_closed/deep/er/file", check=False).returncode == 0
     numbers = [answer["data"]["deleted_files_count"] for answer in (opened, large)]
     return f"{numbers} files deleted; after chmod 755: {closed['error_code']}"
+
+
+def deletes_by_group(machine: Machine) -> str:
+    """What belongs to a group that the daemon is in, with umask 002 and without an ACL; not so with umask 022."""
+    machine.run("usermod", "--append", "--groups", "pipeline", "sweepd")
+    machine.run("systemctl", "restart", "sweepd")
+    until("ready", lambda: machine.run("curl", "-sf", f"{API}/readyz", check=False).returncode == 0)
+    found = {}
+    for name, mask in (("task_group", "002"), ("task_alone", "022")):
+        machine.run("install", "-d", "-o", "pipeline", "-g", "pipeline", "-m", "2775", f"{ROOT}/{name}")
+        machine.run("setfacl", "-b", "-k", f"{ROOT}/{name}")
+        machine.run("chmod", "2775", f"{ROOT}/{name}")  # after that: the ACL's mask was in the group's bits
+        make = f"umask {mask}; mkdir {ROOT}/{name}/inner && echo x > {ROOT}/{name}/inner/file"
+        machine.run("setpriv", "--reuid=pipeline", "--regid=pipeline", "--clear-groups", "sh", "-c", make)
+        found[name] = _delete(machine, name)
+    assert found["task_group"]["success"], found
+    assert not found["task_alone"]["success"], found
+    return f"umask 002: deleted; umask 022: {found['task_alone']['data']['reason']}"
+
+
+def is_healthy(machine: Machine) -> str:
+    """sweepd doctor, as the daemon's user beside the daemon, finds nothing that keeps it from its work."""
+    done = machine.run("sweepd", "doctor", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "systemd/system/sweepd.service covers" in done.stdout, done.stdout
+    return done.stdout.strip().splitlines()[-1]
 
 
 def is_confined(machine: Machine) -> str:
@@ -196,16 +219,39 @@ def an_unsafe_socket_is_refused(machine: Machine) -> str:
     return f"exit status {machine.show('sweepd', 'ExecMainStatus')}: {told[-1]}"
 
 
+def serves_another_root(machine: Machine) -> str:
+    """As docs/install.md says: a drop-in, and the database from a credential."""
+    machine.run("systemctl", "stop", "sweepd.socket", "sweepd")
+    machine.run("rm", "-r", "/run/systemd/system/sweepd.service.d", "/run/systemd/system/sweepd.socket.d")
+    drop_in = re.search(r"(?s)```ini\n(.*?)```", (PROJECT / "docs" / "install.md").read_text(encoding="utf-8"))
+    assert drop_in is not None
+    machine.run("install", "-d", "-o", "sweepd", "/data/tasks/task_elsewhere")
+    machine.run("chown", "sweepd", "/data/tasks")
+    machine.run("systemctl", "reset-failed", "sweepd")
+    machine.write("/etc/systemd/system/sweepd.service.d/override.conf", drop_in[1])
+    machine.write("/etc/sweepd/config.yaml", _CONFIG.replace(ROOT, "/data/tasks"))
+    machine.write("/etc/sweepd/credentials/database_url", "sqlite:////var/lib/sweepd/other.sqlite3\n")
+    machine.run("rm", "-rf", ROOT)  # nothing may depend on it any more
+    sweepd(machine, "init")
+    starts(machine)
+    deleted = _delete(machine, "task_elsewhere")
+    assert deleted["success"], deleted
+    return is_healthy(machine)
+
+
 CHECKS: Final[tuple[Callable[[Machine], str], ...]] = (
     install,
     starts,
+    is_healthy,
     deletes,
+    deletes_by_group,
     is_confined,
     reloads,
     frozen_is_restarted,
     stops,
     is_activated_by_its_socket,
     an_unsafe_socket_is_refused,
+    serves_another_root,
 )
 
 

@@ -106,6 +106,7 @@ def booted(folder: Path) -> Iterator[Machine]:
         site: "/opt/sweepd/dependencies",
         units / "sweepd.sysusers": "/usr/lib/sysusers.d/sweepd.conf",
         units / "sweepd.tmpfiles": "/usr/lib/tmpfiles.d/sweepd.conf",
+        units / "sweepd-command": "/usr/local/bin/sweepd",
         units / "sweepd.service": "/etc/systemd/system/sweepd.service",
         units / "sweepd.socket": "/etc/systemd/system/sweepd.socket",
     }
