@@ -81,7 +81,16 @@ def test_every_log_event_is_documented_with_its_levels_and_fields_and_every_docu
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "README.zh-CN.md", "docs/operations.md", "docs/deletion.md", "docs/monitoring.md", *_PAGES]
+    "name",
+    [
+        "README.md",
+        "README.zh-CN.md",
+        "docs/operations.md",
+        "docs/install.md",
+        "docs/deletion.md",
+        "docs/monitoring.md",
+        *_PAGES,
+    ],
 )
 def test_links_lead_somewhere(name: str) -> None:
     source = PROJECT / name
