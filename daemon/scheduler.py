@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from threading import Thread
 from zoneinfo import ZoneInfo
 
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -151,6 +152,12 @@ class Scheduler:
         if not self._scheduler.running:
             return {}
         return {job.id: job.next_run_time.astimezone(UTC) for job in self._scheduler.get_jobs() if job.next_run_time}
+
+    @property
+    def threads(self) -> list[Thread]:
+        """The one that knows when a policy is due, while there is one. It sleeps until then."""
+        thread = self._scheduler._thread if self._scheduler.running else None
+        return [] if thread is None else [thread]
 
     def stop(self) -> None:
         """Begin no further run, and wait for the running ones."""

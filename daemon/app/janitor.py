@@ -48,7 +48,7 @@ class Janitor:
         """Entries of the trash that recovery could not settle the last time; None before it has looked."""
         self._stopping = threading.Event()
         self._hurry = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="janitor", daemon=True)
+        self.thread = threading.Thread(target=self._work, name="janitor", daemon=True)
 
     def note(self, results: Mapping[Result, int]) -> None:
         """Remember what recovery came to."""
@@ -56,7 +56,7 @@ class Janitor:
 
     def start(self) -> None:
         """Begin, without waiting for anything."""
-        self._thread.start()
+        self.thread.start()
 
     def recover_soon(self) -> None:
         """Something is back that was away: what was cut off meanwhile is settled now rather than within a minute."""
@@ -66,8 +66,8 @@ class Janitor:
         """Finish the purge in hand, and end."""
         self._stopping.set()
         self._services.retention.stop()
-        if self._thread.is_alive():
-            self._thread.join()
+        if self.thread.is_alive():
+            self.thread.join()
 
     def _work(self) -> None:
         due = {self._recover: _RECOVER_S, self._expire: 0.0, self._make_room: 0.0, self._forget: 0.0}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+from collections.abc import Sequence
 from typing import Final
 
 from daemon import clock, log
@@ -21,16 +23,26 @@ _MOST: Final = 16_000
 
 
 class Reloader:
-    """Blocking, one at a time, for any thread. ``tls``: what the server's connections are made with."""
+    """Blocking, one at a time, for any thread. ``tls``: what the server's connections are made with.
+
+    ``inherited``: sockets that are served instead of the configured addresses.
+    """
 
     def __init__(
-        self, services: Services, current: Current, supervisor: Supervisor, door: Door, tls: LiveTls | None
+        self,
+        services: Services,
+        current: Current,
+        supervisor: Supervisor,
+        door: Door,
+        tls: LiveTls | None,
+        inherited: Sequence[socket.socket] = (),
     ) -> None:
         self._services = services
         self._current = current
         self._supervisor = supervisor
         self._door = door
         self._tls = tls
+        self._inherited = inherited
         self._lock = threading.Lock()
         self._begun = 0
         services.metrics.reloads.succeeded(clock.now())
@@ -65,7 +77,7 @@ class Reloader:
         settings = load_settings(before.config.file, before.config)
         tls = settings.config.server.tls
         try:
-            check_address(settings.config)
+            check_address(settings.config, self._inherited)
             context = None if tls is None else server_context(tls)
         except StartupRefused as error:  # what a start would not begin with
             raise SweepdError(str(error), code=ErrorCode.RELOAD_REFUSED, details={"reason": str(error)}) from error

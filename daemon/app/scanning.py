@@ -23,18 +23,18 @@ class Scanning:
         self._config = config
         self._may_work = may_work
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="scanning", daemon=True)
+        self.thread = threading.Thread(target=self._work, name="scanning", daemon=True)
 
     def start(self) -> None:
         """Begin, without waiting for anything."""
-        self._thread.start()
+        self.thread.start()
 
     def stop(self) -> None:
         """End the scan under way, and the thread."""
         self._stopping.set()
         self._scanner.stop()
-        if self._thread.is_alive():
-            self._thread.join()
+        if self.thread.is_alive():
+            self.thread.join()
 
     def _work(self) -> None:
         self._try(self._scanner.remember)

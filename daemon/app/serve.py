@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from socket import socket as Socket
 
 from daemon import __version__, log, systemd
 from daemon.app.ending import Ending
-from daemon.app.listening import check_address, listening, most_connections
+from daemon.app.listening import check_address, handed_over, listening, most_connections
 from daemon.app.readiness import Readiness
 from daemon.app.reload_signals import ReloadSignals
 from daemon.app.reloading import Reloader
 from daemon.app.services import Services
 from daemon.app.settings import Current, Settings
 from daemon.app.supervisor import Supervisor
+from daemon.app.vitals import Vitals
+from daemon.app.watchdog import watched
 from daemon.notify.notifier import Notifier
 from daemon.policy.models import PolicySet
 from daemon.sweep.report import SweepReport
@@ -46,7 +49,8 @@ async def serve(
     Raises StartupRefused: unsafe address, address in use, bad certificate, or another daemon on the same root; and
     DocumentError if the token file is wrong.
     """
-    check_address(services.config)
+    inherited = handed_over()
+    check_address(services.config, inherited)
     ending = Ending(services.config.server.shutdown_timeout.total_seconds())
     log.on_dropped(services.metrics.health.log_line_dropped)
     readiness = Readiness()
@@ -62,14 +66,15 @@ async def serve(
         starting=STARTING,
         unsettled=lambda: supervisor.unsettled,
     )
-    async with _listening(services, current, supervisor, readiness) as (address, jobs, reloader):
+    async with _listening(services, current, supervisor, readiness, inherited) as (address, jobs, reloader):
         socket = services.config.server.socket and str(services.config.server.socket)
         _log.info("listening", address=address, socket=socket, version=__version__)
         if on_listening is not None:
             on_listening(address)
         notifier.start()
         supervisor.start()
-        async with ReloadSignals(reloader, current).served():
+        vitals = Vitals(supervisor.threads, services.workers)
+        async with ReloadSignals(reloader, current).served(), watched(vitals.look):
             systemd.notify("READY=1", f"STATUS=serving {address}")
             while not ending.asked.is_set() and not supervisor.ended.is_set():
                 with contextlib.suppress(TimeoutError):
@@ -88,7 +93,11 @@ async def serve(
 
 @contextlib.asynccontextmanager
 async def _listening(
-    services: Services, current: Current, supervisor: Supervisor, readiness: Readiness
+    services: Services,
+    current: Current,
+    supervisor: Supervisor,
+    readiness: Readiness,
+    inherited: Sequence[Socket],
 ) -> AsyncIterator[tuple[str, JobRunner, Reloader]]:
     config = services.config
     deletions = ThreadPoolExecutor(config.workers.deletions, thread_name_prefix="deletion")
@@ -128,8 +137,8 @@ async def _listening(
     )
     try:
         await runner.setup()
-        async with listening(runner, config.server) as (address, tls):
-            reloaders.append(Reloader(services, current, supervisor, application[DOOR], tls))
+        async with listening(runner, config.server, inherited) as (address, tls):
+            reloaders.append(Reloader(services, current, supervisor, application[DOOR], tls, inherited))
             yield address, application[JOBS_RUNNER], reloaders[0]
     finally:
         await runner.cleanup()

@@ -40,6 +40,7 @@ class Services:
     retention: Retention
     continuity: Continuity
     tools: Tools
+    workers: Workers
     holds: Holds
     purges: Purges
     clock_guard: ClockGuard
@@ -87,6 +88,7 @@ def build(config: Config) -> Iterator[Services]:
             retention=retention,
             continuity=tools.continuity,
             tools=tools,
+            workers=workers,
             holds=Holds(catalog, metrics),
             purges=tools.purges,
             clock_guard=clock_guard,

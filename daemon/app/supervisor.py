@@ -18,6 +18,7 @@ from daemon.app.readiness import Readiness
 from daemon.app.scanning import Scanning
 from daemon.app.services import Services
 from daemon.app.settings import Current, Settings
+from daemon.app.vitals import Lasting
 from daemon.catalog import sweeps
 from daemon.catalog.daemon_lock import DaemonLock
 from daemon.deletion.models import Trigger
@@ -99,6 +100,16 @@ class Supervisor:
         if self._thread.is_alive():
             self._thread.join()
         self._held.close()
+
+    def threads(self) -> list[Lasting]:
+        """Those that have to live at this moment."""
+        if self._stopping.is_set() or self.ended.is_set() or self._thread.native_id is None:
+            return []
+        found = [Lasting(self._thread)]
+        if self._scheduled:
+            found += [Lasting(self._janitor.thread), Lasting(self._scanning.thread)]
+            found += [Lasting(thread, turns=False) for thread in self._scheduler.threads]
+        return found
 
     def adopt(self, settings: Settings) -> None:
         """Put these settings in force. Sweeps that run go on with those they began with.

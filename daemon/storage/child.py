@@ -33,6 +33,15 @@ class Child:
                 env={"PYTHONPATH": package, "PYTHONDONTWRITEBYTECODE": "1"},
             )
 
+    @property
+    def pid(self) -> int:
+        """Of the process; it is not given to another one before its end has been noticed here."""
+        return self._process.pid
+
+    def strike(self) -> None:
+        """Have it killed, without waiting; whoever hears it finds it gone. From any thread."""
+        self._process.kill()
+
     def ask(self, message: Mapping[str, Any], base_fd: int) -> None:
         """Give it something to do in a directory."""
         socket.send_fds(self._socket, [json.dumps(message).encode()], [base_fd])

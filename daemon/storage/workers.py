@@ -12,8 +12,8 @@ import mmap
 import os
 import queue
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -92,6 +92,7 @@ class Workers:
         self._queue: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
+        self._at_work: set[Child] = set()
         self._waiting = 0
         self._closed = False
         self._idle: mmap.mmap | None = None
@@ -154,6 +155,11 @@ class Workers:
                 first = first or error
         if first is not None:
             raise first
+
+    def at_work(self) -> list[Child]:
+        """The children that have something to do at this moment."""
+        with self._lock:
+            return list(self._at_work)
 
     def close(self) -> None:
         """End the children. What runs on them is finished by its callers."""
@@ -245,7 +251,8 @@ class Workers:
                 try:
                     if child is None:
                         child = Child(self._idle_fd, self._priority, self._rate)
-                    self._do(child, unit)
+                    with self._working(child):
+                        self._do(child, unit)
                 except Exception as error:  # whatever it is, the caller has to be let go
                     _log.warning("worker_lost", reason=str(error))
                     if child is not None:
@@ -258,6 +265,16 @@ class Workers:
         finally:
             if child is not None:
                 child.end()
+
+    @contextmanager
+    def _working(self, child: Child) -> Iterator[None]:
+        with self._lock:
+            self._at_work.add(child)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._at_work.discard(child)
 
     def _drain(self) -> None:
         """Let go the callers whose units nobody will serve any more: they do them themselves."""

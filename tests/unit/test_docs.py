@@ -84,7 +84,16 @@ def test_every_log_event_is_documented_and_every_documented_one_exists() -> None
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "README.zh-CN.md", "docs/operations.md", "docs/deletion.md", "docs/monitoring.md", *_PAGES]
+    "name",
+    [
+        "README.md",
+        "README.zh-CN.md",
+        "docs/operations.md",
+        "docs/install.md",
+        "docs/deletion.md",
+        "docs/monitoring.md",
+        *_PAGES,
+    ],
 )
 def test_links_lead_somewhere(name: str) -> None:
     source = PROJECT / name
