@@ -56,6 +56,11 @@ soak: install-dev ## a real daemon under load, with kills and outages; then ever
 boot: install-dev ## boot a Debian with systemd in a container, and try the units there
 	@PYTHONPATH=tests $(BIN)/python -m boot
 
+# SECONDS=120 looks for longer. Needs Debian's package prometheus.
+.PHONY: monitoring
+monitoring: install-dev ## a real Prometheus scrapes a daemon at work, and is asked what dashboard and alerts ask; SECONDS=30
+	@PYTHONPATH=tests $(BIN)/python -m scraping $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
+
 .PHONY: dashboard
 dashboard: install-dev ## make monitoring/grafana/sweepd.json anew
 	@$(BIN)/python -m monitoring.grafana
@@ -97,6 +102,17 @@ lock: install-dev ## renew requirements/*.txt from pyproject.toml; UPGRADE=1 tak
 	$(LOCK) pyproject.toml --group dev -c requirements/runtime.txt -o requirements/dev.txt
 	$(LOCK) --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 	$(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
+
+.PHONY: package
+package: install-dev ## the manual page, the completions, and wheel and sdist in dist/
+	@$(BIN)/sweepd manual > packaging/sweepd.1
+	@for shell in bash zsh fish; do _SWEEPD_COMPLETE=source_$$shell $(BIN)/sweepd | sed '/./,$$!d' > packaging/completions/sweepd.$$shell; done
+	@printf '\nif [ "$$funcstack[1]" = _sweepd ]; then\n  _sweepd_completion  # zsh loads this file when it first wants to call it\nfi\n' >> packaging/completions/sweepd.zsh
+	@$(BIN)/python -m hatchling build
+
+.PHONY: try-package
+try-package: install-dev ## build sdist and wheel, and use the wheel in a venv and a folder of its own
+	@$(BIN)/python packaging/try_out.py
 
 .PHONY: clean
 clean: ## remove caches and build output

@@ -12,7 +12,7 @@ import zoneinfo
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -23,20 +23,11 @@ from daemon.durations import Duration
 from daemon.sizes import Space
 from daemon.strict_yaml import Document, Location, Mistake, kind, read, suggestion, validate
 from daemon.tokens import TokenEntry
+from daemon.webhooks import NotificationsConfig, loopback
 
-SECTIONS = ("storage", "trash", "inventory", "catalog", "server", "log", "workers", "reload")
+SECTIONS = ("storage", "trash", "inventory", "catalog", "server", "log", "workers", "reload", "notifications")
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<body>[^{}]*)\}|\$\{")
 _SCHEMES = ("sqlite", "postgresql", "postgres", "postgresql+psycopg2")
-
-
-def loopback(host: str) -> bool:
-    """Whether only this machine can reach a server that listens on that host name or address."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _not_empty(value: str) -> str:
@@ -83,6 +74,12 @@ def _proxy(value: str) -> str:
         raise ValueError(
             "has to be an address such as 10.0.0.7, a network such as 10.0.0.0/24, or unix for the Unix socket"
         ) from None
+
+
+def _grace(value: timedelta) -> timedelta:
+    if not timedelta(seconds=1) <= value <= timedelta(hours=1):
+        raise ValueError("has to be from 1s to 1h; whoever stops the daemon should wait longer than that")
+    return value
 
 
 def _socket(value: Path | None) -> Path | None:
@@ -185,6 +182,7 @@ class ServerConfig(Section):
 
     ``tcp`` off leaves the Unix socket at ``socket`` alone. ``max_waiting`` requests may wait for their turn to delete,
     and as many jobs may be unfinished. A job that has ended is forgotten after ``jobs_keep``.
+    What is in hand at SIGTERM has ``shutdown_timeout`` to be finished.
     """
 
     tcp: bool = True
@@ -200,6 +198,7 @@ class ServerConfig(Section):
     max_connections: Annotated[int, BeforeValidator(_integer), Field(ge=8, le=100_000)] = 3000
     max_waiting: Annotated[int, BeforeValidator(_integer), Field(ge=1, le=10_000)] = 100
     jobs_keep: Duration = timedelta(days=30)
+    shutdown_timeout: Annotated[Duration, AfterValidator(_grace)] = timedelta(seconds=30)
 
     @property
     def is_local(self) -> bool:
@@ -263,6 +262,7 @@ class _ConfigFile(Section):
     log: LogConfig = Field(default_factory=LogConfig)
     workers: WorkersConfig = Field(default_factory=WorkersConfig)
     reload: ReloadConfig = Field(default_factory=ReloadConfig)
+    notifications: NotificationsConfig = Field(default_factory=NotificationsConfig)
 
 
 class Config(_ConfigFile):

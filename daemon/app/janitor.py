@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from daemon import clock, log
 from daemon.app.services import Services
@@ -41,12 +41,23 @@ class Janitor:
         self._config = config
         self._may_work = may_work
         self._may_expire = may_expire
+        self.unsettled: int | None = None
+        """Entries of the trash that recovery could not settle the last time; None before it has looked."""
         self._stopping = threading.Event()
+        self._hurry = threading.Event()
         self.thread = threading.Thread(target=self._work, name="janitor", daemon=True)
+
+    def note(self, results: Mapping[Result, int]) -> None:
+        """Remember what recovery came to."""
+        self.unsettled = results[Result.BLOCKED] + results[Result.CONFLICT]
 
     def start(self) -> None:
         """Begin, without waiting for anything."""
         self.thread.start()
+
+    def recover_soon(self) -> None:
+        """Something is back that was away: what was cut off meanwhile is settled now rather than within a minute."""
+        self._hurry.set()
 
     def stop(self) -> None:
         """Finish the purge in hand, and end."""
@@ -65,6 +76,9 @@ class Janitor:
         }
         at = {job: clock.monotonic() + first for job, first in due.items()}
         while not self._stopping.wait(1.0):
+            if self._hurry.is_set() and self._may_work():
+                self._hurry.clear()
+                at[self._recover] = clock.monotonic()
             for job, when in at.items():
                 if clock.monotonic() >= when and not self._stopping.is_set() and self._may_work():
                     self._try(job)
@@ -79,10 +93,9 @@ class Janitor:
             _log.exception("janitor_crashed", job=job.__name__.strip("_"))
 
     def _recover(self) -> None:
-        results = self._services.recovery.run()
-        unsettled = results[Result.BLOCKED] + results[Result.CONFLICT]
-        if unsettled:
-            _log.warning("trash_unsettled", entries=unsettled)
+        self.note(self._services.recovery.run())
+        if self.unsettled:
+            _log.warning("trash_unsettled", entries=self.unsettled)
 
     def _expire(self) -> None:
         if self._may_expire():

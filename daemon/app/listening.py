@@ -13,11 +13,12 @@ from typing import Any
 from aiohttp import web
 
 from daemon import systemd
-from daemon.config import Config, ServerConfig, loopback
+from daemon.config import Config, ServerConfig
 from daemon.errors import StartupRefused
 from daemon.storage import sockets
 from daemon.web.server import ApiRunner
 from daemon.web.tls import LiveTls, server_context
+from daemon.webhooks import loopback
 
 _BACKLOG = 1024
 _HANDSHAKE_S = 10.0

@@ -20,6 +20,7 @@ RELOADABLE: Final = (
     "log",
     "inventory",
     "reload",
+    "notifications",
     "server.allowed_hosts",
     "server.trusted_proxies",
     "server.tokens",

@@ -80,6 +80,11 @@ class Supervisor:
         self.ended = threading.Event()
         self.fatal: Exception | None = None
 
+    @property
+    def unsettled(self) -> int | None:
+        """Entries of the trash that are stuck; None if that is not known yet."""
+        return self._janitor.unsettled
+
     def start(self) -> None:
         """Begin, without waiting for anything."""
         self._thread.start()
@@ -162,7 +167,7 @@ class Supervisor:
             stack.callback(self._lock.release)
             if not self._take_lock(self._lock):
                 raise _taken(f"the catalog of {services.root.path}, perhaps on another machine,")
-            services.recovery.run()
+            self._janitor.note(services.recovery.run())
             self._readiness.set("journal", None)
             self._held = stack.pop_all()
         self._readiness.set("recovery", None)
@@ -211,15 +216,20 @@ class Supervisor:
                     self._look("journal", self._see_journal)
                     self._look("clock", self._see_clock)
                     self._keep_lock()
+                else:
+                    catalog_at = now  # its return is not to be missed
 
     def _look(self, component: str, see: Callable[[], None]) -> bool:
         problem: str | None = None
         try:
-            see()
+            with self._readiness.asking(component):
+                see()
         except SweepdError as error:
             problem = str(error)
         if self._readiness.set(component, problem):
             (_log.error if problem else _log.info)("component_changed", component=component, reason=problem)
+            if problem is None:
+                self._janitor.recover_soon()
         return problem is None
 
     def _see_root(self) -> None:
@@ -245,7 +255,8 @@ class Supervisor:
         """The lock goes with its connection: after an outage it is taken again, unless another daemon was faster."""
         assert self._lock is not None
         try:
-            held = self._lock.hold()
+            with self._readiness.asking("catalog"):
+                held = self._lock.hold()
         except SweepdError:
             return  # the catalog is down again: the next look tells
         if not held:

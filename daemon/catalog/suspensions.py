@@ -31,6 +31,13 @@ def find(connection: Connection, name: str) -> Suspension | None:
     return None if row is None else Suspension(*row)
 
 
+def all_of_them(connection: Connection) -> dict[str, Suspension]:
+    """Every policy that is suspended, by name."""
+    c = policies.c
+    statement = sa.select(c.name, c.suspended_at, c.suspended_reason, c.suspended_digest)
+    return {name: Suspension(*rest) for name, *rest in connection.execute(statement.where(c.suspended_at.is_not(None)))}
+
+
 def failed_again(connection: Connection, name: str) -> int:
     """Count a failure of the policy; how many in a row that makes."""
     statement = (

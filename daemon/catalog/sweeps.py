@@ -66,7 +66,8 @@ def began(connection: Connection, name: str) -> None:
 
 def ended(connection: Connection, record: SweepRecord, *, success: bool) -> None:
     """Keep the sweep's record, and the policy's last success if it was one."""
-    connection.execute(sweeps.insert().values({name: getattr(record, name) for name in SweepRecord.__slots__}))
+    values = {name: getattr(record, name) for name in SweepRecord.__slots__}
+    connection.execute(sweeps.insert().values(**values, noticed=False))
     if success:
         statement = policies.update().where(policies.c.name == record.policy)
         connection.execute(statement.values(last_success_at=record.finished_at))
@@ -85,6 +86,25 @@ def find(connection: Connection, sweep_id: str) -> SweepRecord | None:
     """That sweep."""
     row = connection.execute(_records().where(sweeps.c.sweep_id == sweep_id)).one_or_none()
     return None if row is None else SweepRecord(*row)
+
+
+def take_unnoticed(connection: Connection, *, since: datetime, limit: int) -> list[SweepRecord]:
+    """The sweeps nobody has been told of yet, the earliest first; from now on they count as told.
+
+    What ended before ``since`` (aware) is no news: it is left out, and counts as told too.
+    """
+    c = sweeps.c
+    connection.execute(sweeps.update().where(sa.not_(c.noticed), c.finished_at < since).values(noticed=True))
+    statement = _records().where(sa.not_(c.noticed)).order_by(c.finished_at, c.sweep_id).limit(limit)
+    found = [SweepRecord(*row) for row in connection.execute(statement)]
+    taken = [record.sweep_id for record in found]
+    connection.execute(sweeps.update().where(c.sweep_id.in_(taken)).values(noticed=True))
+    return found
+
+
+def has_unnoticed(connection: Connection) -> bool:
+    """Whether there is a sweep that nobody has been told of yet."""
+    return bool(connection.execute(sa.select(sa.exists().where(sa.not_(sweeps.c.noticed)))).scalar_one())
 
 
 def _records() -> sa.Select[Any]:

@@ -123,7 +123,10 @@ sweeps = sa.Table(
     sa.Column("error", sa.Text),
     sa.Column("plan_digest", sa.String(64)),
     sa.Column("report", sa.Text),
+    # whether those who listen have been told; of sweeps before there was anybody to tell, true
+    sa.Column("noticed", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.Index("sweepd_sweeps_policy", "policy", "started_at"),
+    sa.Index("sweepd_sweeps_unnoticed", "finished_at", **_where("NOT noticed")),
 )
 
 inventory = sa.Table(
@@ -274,4 +277,47 @@ idempotency = sa.Table(
     sa.Column("headers", sa.Text),
     sa.Column("body", sa.Text),
     sa.Index("sweepd_idempotency_begun_at", "begun_at"),
+)
+
+notices = sa.Table(
+    "sweepd_notices",
+    metadata,
+    sa.Column("notice_id", sa.Integer, primary_key=True),
+    sa.Column("subject", sa.String(16), nullable=False),
+    sa.Column("type", sa.String(32), nullable=False),
+    sa.Column("severity", sa.String(8), nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("policy", sa.String(64)),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("details", sa.Text, nullable=False),
+)
+
+alarms = sa.Table(
+    "sweepd_alarms",
+    metadata,
+    sa.Column("name", sa.String(128), primary_key=True),
+    sa.Column("raised_at", UtcDateTime, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+)
+
+announcements = sa.Table(
+    "sweepd_announcements",
+    metadata,
+    sa.Column("policy", sa.String(64), primary_key=True),
+    sa.Column("task_id", sa.String(128), primary_key=True),
+    sa.Column("announced_at", UtcDateTime, nullable=False),
+)
+
+outbox = sa.Table(
+    "sweepd_outbox",
+    metadata,
+    sa.Column("message_id", sa.String(40), primary_key=True),
+    sa.Column("webhook", sa.String(64), primary_key=True),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    # exactly what is signed and sent
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("next_at", UtcDateTime, nullable=False),
+    sa.Column("error", sa.Text),
+    sa.Index("sweepd_outbox_next_at", "webhook", "next_at"),
 )

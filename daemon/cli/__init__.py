@@ -16,7 +16,9 @@ def main() -> None:
     if "run" in sys.argv:  # before the imports, which take a while
         hangup.remember()
     from daemon.cli.exits import guarded
+    from daemon.cli.streams import complete
 
+    complete()
     sys.exit(guarded(commands_of_sweepd()))
 
 
@@ -27,6 +29,8 @@ def commands_of_sweepd() -> typer.Typer:
         doctor_commands,
         hold_commands,
         inventory_commands,
+        manual_commands,
+        notify_commands,
         reload_commands,
         remote_commands,
         review_commands,

@@ -21,7 +21,6 @@ app = typer.Typer(
     help="A policy-driven cleanup daemon for the task directories of a data pipeline.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -73,7 +72,9 @@ def options(
 def run(context: typer.Context) -> None:
     """Run the daemon: policies on schedule, the HTTP API, metrics. Ends on SIGTERM or Ctrl-C."""
     import asyncio
+    import faulthandler
 
+    faulthandler.enable(2)  # what each thread was at, when systemd's watchdog ends a daemon that hangs
     from daemon.app.serve import serve
 
     with _services(context, quiet=False) as services:
@@ -87,9 +88,15 @@ def init(
         bool, typer.Option("--replace-root", help="Give up the storage root this catalog knows, and adopt this one.")
     ] = False,
 ) -> None:
-    """Make database and storage root ready. Does only what is missing; safe while the pipeline runs."""
-    from daemon.app.initialise import initialise
+    """Make database and storage root ready. Does only what is missing; safe while the pipeline runs.
 
+    Where there is no configuration yet, it writes one to begin with, and policies that only observe.
+    """
+    from daemon.app.initialise import initialise
+    from daemon.app.samples import write_samples
+
+    for line in write_samples(context.obj):
+        typer.echo(line)
     config = _configure(context, quiet=True)
     for line in initialise(config, replace_root=replace_root) or ["everything was ready, nothing was changed"]:
         typer.echo(line)

@@ -27,12 +27,14 @@ class Exit(IntEnum):
     SERVER = 9
     DENIED = 10
     UNFIT = 11
+    CUT_SHORT = 12
     INTERRUPTED = 130
 
 
 MEANINGS = {
     Exit.OK: "done; for `plan` and `tasks` also when there is nothing to show",
-    Exit.FAILED: "`test`: a decision is not the expected one; else an unexpected error, a bug, with its traceback",
+    Exit.FAILED: "`test`: a decision is not the expected one; `notify test`: a receiver took nothing; else a bug, "
+    "with its traceback",
     Exit.USAGE: "wrong command line",
     Exit.DOCUMENT: "the configuration or a policy file is wrong; every mistake is printed as file:line:column",
     Exit.NOT_DELETED: "at least one task was not deleted, each with its reason; or a low mark was not reached",
@@ -44,6 +46,8 @@ MEANINGS = {
     Exit.SERVER: "`--server`: nobody answers, or not sweepd; or it is starting, stopping or too busy, or met a bug",
     Exit.DENIED: "`--server`: no token, one that is not known, or one without the scope that is needed",
     Exit.UNFIT: "`doctor`: at least one failure was found, each with its remedy",
+    Exit.CUT_SHORT: "`run`: stopped with work in hand, which the next start settles: `server.shutdown_timeout` was "
+    "over, or a second signal came",
     Exit.INTERRUPTED: "interrupted by Ctrl-C; the deletion in hand was finished or undone, that of `--server` goes on",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from daemon.metrics.live import LiveGauge, Sample
 
@@ -18,6 +18,9 @@ class HealthMetrics:
             "sweepd_catalog_rolled_back",
             "1 if the database has forgotten what the storage root has seen, and nothing is deleted; else 0.",
             registry=registry,
+        )
+        self._log_lines_dropped = Counter(
+            "sweepd_log_lines_dropped", "Log lines that could not be written: nobody read them.", registry=registry
         )
         self._problems: Callable[[], Mapping[str, str | None]] = dict
         LiveGauge("sweepd_ready", "1 if the daemon does its work, 0 if not.", self._ready, registry=registry)
@@ -62,6 +65,10 @@ class HealthMetrics:
     def rolled_back(self, rolled_back: bool) -> None:
         """Whether the database has forgotten what the storage root has seen."""
         self._rolled_back.set(1 if rolled_back else 0)
+
+    def log_line_dropped(self) -> None:
+        """A log line is lost."""
+        self._log_lines_dropped.inc()
 
     def holds(self, number: int) -> None:
         """How many holds are in force."""

@@ -19,6 +19,7 @@ from daemon.metrics.deletions import DeletionMetrics
 from daemon.metrics.health import HealthMetrics
 from daemon.metrics.inventory import InventoryMetrics
 from daemon.metrics.jobs import JobMetrics
+from daemon.metrics.notifications import NotificationMetrics
 from daemon.metrics.policies import PolicyMetrics
 from daemon.metrics.reloads import ReloadMetrics
 from daemon.metrics.server import ServerMetrics
@@ -42,6 +43,7 @@ class Metrics:
         self.inventory = InventoryMetrics(registry)
         self.jobs = JobMetrics(registry)
         self.server = ServerMetrics(registry)
+        self.notifications = NotificationMetrics(registry)
         self.space = SpaceMetrics(registry)
         self.database = DatabaseMetrics(registry)
         Info("sweepd_build", "Version of the daemon.", registry=registry).info({"version": __version__})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry
 
 from daemon.metrics.live import LiveGauge
 
@@ -37,17 +37,17 @@ class SpaceMetrics:
         self._facts: SpaceFacts | None = None
         for name, text in _LIVE:
             LiveGauge(f"sweepd_filesystem_{name}", text, partial(self._read, name), registry=registry)
-        self._min_free = Gauge(
+        self._min_free = 0
+        LiveGauge(
             "sweepd_filesystem_min_free_bytes",
             "With fewer bytes available, what waits in the trash goes before its time.",
+            lambda: [] if self._facts is None else [((), self._min_free)],
             registry=registry,
         )
 
     def seen(self, facts: SpaceFacts | None, min_free: int = 0) -> None:
         """How full it is; None: the root is not there."""
-        self._facts = facts
-        if facts is not None:
-            self._min_free.set(min_free)
+        self._facts, self._min_free = facts, min_free
 
     def _read(self, name: str) -> list[tuple[tuple[()], float]]:
         facts = self._facts

@@ -40,6 +40,7 @@ __all__ = [
     "Keep",
     "Limits",
     "Mode",
+    "Notify",
     "Policy",
     "PolicyFile",
     "PolicySet",
@@ -213,6 +214,12 @@ class Action(Strict):
         return None if self.trash is None else self.trash.retain
 
 
+class Notify(Strict):
+    """Who listens is told of each task once, ``before`` it goes."""
+
+    before: Duration
+
+
 class Protect(Strict):
     """Tasks no policy of any file may touch."""
 
@@ -244,6 +251,7 @@ class Policy(Strict):
     keep: Keep | None = None
     limits: Limits | None = None
     quota: Quota | None = None
+    notify: Notify | None = None
     order: Orders = ("oldest",)
     action: Action
 
@@ -270,6 +278,15 @@ class Policy(Strict):
     def _quota_is_for_tasks(cls, value: Quota | None, info: ValidationInfo) -> Quota | None:
         if value is not None and info.data.get("source") == "orphans":
             raise ValueError("a quota is for tasks: remove it, or `source: orphans`")
+        return value
+
+    @field_validator("notify")
+    @classmethod
+    def _what_goes_is_known_before(cls, value: Notify | None, info: ValidationInfo) -> Notify | None:
+        if value is not None and info.data.get("quota") is not None:
+            raise ValueError("what a quota takes depends on how full it is then: nobody can be told before; remove it")
+        if value is not None and info.data.get("schedule", "") is None:
+            raise ValueError("without a `schedule` nothing goes by itself: add one, or remove it")
         return value
 
     @field_validator("action")

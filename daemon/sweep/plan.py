@@ -64,8 +64,8 @@ class Plan:
 
 
 def meaning(policy: Policy) -> str:
-    """SHA-256, in hex, of what the policy selects and does: not of when it runs, nor of whether it may delete yet."""
-    timeless = {"mode": Mode.OBSERVE, "schedule": None, "catch_up": False, "description": ""}
+    """SHA-256, in hex, of what the policy selects and does: not of when it runs, whom it tells, if it may delete."""
+    timeless = {"mode": Mode.OBSERVE, "schedule": None, "catch_up": False, "description": "", "notify": None}
     return policy.model_copy(update=timeless).digest
 
 

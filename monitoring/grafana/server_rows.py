@@ -68,6 +68,26 @@ def api(board: dashboard.Dashboard) -> None:
             stacked=True,
         )
     )
+    board.with_panel(
+        graph(
+            "Notifications",
+            {
+                "{{webhook}} taken": increase("sweepd_notifications_sent_total", "webhook"),
+                "{{webhook}} failed tries": increase("sweepd_notifications_failed_total", "webhook"),
+                "{{webhook}} given up": increase("sweepd_notifications_dropped_total", "webhook"),
+                "{{webhook}} waiting": f"sum by (webhook) ({of('sweepd_notifications_queued')})",
+            },
+            "Messages to webhooks; what was not taken is tried again.",
+        )
+    )
+    board.with_panel(
+        graph(
+            "Oldest notification that waits",
+            {"{{webhook}}": f"max by (webhook) ({of('sweepd_notifications_oldest_age_seconds')})"},
+            "After three days it is given up.",
+            unit="s",
+        )
+    )
 
 
 def inside(board: dashboard.Dashboard) -> None:
@@ -92,6 +112,13 @@ def inside(board: dashboard.Dashboard) -> None:
                 "waiting {{instance}}": of("sweepd_database_waiting"),
             },
             "Of the pool.",
+        )
+    )
+    board.with_panel(
+        graph(
+            "Log lines lost",
+            {"{{instance}}": increase("sweepd_log_lines_dropped_total", "instance")},
+            "Nobody reads the log, or the disk it goes to is full.",
         )
     )
     board.with_panel(

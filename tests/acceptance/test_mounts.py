@@ -38,6 +38,18 @@ def test_a_covered_root_stops_everything_says_why_and_goes_on_by_itself_when_it_
     assert (said["ready"], said["deleted"]) == (200, True)
 
 
+def test_a_full_disk_with_everything_on_it_ends_nothing(tmp_path: Path, mounting: ForkServer) -> None:
+    """Root, SQLite database and log. What cannot be committed is refused, and goes through once there is space."""
+    said = mounting.run("support.mounts:fill_running_daemon", folder=str(tmp_path)).value
+    assert said["free"] == 0
+    assert set(said["full"]) <= {200, 503}
+    assert said["live"] == 200
+    assert said["again"] == [200] * 10
+    assert (said["same"], said["ended"], said["last"]) == (True, 0, "stopped")
+    assert said["dropped"] > 0
+    assert said["fates"] == ["deleted"]
+
+
 def test_an_empty_file_system_an_emptied_table_and_a_clock_ahead_delete_nothing_and_raise_three_alarms(
     installation: Installation, mounting: ForkServer
 ) -> None:

@@ -27,6 +27,7 @@ def whole() -> Metrics:
     metrics.space.seen(SpaceFacts(5, 4, 3, 2, 1), 1)
     metrics.trash.waiting(TrashFacts(1, 2, 3, _AT, _AT, 4, _AT))
     metrics.inventory.found(_AT, 1, 2, orphans=3, missing=4)
+    metrics.notifications.known("ops")
     return metrics
 
 

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import os
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+import requests
 
 from daemon.deletion.models import Trigger
 from daemon.errors import TaskRefused
@@ -19,7 +23,7 @@ from daemon.storage import syscalls
 from daemon.storage.removal import remove_tree
 from daemon.storage.root import StorageRoot, mark
 from support.auditor import audit_task
-from support.daemons import Installation
+from support.daemons import TASKS, Installation
 from support.inventories import scan, scanned
 from support.judging import policy_set
 from support.site import Site, request
@@ -154,6 +158,54 @@ def delete_with_reserve(folder: str, lacking: str) -> dict[str, Any]:
         filler.unlink()
     site.recovery.run()
     return {"kept": kept, "given_up": given_up, "fates": fates, "again": len(list(reserve.iterdir()))}
+
+
+def fill_running_daemon(folder: str) -> dict[str, Any]:
+    """Fill the one small disk that holds a running daemon's storage root, its SQLite database and its log."""
+    _private_table()
+    path = Path(folder) / "small"
+    path.mkdir()
+    _mount("none", str(path), "tmpfs", 0, "size=32m")
+    made = Installation(path, f"sqlite:///{path}/var/sweepd.sqlite3")
+    made.init()
+    site = Site(Store(made.url), made.root)
+    tasks = [site.task(f"task_{number}", files=5, steps=0) for number in range(20)]
+    said: dict[str, Any] = {}
+    with made.daemon(cold=True) as daemon:
+        pid, address = daemon.process.pid, daemon.address
+        _until(lambda: (made.root / ".sweepd" / "reserve").exists())
+        with contextlib.suppress(OSError), open(path / "filler", "wb") as file:
+            while True:
+                file.write(b"x" * 4096)
+                file.flush()
+        said["free"] = os.statvfs(path).f_bavail
+        for task in tasks[:10]:
+            answer = requests.delete(f"{address}{TASKS}/{task.task_id}", json={"confirm": True}, timeout=60)
+            said.setdefault("full", []).append(answer.status_code)
+        with contextlib.suppress(OSError), open(path / "filler-2", "wb") as file:
+            while True:
+                file.write(b"x" * 4096)
+                file.flush()
+        for _ in range(50):  # each refusal is a line of the log
+            requests.get(f"{address}/nowhere", timeout=60)
+        said["live"] = requests.get(f"{address}/livez", timeout=60).status_code
+        (path / "filler").unlink()
+        (path / "filler-2").unlink()
+        for task in tasks[10:]:
+            answer = requests.delete(f"{address}{TASKS}/{task.task_id}", json={"confirm": True}, timeout=60)
+            said.setdefault("again", []).append(answer.status_code)
+        for task in tasks[:10]:
+            requests.delete(f"{address}{TASKS}/{task.task_id}", json={"confirm": True}, timeout=60)
+        metrics = requests.get(f"{address}/metrics", timeout=60).text
+        said["same"] = daemon.process.poll() is None and daemon.process.pid == pid
+        said["ended"] = daemon.terminate()
+    said["last"] = json.loads(next(path.glob("daemon-*.log")).read_text(encoding="utf-8").splitlines()[-1])["event"]
+    line = next(line for line in metrics.splitlines() if line.startswith("sweepd_log_lines_dropped_total"))
+    said["dropped"] = float(line.split()[1])
+    site.recovery.run()
+    said["fates"] = sorted({audit_task(site.store, made.root, task) for task in tasks})
+    site.close()
+    return said
 
 
 def bring_down_to_mark(folder: str, url: str, measured: bool) -> dict[str, Any]:
@@ -311,6 +363,13 @@ version: 1
 policies:
   - {name: old, mode: enforce, match: {older_than: 1d}, action: {delete: directory}}
 """
+
+
+def _until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.01)
 
 
 def _private_table() -> None:

@@ -10,9 +10,10 @@ import pytest
 from pydantic import SecretStr
 
 from daemon.app.listening import check_address
-from daemon.config import Config, load_config, loopback
+from daemon.config import Config, load_config
 from daemon.errors import DocumentError, StartupRefused
 from daemon.tokens import TokenEntry
+from daemon.webhooks import loopback
 
 SECRET = "hunter2-hunter2-hunter2"
 Load = Callable[..., Config]

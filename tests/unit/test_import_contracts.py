@@ -62,10 +62,11 @@ def test_no_module_hides_from_the_linter() -> None:
         ("web/planted.py", "from apscheduler import triggers", "Only daemon.scheduler knows APScheduler"),
         ("sweep/planted.py", "from aiohttp import web", "Only daemon.web and daemon.app know aiohttp"),
         ("client/planted.py", "from daemon import errors", LAYERS),
-        ("web/planted.py", "import requests", "Only daemon.client knows requests"),
+        ("web/planted.py", "import requests", "Only daemon.client and daemon.notify.sending know requests"),
+        ("notify/planted.py", "import requests", "Only daemon.client and daemon.notify.sending know requests"),
         ("policy/planted.py", "import asyncio", "Policies are pure: no database, no server, no scheduler"),
     ],
-    ids=["upward", "sideways", "no-layer", "database", "scheduler", "server", "client", "requests", "impure-policy"],
+    ids=["upward", "sideways", "no-layer", "database", "scheduler", "server", "client", "requests", "notify", "pure"],
 )
 def test_a_planted_violation_is_named(copy: Path, module: str, statement: str, contract: str) -> None:
     (copy / "daemon" / module).write_text(statement + "\n", encoding="utf-8")

@@ -17,6 +17,7 @@ from daemon.policy.models import (
     Keep,
     Limits,
     Mode,
+    Notify,
     PolicySet,
     Schedule,
     SizeRange,
@@ -110,6 +111,7 @@ def test_every_part_of_the_language_loads_as_written() -> None:
         Condition(database=("analytics",)),
     )
     assert finished.action == Action(trash=Trash(retain=timedelta(days=7)))
+    assert finished.notify == Notify(before=timedelta(hours=48))
     assert finished.order == ("oldest",)
 
     assert pressure.quota is not None

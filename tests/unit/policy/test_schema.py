@@ -41,6 +41,8 @@ MEANING = frozenset(
         "match-everything-by-glob",
         "match-everything-by-negation",
         "name-twice",
+        "notify-with-quota",
+        "notify-without-schedule",
         "order-twice-by-date",
         "order-twice-the-same",
         "orphans-all-of-them",

@@ -1,0 +1,42 @@
+"""Which tasks have been announced, so that each is announced once by each policy."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from daemon.catalog.tables import announcements
+
+_AT_ONCE: Final = 500  # bound parameters of one statement
+
+
+def announced(connection: Connection, policy: str) -> dict[str, datetime]:
+    """The tasks that the policy has announced, and when (aware)."""
+    c = announcements.c
+    statement = sa.select(c.task_id, c.announced_at).where(c.policy == policy)
+    found = connection.execute(statement)
+    return {str(row.task_id): row.announced_at for row in found}
+
+
+def add(connection: Connection, policy: str, task_ids: Sequence[str], at: datetime) -> None:
+    """Note that these are announced now."""
+    rows = [{"policy": policy, "task_id": task_id, "announced_at": at} for task_id in task_ids]
+    if rows:
+        connection.execute(announcements.insert(), rows)
+
+
+def forget(connection: Connection, policy: str, task_ids: Sequence[str]) -> None:
+    """Should they be due again some day, they are announced again."""
+    c = announcements.c
+    for start in range(0, len(task_ids), _AT_ONCE):
+        some = c.task_id.in_(task_ids[start : start + _AT_ONCE])
+        connection.execute(announcements.delete().where(c.policy == policy, some))
+
+
+def forget_policies(connection: Connection, but: Collection[str]) -> None:
+    """Only these policies announce anything."""
+    connection.execute(announcements.delete().where(announcements.c.policy.not_in(sorted(but))))

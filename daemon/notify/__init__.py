@@ -1,0 +1,1 @@
+"""Tells webhooks what an operator has to know: collected, kept in the catalog, digested, signed, sent, retried."""

@@ -1,0 +1,1 @@
+complete --command sweepd --no-files --arguments "(env _SWEEPD_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) sweepd)" --condition "env _SWEEPD_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) sweepd"
