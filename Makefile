@@ -51,15 +51,15 @@ torture: install-dev ## kill, starve and mutate the deletion engine at every poi
 soak: install-dev ## a real daemon under load, with kills and outages; then everything is audited; MINUTES=3
 	@PYTHONPATH=tests $(BIN)/python -m soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-# As root, with systemd-container and debootstrap; says "not run" and ends with 77 where that does not go.
-.PHONY: boot
-boot: install-dev ## boot a Debian with systemd in a container, and try the units there
-	@PYTHONPATH=tests $(BIN)/python -m boot
-
 # SECONDS=120 looks for longer. Needs Debian's package prometheus.
 .PHONY: monitoring
 monitoring: install-dev ## a real Prometheus scrapes a daemon at work, and is asked what dashboard and alerts ask; SECONDS=30
 	@PYTHONPATH=tests $(BIN)/python -m scraping $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
+
+# As root, with systemd-container and debootstrap; says "not run" and ends with 77 where that does not go.
+.PHONY: boot
+boot: install-dev ## boot a Debian with systemd in a container, and try the units there
+	@PYTHONPATH=tests $(BIN)/python -m boot
 
 .PHONY: dashboard
 dashboard: install-dev ## make monitoring/grafana/sweepd.json anew
