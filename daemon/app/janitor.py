@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 
 from daemon import clock, log
 from daemon.app.services import Services
-from daemon.catalog import idempotency, jobs
+from daemon.catalog import idempotency, jobs, scans, sweeps
 from daemon.config import Config
 from daemon.deletion.recovery import Result
 from daemon.errors import SweepdError
@@ -22,6 +23,8 @@ _RECOVER_S = 60.0
 _WATCH_SPACE_S = 5.0
 _EXPIRE_S = 10.0
 _FORGET_S = 600.0
+# How long sweeps and scans are remembered: a year, and the month in which one looks back at it.
+_HISTORY = timedelta(days=400)
 
 
 class Janitor:
@@ -112,6 +115,14 @@ class Janitor:
         while forgotten and not self._stopping.is_set():
             with self._services.catalog.write() as session:
                 forgotten = jobs.forget(session.connection, before)
+        if not self._may_expire():
+            return  # a clock that is wrong would forget everything
+        with self._services.catalog.write() as session:
+            scans.forget(session.connection, clock.now() - _HISTORY)
+        forgotten = 1
+        while forgotten and not self._stopping.is_set():
+            with self._services.catalog.write() as session:
+                forgotten = sweeps.forget(session.connection, clock.now() - _HISTORY)
 
     def _make_room(self) -> None:
         while not self._stopping.is_set() and self._is_full():

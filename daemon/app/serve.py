@@ -17,7 +17,7 @@ from daemon.app.reloading import Reloader
 from daemon.app.services import Services
 from daemon.app.settings import Current, Settings
 from daemon.app.supervisor import Supervisor
-from daemon.app.vitals import Vitals
+from daemon.app.vitals import Lasting, Vitals
 from daemon.app.watchdog import watched
 from daemon.notify.notifier import Notifier
 from daemon.policy.models import PolicySet
@@ -73,7 +73,7 @@ async def serve(
             on_listening(address)
         notifier.start()
         supervisor.start()
-        vitals = Vitals(supervisor.threads, services.workers)
+        vitals = Vitals(lambda: [*supervisor.threads(), Lasting(notifier.thread)], services.workers)
         async with ReloadSignals(reloader, current).served(), watched(vitals.look):
             systemd.notify("READY=1", f"STATUS=serving {address}")
             while not ending.asked.is_set() and not supervisor.ended.is_set():

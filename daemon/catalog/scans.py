@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -15,6 +15,9 @@ from daemon.catalog.instants import Instant, Timeline
 from daemon.catalog.ledger import State
 from daemon.catalog.pipeline import PipelineTables
 from daemon.catalog.tables import deletions, inventory, scans
+
+KEPT: Final = 100
+"""Scans, and complete ones, that are never forgotten."""
 
 
 class Drift(StrEnum):
@@ -59,6 +62,15 @@ def ended(connection: Connection, scan: Scan) -> None:
     """Note that a scan has met everything there was."""
     values = {name: getattr(scan, name) for name in Scan.__slots__}
     connection.execute(scans.update().where(scans.c.scan_id == scan.scan_id).values(values))
+
+
+def forget(connection: Connection, before: datetime) -> int:
+    """Forget the scans that began before that instant, the last ones excepted; how many."""
+    c = scans.c
+    complete = sa.select(c.scan_id).where(c.finished_at.is_not(None)).order_by(c.started_at.desc()).limit(KEPT)
+    newest = sa.select(c.scan_id).order_by(c.scan_id.desc()).limit(KEPT)  # one of these the storage root remembers
+    stays = sa.or_(c.scan_id.in_(complete), c.scan_id.in_(newest))
+    return connection.execute(scans.delete().where(c.started_at < before, sa.not_(stays))).rowcount
 
 
 def last_complete(connection: Connection) -> Scan | None:

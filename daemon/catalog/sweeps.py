@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from daemon import clock
 from daemon.catalog.tables import policies, sweeps
+
+KEPT: Final = 1000
+"""Sweeps of a policy with an outcome that are never forgotten: more than anything looks back."""
+_FORGOTTEN_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,22 @@ def ended(connection: Connection, record: SweepRecord, *, success: bool) -> None
     if success:
         statement = policies.update().where(policies.c.name == record.policy)
         connection.execute(statement.values(last_success_at=record.finished_at))
+
+
+def forget(connection: Connection, before: datetime) -> int:
+    """Forget some of the sweeps that began before that instant; how many, 0 if there are none left.
+
+    The last ones stay, of each policy with each outcome: limits, guards and metrics go by them, however old they are.
+    """
+    c = sweeps.c
+    newest_first = sa.func.row_number().over(
+        partition_by=[c.policy, c.outcome], order_by=[c.started_at.desc(), c.sweep_id.desc()]
+    )
+    ranked = sa.select(c.sweep_id, c.started_at, newest_first.label("number")).subquery()
+    old = sa.select(ranked.c.sweep_id).where(ranked.c.started_at < before, ranked.c.number > KEPT)
+    ids = list(connection.execute(old.limit(_FORGOTTEN_AT_ONCE)).scalars())
+    connection.execute(sweeps.delete().where(c.sweep_id.in_(ids)))
+    return len(ids)
 
 
 def recent(connection: Connection, policy: str | None, limit: int) -> list[SweepRecord]:

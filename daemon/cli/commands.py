@@ -72,7 +72,9 @@ def options(
 def run(context: typer.Context) -> None:
     """Run the daemon: policies on schedule, the HTTP API, metrics. Ends on SIGTERM or Ctrl-C."""
     import asyncio
+    import faulthandler
 
+    faulthandler.enable(2)  # what each thread was at, when systemd's watchdog ends a daemon that hangs
     from daemon.app.serve import serve
 
     with _services(context, quiet=False) as services:

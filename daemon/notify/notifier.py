@@ -75,19 +75,19 @@ class Notifier:
         self._announce_at: dict[Policy, float] = {}
         self._stopping = threading.Event()
         self._held = ExitStack()
-        self._thread = threading.Thread(target=self._work, name="notifier", daemon=True)
+        self.thread = threading.Thread(target=self._work, name="notifier", daemon=True)
 
     def start(self) -> None:
         """Begin, without waiting for anything."""
         self._held.enter_context(log.listening(self._events.listen))
-        self._thread.start()
+        self.thread.start()
 
     def stop(self) -> None:
         """Keep what has come until now, and end. What was not sent is sent by the next start."""
         self._held.close()
         self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(_GOODBYE_S)  # it may be planning; what it has not kept is found again
+        if self.thread.is_alive():
+            self.thread.join(_GOODBYE_S)  # it may be planning; what it has not kept is found again
         for sender in self._senders.values():
             sender.stop()
 

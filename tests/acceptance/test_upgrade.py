@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 from alembic import command
 
-from daemon.catalog import setup
+from daemon.catalog import setup, sweeps
 from daemon.catalog.database import Database
 from daemon.storage.root import mark
 from support.daemons import Installation
@@ -15,7 +16,7 @@ from support.postgres import create_pipeline_tables
 from support.stores import Store
 from support.trees import fill
 
-STAMP = "2025-07-02 21:45:30"
+STAMP = "2024-07-02 21:45:30"
 
 
 @pytest.fixture
@@ -37,6 +38,11 @@ def old(postgres_url: str, tmp_path: Path) -> Installation:
         'api', 'api:127.0.0.1', NULL, NULL, false, true, false, ?, ?, 15, 3, 2500000, 2523136, NULL)""",
         [STAMP, STAMP],
     )
+    store.query(
+        """INSERT INTO sweepd_sweeps SELECT lpad(number::text, 28, '0'), 'nightly', 'sweep', 'enforce', 'success', ?, ?,
+        200, 3, 3, 0, 0, 1000, NULL FROM generate_series(1, ?) AS number""",
+        [STAMP, STAMP, sweeps.KEPT + 3],
+    )
     store.add_task("task_there", status="completed", created_at=STAMP, completed_at=STAMP)
     fill(made.root / "task_there")
     return made
@@ -55,3 +61,7 @@ def test_the_daemon_waits_for_init_and_goes_on_with_what_was_there(old: Installa
         assert (deletion["task_id"], deletion["files"], deletion["freed_bytes"]) == ("task_gone", 15, 2523136)
         assert daemon.delete("task_there", retain="7d").status_code == 200
         assert len(daemon.get("/api/v0/deletions").json()["data"]["deletions"]) == 2
+        store, end = Store(old.url), time.monotonic() + 30
+        while store.query("SELECT count(*) AS n FROM sweepd_sweeps")[0]["n"] != sweeps.KEPT:  # those were long ago
+            assert time.monotonic() < end
+            time.sleep(0.05)

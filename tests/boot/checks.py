@@ -167,6 +167,7 @@ def frozen_is_restarted(machine: Machine) -> str:
     told = [line for line in machine.journal().splitlines() if "atchdog" in line]
     assert _pid(machine) != before
     assert told
+    assert "most recent call first" in machine.journal(), "the log does not tell where the threads were"
     return f"{seconds:.1f} s with WatchdogSec=3s: {told[0]}"
 
 

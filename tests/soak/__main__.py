@@ -75,6 +75,7 @@ def _soak(server: PostgresServer, killed: World, steady: World, options: argpars
         ]
     assert steady.daemon is not None
     watch = Watch(steady, steady.daemon.process.pid, [])
+    watch.look()
     for actor in actors:
         actor.start()
     outages = _accidents(server, killed, watch, end, options)

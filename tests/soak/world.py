@@ -10,11 +10,12 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 
 import psycopg2
 import requests
@@ -25,6 +26,7 @@ from support.daemons import Daemon, Installation
 from support.stores import Row, Store
 from support.trees import fill
 
+_T = TypeVar("_T")
 API = "/api/v0"
 TASKS = f"{API}/data_pipeline/tasks"
 LONG_AGO = "2020-01-01 00:00:00"
@@ -138,7 +140,7 @@ class World:
             if not self._has_row(task_id):
                 shutil.rmtree(self.root / task_id)
                 raise
-        task = Task(remember(self.store, self.root, task_id), kind, fate)
+        task = Task(self._surely(lambda: remember(self.store, self.root, task_id)), kind, fate)
         with self.lock:
             self.tasks[task_id] = task
         self.count(f"created {kind}")
@@ -147,10 +149,11 @@ class World:
     def update(self, task: Task, statement: str) -> int:
         """Change the task's row as the pipeline would, unless its directory is gone; how many rows it was."""
         where = "task_id = ? AND directory_exists IS NOT FALSE RETURNING 1"
-        found = self.store.query(f"UPDATE data_pipeline_tasks SET {statement} WHERE {where}", [task.before.task_id])
-        if found:
-            task.before = remember_row(task.before, self.store.task(task.before.task_id))
-        return len(found)
+        task_id = task.before.task_id
+        try:
+            return len(self.store.query(f"UPDATE data_pipeline_tasks SET {statement} WHERE {where}", [task_id]))
+        finally:  # an outage may have come between the change and its answer
+            task.before = self._surely(lambda: self._remembered(task.before))
 
     def some(self, kind: str, fate: str) -> list[Task]:
         with self.lock:
@@ -161,12 +164,21 @@ class World:
             return [task for task in self.tasks.values() if task.fate == fate]
 
     def _has_row(self, task_id: str) -> bool:
+        return self._surely(lambda: self.store.task(task_id)) is not None
+
+    def _remembered(self, before: Before) -> Before:
+        """With its row as it is now, unless sweepd has changed it in between."""
+        row = self.store.task(before.task_id)
+        return remember_row(before, row) if row is not None and row["directory_exists"] is not False else before
+
+    def _surely(self, ask: Callable[[], _T]) -> _T:
+        """Until the database answers."""
         for _ in patiently():
             try:
-                return self.store.task(task_id) is not None
+                return ask()
             except psycopg2.Error:
                 continue
-        return True
+        return ask()
 
 
 def remember_row(before: Before, row: Row | None) -> Before:
