@@ -100,7 +100,7 @@ def _accidents(server: PostgresServer, killed: World, watch: Watch, end: float, 
     at = {"kill": options.kill_every, "outage": options.outage_every, "audit": _AUDIT_S, "sample": _SAMPLE_S}
     every = dict(at)
     start = time.monotonic()
-    while time.monotonic() < end:
+    while time.monotonic() < end or not (outages and killed.counts["kills"]):  # on a busy machine, at least once
         time.sleep(0.1)
         due = [what for what, when in at.items() if time.monotonic() - start >= when]
         for what in due:
