@@ -25,7 +25,7 @@ from daemon.strict_yaml import Document, Location, Mistake, kind, read, suggesti
 from daemon.tokens import TokenEntry
 from daemon.webhooks import NotificationsConfig, loopback
 
-SECTIONS = ("storage", "trash", "inventory", "catalog", "server", "log", "workers", "reload", "notifications")
+SECTIONS = ("storage", "trash", "inventory", "catalog", "server", "log", "workers", "reload", "notifications", "audit")
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<body>[^{}]*)\}|\$\{")
 _SCHEMES = ("sqlite", "postgresql", "postgres", "postgresql+psycopg2")
 
@@ -252,6 +252,12 @@ class ReloadConfig(Section):
     on_change: bool = False
 
 
+class AuditConfig(Section):
+    """A file that gets a line for each deletion and whatever becomes of it, beside the journal in the database."""
+
+    file: AbsolutePath | None = None
+
+
 class _ConfigFile(Section):
     storage: StorageConfig = Field(default_factory=StorageConfig)
     trash: TrashConfig = Field(default_factory=TrashConfig)
@@ -263,6 +269,7 @@ class _ConfigFile(Section):
     workers: WorkersConfig = Field(default_factory=WorkersConfig)
     reload: ReloadConfig = Field(default_factory=ReloadConfig)
     notifications: NotificationsConfig = Field(default_factory=NotificationsConfig)
+    audit: AuditConfig = Field(default_factory=AuditConfig)
 
 
 class Config(_ConfigFile):

@@ -62,6 +62,7 @@ def build(config: Config) -> Iterator[Services]:
         # every deletion by hand, every deletion of every sweep, and the readers beside them
         pool_size=config.workers.deletions + config.workers.sweeps**2 + 12,
     )
+    catalog.database.audited = config.audit.file is not None
     metrics = Metrics()
     metrics.database.watch(catalog.database.pool)
     root = StorageRoot(config.storage.root, catalog.root_id)

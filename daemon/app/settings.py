@@ -21,6 +21,7 @@ RELOADABLE: Final = (
     "inventory",
     "reload",
     "notifications",
+    "audit",
     "server.allowed_hosts",
     "server.trusted_proxies",
     "server.tokens",

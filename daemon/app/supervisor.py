@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 
 from daemon import clock, log
+from daemon.app.auditing import Auditing
 from daemon.app.janitor import Janitor
 from daemon.app.policy_facts import policy_facts
 from daemon.app.readiness import Readiness
@@ -74,6 +75,7 @@ class Supervisor:
         self._scanning = Scanning(
             services, lambda: current.config, may_work=lambda: self._is_fine("catalog", "storage_root")
         )
+        self._auditing = Auditing(services, lambda: current.config)
         self._stopping = threading.Event()
         self._held = ExitStack()
         self._thread = threading.Thread(target=self._work, name="supervisor", daemon=True)
@@ -99,6 +101,7 @@ class Supervisor:
         self._janitor.stop()
         if self._thread.is_alive():
             self._thread.join()
+        self._auditing.stop()
         self._held.close()
 
     def threads(self) -> list[Lasting]:
@@ -119,6 +122,7 @@ class Supervisor:
         with self._changing:
             anchors = self._remember(settings.policies) if self._scheduled else {}
             self._current.settings = settings
+            self._services.catalog.database.audited = settings.config.audit.file is not None
             if self._scheduled and not self._stopping.is_set():
                 self._scheduler.replace(settings.policies, anchors)
 
@@ -177,6 +181,7 @@ class Supervisor:
             anchors = self._remember(policies)
             self._janitor.start()
             self._scanning.start()
+            self._auditing.start()
             self._scheduler.start(policies, anchors)
             self._scheduled = True
         self.sign({})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -59,6 +60,21 @@ def page(connection: Connection, wanted: AuditFilter, *, limit: int, after: Mark
         behind = sa.or_(c.committed_at < after.committed_at, c.deletion_id < after.deletion_id)
         statement = statement.where(c.committed_at <= after.committed_at, behind)
     return [ledger.read(row) for row in connection.execute(statement)]
+
+
+def unwritten(connection: Connection, limit: int) -> list[Record]:
+    """What the audit file does not have yet, the earliest first: deletions in a state that it has not told."""
+    c = deletions.c
+    statement = sa.select(deletions).where(c.audited != c.state).order_by(c.committed_at, c.deletion_id).limit(limit)
+    return [ledger.read(row) for row in connection.execute(statement)]
+
+
+def written(connection: Connection, records: Sequence[Record]) -> None:
+    """The audit file has these, as they were read: what has changed since is written again."""
+    c = deletions.c
+    for state in {record.state for record in records}:
+        ids = [record.entry.deletion_id for record in records if record.state is state]
+        connection.execute(deletions.update().where(c.deletion_id.in_(ids), c.state == state).values(audited=state))
 
 
 def _conditions(wanted: AuditFilter, *, sqlite: bool) -> list[sa.ColumnElement[bool]]:

@@ -24,6 +24,7 @@ _BUSY_TIMEOUT_MS = 10_000
 _CONNECT_TIMEOUT_S = 5
 _LOCK_TIMEOUT = "5s"
 _READ_ONLY = "sweepd_read_only"
+AUDITED = "sweepd_audited"
 _USED_AT = "sweepd_used_at"
 # A connection that was used so shortly ago is not asked whether it lives: that would be a tenth of a deletion's time.
 _TRUSTED_IDLE_S = 1.0
@@ -47,6 +48,8 @@ class Database:
         self._lock = threading.Lock()
         self._waiting = 0
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.audited = False
+        """Whether an audit file is kept, so that what is committed from now on has to be written there."""
         if self.is_sqlite:
             # mode=rw: only ``sweepd init`` creates the file; a wrong path must not look like an empty catalog
             self._engine = sa.create_engine(
@@ -126,7 +129,7 @@ class Database:
     @contextmanager
     def _connect(self, *, read_only: bool) -> Iterator[Connection]:
         with self._counted(self._engine.connect) as connection:
-            options: dict[str, Any] = {_READ_ONLY: read_only}
+            options: dict[str, Any] = {_READ_ONLY: read_only, AUDITED: self.audited}
             if read_only and not self.is_sqlite:  # whose transactions always see one moment
                 options["isolation_level"] = "REPEATABLE READ"
             yield connection.execution_options(**options)

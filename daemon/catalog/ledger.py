@@ -13,6 +13,7 @@ from sqlalchemy import exc
 from sqlalchemy.engine import Connection
 
 from daemon import clock
+from daemon.catalog.database import AUDITED
 from daemon.catalog.holds import Hold, held
 from daemon.catalog.tables import deletions, snapshots
 
@@ -104,6 +105,7 @@ def insert(
             {
                 **_values(entry),
                 **_counts(known),
+                "audited": _audited(connection),
                 "state": state,
                 "committed_at": now,
                 "finished_at": now if state is State.PURGED else None,
@@ -124,7 +126,8 @@ def abort(connection: Connection, entries: Sequence[Entry]) -> dict[str, State]:
 def _abort(connection: Connection, entry: Entry) -> State:
     savepoint = connection.begin_nested()
     try:
-        connection.execute(deletions.insert().values(**_values(entry), state=State.ABORTED, committed_at=clock.now()))
+        values = {**_values(entry), "audited": _audited(connection)}
+        connection.execute(deletions.insert().values(**values, state=State.ABORTED, committed_at=clock.now()))
     except exc.IntegrityError:
         savepoint.rollback()
         found = find(connection, [entry.deletion_id]).get(entry.deletion_id)
@@ -324,6 +327,11 @@ def _not_held(connection: Connection, spared: Sequence[Hold]) -> sa.ColumnElemen
 
 def _values(entry: Entry) -> dict[str, Any]:
     return {name: getattr(entry, name) for name in Entry.__slots__}
+
+
+def _audited(connection: Connection) -> str | None:
+    """Empty: an audit file is kept, and has nothing of it yet. None: there is none to be written."""
+    return "" if connection.get_execution_options().get(AUDITED) else None
 
 
 def _counts(counts: Counts | None) -> dict[str, int | None]:

@@ -74,12 +74,15 @@ deletions = sa.Table(
     sa.Column("reason", sa.Text),
     # the job, or the request with an idempotency key, that it belongs to
     sa.Column("job_id", sa.String(28)),
+    # the state that the audit file has; empty: none of it yet; null: there was no such file when it was committed
+    sa.Column("audited", sa.String(16)),
     sa.CheckConstraint("state IN ('committed', 'purged', 'aborted', 'restored')", name="sweepd_deletions_state"),
     sa.Index("sweepd_deletions_task_id", "task_id"),
     sa.Index("sweepd_deletions_committed_at", "committed_at"),
     sa.Index("sweepd_deletions_open", "purge_after", "deletion_id", **_where("state = 'committed'")),
     sa.Index("sweepd_deletions_sweep_id", "sweep_id", **_where("sweep_id IS NOT NULL")),
     sa.Index("sweepd_deletions_job_id", "job_id", **_where("job_id IS NOT NULL")),
+    sa.Index("sweepd_deletions_unwritten", "committed_at", **_where("audited <> state")),
 )
 
 snapshots = sa.Table(

@@ -45,6 +45,9 @@ ALARMS: Final[dict[str, Rule]] = {
     "trash_purged_early": Rule(
         Severity.WARNING, "the disk is full: what has waited longest in the trash goes before its time"
     ),
+    "audit_file_failed": Rule(
+        Severity.ERROR, "the audit file cannot be written, it falls behind the journal: {reason}"
+    ),
     "purge_failed": Rule(Severity.WARNING, "what is due in the trash cannot be purged: {reason}"),
     "scan_failed": Rule(Severity.WARNING, "the storage root cannot be scanned: {reason}"),
     "recovery_conflict": Rule(Severity.ERROR, "somebody has to choose ({task_ids}): {reason}", about="deletion_id"),
@@ -59,6 +62,7 @@ ALARMS: Final[dict[str, Rule]] = {
 }
 BUGS: Final = (
     "sweep_crashed",
+    "auditing_crashed",
     "scan_crashed",
     "janitor_crashed",
     "reload_crashed",

@@ -13,7 +13,7 @@ from daemon.config import Config
 from daemon.policy.condition import Condition
 from daemon.policy.models import Action, Keep, Limits, Policy, Schedule
 from daemon.web.errors import RULES
-from support import exposition
+from support import exposition, log_events
 
 PROJECT = Path(__file__).parents[2]
 REFERENCE = PROJECT / "docs" / "reference"
@@ -70,17 +70,14 @@ def test_every_error_code_of_the_api_is_documented_under_its_status() -> None:
     assert documented == {(str(code), rule.status) for code, rule in RULES.items()}
 
 
-def test_every_log_event_is_documented_and_every_documented_one_exists() -> None:
-    written: set[str] = set()
-    for path in (PROJECT / "daemon").rglob("*.py"):
-        source = path.read_text(encoding="utf-8")
-        written.update(re.findall(r"(?:_log\.\w+|_log\.\w+\)|write)\(\s*\"([a-z_]+)\"", source))
+def test_every_log_event_is_documented_with_its_levels_and_fields_and_every_documented_one_exists() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \| ([^|]+) \| .+ \|$", page("logs.md"), re.MULTILINE)
     documented = {
-        name
-        for row in re.findall(r"^\| (`[^|]+) \|", page("logs.md"), re.MULTILINE)
-        for name in re.findall(r"`(\w+)`", row)
+        name: (set(re.findall("debug|info|warning|error", levels)), set(re.findall(r"`(\w+)`", fields)))
+        for name, levels, fields in rows
     }
-    assert documented == written
+    assert documented == {name: (event.levels, event.fields) for name, event in log_events.events().items()}
+    assert len(rows) == len(documented)
 
 
 @pytest.mark.parametrize(

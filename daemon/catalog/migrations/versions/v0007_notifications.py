@@ -1,4 +1,4 @@
-"""What webhooks are told: notices, alarms, announcements, and the messages that wait to be sent."""
+"""What webhooks are told: notices, alarms, announcements, messages; and what of the journal is in the audit file."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,6 +9,7 @@ revision = "0007"
 down_revision = "0006"
 
 _UNNOTICED = sa.text("NOT noticed")
+_UNWRITTEN = sa.text("audited <> state")
 
 
 def upgrade() -> None:
@@ -55,9 +56,20 @@ def upgrade() -> None:
         postgresql_where=_UNNOTICED,
         sqlite_where=_UNNOTICED,
     )
+    op.add_column("sweepd_deletions", sa.Column("audited", sa.String(16)))
+    op.create_index(
+        "sweepd_deletions_unwritten",
+        "sweepd_deletions",
+        ["committed_at"],
+        postgresql_where=_UNWRITTEN,
+        sqlite_where=_UNWRITTEN,
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("sweepd_deletions_unwritten", "sweepd_deletions")
+    with op.batch_alter_table("sweepd_deletions") as table:
+        table.drop_column("audited")
     op.drop_index("sweepd_sweeps_unnoticed", "sweepd_sweeps")
     with op.batch_alter_table("sweepd_sweeps") as table:
         table.drop_column("noticed")

@@ -1,0 +1,68 @@
+"""A file that is only ever added to, whole lines at a time, and that somebody else may rotate."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+_OPEN: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_MODE: Final = 0o640
+
+
+class AppendOnly:
+    """Opened when it is first needed, and anew when another file has its name, or none. One thread."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd = -1
+
+    def append(self, text: str) -> None:
+        """Add these lines, and sync them. Raises OSError, and then any part of them may be there."""
+        try:
+            self._open()
+            data = memoryview(text.encode())
+            while data:
+                data = data[os.write(self._fd, data) :]
+            os.fsync(self._fd)
+        except OSError:
+            self.close()
+            raise
+
+    def tail(self, most: int) -> list[str]:
+        """The last whole lines, within so many bytes. Raises OSError."""
+        self._open()
+        size = os.fstat(self._fd).st_size
+        start = max(0, size - most)
+        lines = os.pread(self._fd, most, start).split(b"\n")
+        return [line.decode(errors="replace") for line in (lines if start == 0 else lines[1:])[:-1]]
+
+    def close(self) -> None:
+        """Until it is needed again."""
+        if self._fd >= 0:
+            with suppress(OSError):
+                os.close(self._fd)
+            self._fd = -1
+
+    def _open(self) -> None:
+        if self._fd >= 0 and self._is_there():
+            return
+        self.close()
+        self._fd = os.open(self.path, _OPEN, _MODE)
+        directory_fd = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory_fd)  # its name has to survive too
+        finally:
+            os.close(directory_fd)
+        size = os.fstat(self._fd).st_size
+        if size and os.pread(self._fd, 1, size - 1) != b"\n":
+            os.write(self._fd, b"\n")  # a line that was cut off stays by itself
+
+    def _is_there(self) -> bool:
+        opened = os.fstat(self._fd)
+        try:
+            named = os.stat(self.path, follow_symlinks=False)
+        except OSError:
+            return False
+        return (opened.st_dev, opened.st_ino) == (named.st_dev, named.st_ino)
