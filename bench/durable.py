@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from http.client import HTTPConnection
@@ -15,7 +16,8 @@ from pathlib import Path
 
 from bench.report import Figure, Report
 from bench.trees import tasks
-from daemon.deletion.engine import Engine
+from daemon.config import WorkersConfig
+from daemon.deletion.engine import GROUP, Engine
 from daemon.deletion.models import Request, Trigger, What
 from daemon.storage.workers import Workers
 from support.daemons import TASKS, Installation
@@ -63,8 +65,11 @@ def _batched(report: Report, kind: str, store: Store, folder: Path, scale: float
         ratios, rates, floor = [], [], []
         for turn in range(TURNS):
             os.sync()
+            requests = [_request(f"turn{turn}_{index:05}") for index in range(number)]
+            groups = [requests[start : start + GROUP] for start in range(0, number, GROUP)]
             started = time.perf_counter()
-            results = site.engine.delete_group([_request(f"turn{turn}_{index:05}") for index in range(number)])
+            with ThreadPoolExecutor(WorkersConfig().sweeps) as pool:  # as a sweep does
+                results = [result for done in pool.map(site.engine.delete_group, groups) for result in done]
             seconds = time.perf_counter() - started
             assert not any(isinstance(result, Exception) for result in results)
             started = time.perf_counter()
@@ -107,7 +112,7 @@ def _single(report: Report, kind: str, store: Store, folder: Path, scale: float)
         _fill(made.root, store, "one", number + 20)
         os.sync()
         seconds = []
-        with made.daemon() as daemon, _connection(daemon.address) as connection:
+        with made.daemon(cold=True) as daemon, _connection(daemon.address) as connection:
             for index in range(number + 20):
                 started = time.perf_counter()
                 connection.request("DELETE", f"{TASKS}/one_{index:05}", '{"confirm": true}', _JSON)

@@ -97,6 +97,9 @@ class Counter:
         try:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
+                    self.files += files  # what is counted inside has to know how many there are
+                    due -= files
+                    files = 0
                     yield entry.name
                     continue
                 try:
@@ -117,7 +120,7 @@ class Counter:
                     due += _STEP
                     self._tick(_STEP)
             if self._tick is not None:
-                self._tick(files % _STEP)
+                self._tick(files - due + _STEP)
         finally:
             self.files += files
             self.modified_ns = max(self.modified_ns, newest)

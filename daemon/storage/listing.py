@@ -11,7 +11,7 @@ from daemon.storage.names import is_task_id
 from daemon.storage.root import OpenRoot, signature
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: there is one for each directory of every scan, and that would take longer
 class Listed:
     """One name. ``signature`` changes with the directory itself and with what lies directly in it.
 

@@ -11,7 +11,7 @@ import os
 import stat
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
-from itertools import islice
+from itertools import chain, islice
 from operator import methodcaller
 from typing import Final, TypeAlias
 
@@ -23,6 +23,8 @@ _SORTED: Final = 65_536
 # Up to so many lie close enough together in any order.
 _UNSORTED: Final = 1000
 
+Stretches: TypeAlias = Iterator[list[os.DirEntry[str]]]
+"""Entries of one directory, some at a time."""
 Removed: TypeAlias = Callable[[int, int], None]
 """Told now and then how many files went, and their apparent bytes if that was asked for."""
 
@@ -43,13 +45,13 @@ class Remover:
 
     def scan(self, fd: int, note: Note) -> Generator[str, None, None]:
         with os.scandir(fd) as entries:
-            yield from self.remove(fd, entries, note)
+            yield from self.remove(fd, by_inode(entries), note)
 
-    def remove(self, fd: int, entries: Iterator[os.DirEntry[str]], note: Note) -> Generator[str, None, None]:
+    def remove(self, fd: int, stretches: Stretches, note: Note) -> Generator[str, None, None]:
         """Unlink these entries of the directory ``fd``, and yield its subdirectories."""
         files = size = 0
         unlink, measure, step = os.unlink, self._measure, self._pace.step
-        for entry in _by_inode(entries):
+        for entry in chain.from_iterable(stretches):
             if entry.is_dir(follow_symlinks=False):
                 yield entry.name
                 continue
@@ -80,7 +82,7 @@ class Remover:
         self._pace.pause(files)
 
 
-def _by_inode(entries: Iterator[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+def by_inode(entries: Iterator[os.DirEntry[str]]) -> Stretches:
     """The entries of large directories in the order of their inodes, a stretch at a time.
 
     A file system lists them by a hash of their names (ext4) and keeps their inodes in the order in which they were
@@ -89,7 +91,7 @@ def _by_inode(entries: Iterator[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]
     while stretch := list(islice(entries, _SORTED)):
         if len(stretch) > _UNSORTED:
             stretch.sort(key=methodcaller("inode"))
-        yield from stretch
+        yield stretch
 
 
 def remove_tree(parent_fd: int, name: str, remover: Remover | None = None) -> None:

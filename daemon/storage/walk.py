@@ -10,7 +10,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from itertools import chain
+from itertools import islice
 from typing import Final, Protocol
 
 from daemon.storage.syscalls import DIRECTORY, open_directory
@@ -19,6 +19,8 @@ from daemon.storage.syscalls import DIRECTORY, open_directory
 # read their subdirectories' names first, and only the innermost of them keep their descriptor. 48 in all.
 STREAMING_LEVELS: Final = 16
 HELD_DEEP_LEVELS: Final = 16
+# So many subdirectories are looked up before some of them are given away.
+_PENDING: Final = 32
 # A writer may still be adding files while its directory is removed: how often one directory is gone through again,
 # and how long the walk waits for the writer in between, at most.
 MAX_RESCANS: Final = 64
@@ -43,8 +45,8 @@ class Helpers(Protocol):
         """Asked when a directory is entered: True if they take a share of its entries."""
         ...
 
-    def share_out(self, path: Sequence[str], pending: Iterator[str]) -> list[str]:
-        """Give some of the ``pending`` subdirectories away; those that were taken from it and not given away."""
+    def share_out(self, path: Sequence[str], names: list[str]) -> list[str]:
+        """Give some of these subdirectories away, if there are enough; the others."""
         ...
 
 
@@ -95,13 +97,9 @@ class _Frame:
             self.failed = _inside(self.name, error)
 
     def share_out(self, helpers: Helpers, stack: list[_Frame]) -> None:
-        if not self.kept:
-            first = next(self.subdirectories, None)
-            if first is None:
-                return
-            pending = chain([first], self.subdirectories)
-            self.kept = helpers.share_out([frame.name for frame in stack], pending)
-            self.shared = True
+        names = [*self.kept, *islice(self.subdirectories, _PENDING - len(self.kept))]
+        self.kept = helpers.share_out([frame.name for frame in stack], names)
+        self.shared |= len(self.kept) < len(names)
 
     def close(self) -> None:
         if isinstance(self.subdirectories, Generator):

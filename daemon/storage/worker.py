@@ -16,159 +16,33 @@ import platform
 import signal
 import socket
 import sys
-import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict
-from itertools import islice
 from typing import Any, Final
 
 from daemon.storage.census import Counter, ScanEnded, TooMany
 from daemon.storage.pacing import Pace
-from daemon.storage.removal import Remover, remove_tree
+from daemon.storage.parent import Parent, Share, Watch
+from daemon.storage.removal import Remover, Stretches, by_inode, remove_tree
 from daemon.storage.syscalls import open_directory
-from daemon.storage.walk import STREAMING_LEVELS, Note, traverse
+from daemon.storage.walk import Note, traverse
 
-# A directory so large (its own size, not that of its files) is shared by its entries.
-LARGE_DIRECTORY: Final = 256 * 1024
-# Inodes made together lie together on disk: a share takes runs of so many (as a power of two).
-_RUN: Final = 7
-# Subdirectories given away at once at most.
-_BUNDLE: Final = 16
-_SIGN_EVERY_S: Final = 0.2
-_LOOK_EVERY_S: Final = 0.05
 MESSAGE_BYTES: Final = 128 * 1024
 _LINKS_AT_ONCE: Final = 1000
-SCANS_END: Final = 128
-"""In the shared page: not 0 when measuring is to end at once."""
 # One of several trees is given back to be shared out when it has more files than this and others are idle.
 _ALONE: Final = 2000
+# Whether another worker is idle is seen to after so many entries of a share.
+_LOOK_EVERY: Final = 100
 # Of the path in an error, the end says most; the whole has to fit into a message.
 _PATH_CHARACTERS: Final = 500
 _IOPRIO_SET: Final = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 273, "s390x": 282}
 _IOPRIO_IDLE: Final = 3 << 13  # IOPRIO_CLASS_IDLE, include/uapi/linux/ioprio.h
 
 
-class _Watch:
-    """Tells the time that this process works from the time that it waits for the disk, by the kernel's books.
-
-    Waiting for a processor or for the pace is work: more processes would not help. Where the kernel keeps no
-    such books, everything is.
-    """
-
-    def __init__(self, pace: Pace) -> None:
-        self._pace = pace
-        try:
-            self._fd = os.open("/proc/self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            self._fd = -1
-        self._at, self._was_busy = time.monotonic(), self._busy()
-
-    def lap(self) -> tuple[float, float]:
-        """Seconds since the last lap, and how many of them this process was busy."""
-        now, busy = time.monotonic(), self._busy()
-        lap = (now - self._at, busy - self._was_busy)
-        self._at, self._was_busy = now, busy
-        return lap
-
-    def _busy(self) -> float:
-        if self._fd < 0:
-            return time.monotonic()
-        running, runnable = os.pread(self._fd, 100, 0).split()[:2]
-        return (int(running) + int(runnable)) / 1e9 + self._pace.slept_s
-
-
-class _Parent:
-    """The daemon's end, as a helper of the walk: who takes what is given away is its business."""
-
-    def __init__(self, connection: socket.socket, idle: mmap.mmap, watch: _Watch) -> None:
-        self._connection = connection
-        self._idle = idle
-        self._watch = watch
-        self._above: Sequence[str] = ()
-        self._share: tuple[int, int] | None = None
-        self._told_at = self._looked_at = 0.0
-        self._files = 0
-        self._size = 0
-
-    def are_idle(self, depth: int) -> bool:
-        now = time.monotonic()
-        if now - self._looked_at >= _LOOK_EVERY_S:
-            self._looked_at = now
-            self._see_daemon()
-        return self._idle[0] != 0 and len(self._above) + depth <= STREAMING_LEVELS
-
-    def split(self, path: Sequence[str], status: os.stat_result) -> bool:
-        if status.st_size < LARGE_DIRECTORY or self._share is not None:
-            return False
-        shares = 1 + max(1, self._idle[0])
-        for number in range(1, shares):
-            self._give(path[:-1], path[-1:], (number, shares))
-        self._share = (0, shares)
-        return True
-
-    def share_out(self, path: Sequence[str], pending: Iterator[str]) -> list[str]:
-        names = list(islice(pending, 2 * _BUNDLE))
-        given, kept = names[: (len(names) + 1) // 2], names[(len(names) + 1) // 2 :]
-        self._give(path, given, None)
-        return kept
-
-    def take_share(self) -> tuple[int, int] | None:
-        """Which share of the directory that is entered now is this worker's."""
-        share, self._share = self._share, None
-        return share
-
-    def begin(self, above: Sequence[str], share: tuple[int, int] | None) -> None:
-        """The next tree lies below ``above``; of its top directory a share only, if that is given."""
-        self._above = above
-        self._share = share
-
-    def scans_end(self) -> bool:
-        """Whether the daemon wants no measuring any more."""
-        return self._idle[SCANS_END] != 0
-
-    def removed(self, files: int, size: int) -> None:
-        """Tell now and then how many files went; the end of the daemon is noticed by it."""
-        self._files += files
-        self._size += size
-        now = time.monotonic()
-        if now - self._told_at >= _SIGN_EVERY_S:
-            self._told_at = now
-            self.send(self.sign())
-
-    def _see_daemon(self) -> None:
-        """End with the daemon, also where there is nothing to tell it."""
-        try:
-            if not self._connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
-                raise BrokenPipeError(errno.EPIPE, "the daemon is gone")
-        except BlockingIOError:
-            return
-
-    def sign(self) -> dict[str, Any]:
-        """What was done since the last sign, and how much of the time this process was busy with it."""
-        worked, busy = self._watch.lap()
-        sign = {"files": self._files, "size": self._size, "worked": worked, "busy": busy}
-        self._files = self._size = 0
-        return sign
-
-    def send(self, message: dict[str, Any]) -> None:
-        self._connection.sendall(json.dumps(message).encode())
-
-    def _give(self, path: Sequence[str], names: Sequence[str], share: tuple[int, int] | None) -> None:
-        self._idle[0] = 0
-        self.send({"path": [*self._above, *path], "names": list(names), "share": share})
-
-
-def _shared(entries: Iterator[os.DirEntry[str]], share: tuple[int, int] | None) -> Iterator[os.DirEntry[str]]:
-    if share is None:
-        return entries
-    number, shares = share
-    return (entry for entry in entries if (entry.inode() >> _RUN) % shares == number)
-
-
 class _Counting(Counter):
     """With ``pace`` it measures for a scan: at that pace, and until scans are to end."""
 
-    def __init__(self, parent: _Parent, pace: Pace | None = None) -> None:
+    def __init__(self, parent: Parent, pace: Pace | None = None) -> None:
         super().__init__(tick=None if pace is None else self._go_on)
         self.helpers = self._parent = parent
         self._pace = pace
@@ -184,17 +58,17 @@ class _Counting(Counter):
         del note
         return self._scan(fd, self._parent.take_share())
 
-    def _scan(self, fd: int, share: tuple[int, int] | None) -> Generator[str, None, None]:
-        self.directories += share is None or share[0] == 0
+    def _scan(self, fd: int, share: Share | None) -> Generator[str, None, None]:
+        self.directories += share is None or share.number == 0
         self.enter(fd)
         with os.scandir(fd) as entries:
-            yield from self.count(_shared(entries, share))
+            yield from self.count(entries if share is None else filter(share.has, entries))
 
 
 class _Alone(_Counting):
     """Counts one of many trees without sharing it out; raises TooMany when that would be better."""
 
-    def __init__(self, parent: _Parent, pace: Pace | None) -> None:
+    def __init__(self, parent: Parent, pace: Pace | None) -> None:
         super().__init__(parent, pace)
         self.helpers = None
         self._tick = self._go_on
@@ -208,16 +82,26 @@ class _Alone(_Counting):
 
 
 class _Removing(Remover):
-    def __init__(self, parent: _Parent, pace: Pace, *, measure: bool) -> None:
+    def __init__(self, parent: Parent, pace: Pace, *, measure: bool) -> None:
         super().__init__(pace=pace, measure=measure, removed=parent.removed)
         self.helpers = self._parent = parent
 
     def scan(self, fd: int, note: Note) -> Generator[str, None, None]:
         return self._scan(fd, note, self._parent.take_share())
 
-    def _scan(self, fd: int, note: Note, share: tuple[int, int] | None) -> Generator[str, None, None]:
+    def _scan(self, fd: int, note: Note, share: Share | None) -> Generator[str, None, None]:
         with os.scandir(fd) as entries:
-            yield from self.remove(fd, _shared(entries, share), note)
+            stretches = (
+                by_inode(entries) if share is None else self._halving(by_inode(filter(share.has, entries)), share)
+            )
+            yield from self.remove(fd, stretches, note)
+
+    def _halving(self, stretches: Stretches, share: Share) -> Stretches:
+        """Give half of what is left of the share away whenever another worker is idle."""
+        for stretch in stretches:
+            for start in range(0, len(stretch), _LOOK_EVERY):
+                self._parent.halve(share, len(stretch) - start)
+                yield [entry for entry in stretch[start : start + _LOOK_EVERY] if share.has(entry)]
 
 
 def _open(base_fd: int, path: Sequence[str]) -> int:
@@ -231,12 +115,13 @@ def _open(base_fd: int, path: Sequence[str]) -> int:
     return fd
 
 
-def _work(parent: _Parent, pace: Pace, base_fd: int, unit: dict[str, Any]) -> dict[str, Any]:
+def _work(parent: Parent, pace: Pace, base_fd: int, unit: dict[str, Any]) -> dict[str, Any]:
     """Do one unit; the last message about it. An error has errno, text and path."""
     counting = _Counting(parent, pace if unit["scan"] else None)
     each: list[Any] = []
     removing = _Removing(parent, pace, measure=unit["measure"])
-    share = None if unit["share"] is None else (int(unit["share"][0]), int(unit["share"][1]))
+    names: list[str] = unit["names"]
+    share = None if unit["share"] is None else Share(unit["path"], names[0], *unit["share"])
     error: OSError | None = None
     try:
         fd = _open(base_fd, unit["path"])
@@ -245,8 +130,11 @@ def _work(parent: _Parent, pace: Pace, base_fd: int, unit: dict[str, Any]) -> di
         fd, error = -1, failed if unit["count"] or failed.errno != errno.ENOENT else None
     if fd >= 0:
         try:
-            for name in unit["names"]:
+            while names:
                 parent.begin(unit["path"], share)
+                if share is None and not unit["each"] and parent.are_idle(0):
+                    names = parent.share_out((), names)
+                name = names.pop()
                 try:
                     if unit["each"]:
                         each.append(_measure(fd, name, _Alone(parent, pace if unit["scan"] else None)))
@@ -292,7 +180,7 @@ def _measure(fd: int, name: str, counting: _Alone) -> list[Any]:
     return [name, [*asdict(counting.census()).values(), counting.modified_ns], None]
 
 
-def _remove(fd: int, name: str, remover: _Removing, share: tuple[int, int] | None) -> None:
+def _remove(fd: int, name: str, remover: _Removing, share: Share | None) -> None:
     if share is None:
         remove_tree(fd, name, remover)
         return
@@ -323,8 +211,8 @@ def main() -> None:
         _be_polite()
     rate = None if sys.argv[4] == "-" else float(sys.argv[4])
     pace = Pace(rate, (idle, int(sys.argv[2])))
-    watch = _Watch(pace)
-    parent = _Parent(connection, idle, watch)
+    watch = Watch(pace)
+    parent = Parent(connection, idle, watch)
     while True:
         try:
             message, descriptors, _, _ = socket.recv_fds(connection, MESSAGE_BYTES, 1)

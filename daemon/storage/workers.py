@@ -23,10 +23,10 @@ from daemon.storage.census import Census, Counter, Measurement, ScanEnded
 from daemon.storage.child import Child
 from daemon.storage.growth import Growth
 from daemon.storage.pacing import Pace
+from daemon.storage.parent import SCANS_END
 from daemon.storage.progress import Progress
 from daemon.storage.removal import Remover, remove_tree
 from daemon.storage.syscalls import DIRECTORY
-from daemon.storage.worker import SCANS_END
 
 _log = log.get(__name__)
 # Trees of fewer entries are done before a child has been told of them.

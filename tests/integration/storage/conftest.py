@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,14 +12,18 @@ import pytest
 
 from daemon.storage import syscalls
 from daemon.storage.root import StorageRoot, mark
-from support.processes import ForkServer
+from support import scratch
 
 
-@pytest.fixture(scope="session")
-def processes() -> Iterator[ForkServer]:
-    server = ForkServer()
-    yield server
-    server.close()
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """On the disk, whose file system is not the one in memory, but for those who make thousands of files."""
+    disk = scratch.on_disk()
+    if disk is None or request.node.get_closest_marker("many_files") is not None:
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(prefix="sweepd-storage-", dir=disk, ignore_cleanup_errors=True) as made:
+        yield Path(made)
 
 
 @pytest.fixture

@@ -137,6 +137,7 @@ def test_names_are_bytes(folder: Path, folder_fd: int) -> None:
 
 
 @pytest.mark.parametrize(("depth", "branches"), [(5000, False), (600, True)])
+@pytest.mark.costly
 def test_depth_is_bounded_neither_by_recursion_nor_by_descriptors(
     folder: Path, processes: ForkServer, depth: int, branches: bool
 ) -> None:
@@ -147,6 +148,35 @@ def test_depth_is_bounded_neither_by_recursion_nor_by_descriptors(
     assert os.listdir(folder) == []
 
 
+def test_files_listed_before_a_directory_count_against_the_limit_inside_it(folder: Path) -> None:
+    (folder / "inner").mkdir()
+    for number in range(3):
+        (folder / f"file-{number}").touch()
+    counter = census.Counter(most=4)
+    with os.scandir(folder) as listed:
+        entries = sorted(listed, key=lambda entry: entry.is_dir())
+    counting = counter.count(iter(entries))
+    assert next(counting) == "inner"
+    assert counter.files == 3
+
+
+@pytest.mark.parametrize("before", [0, 5, 64, 100])
+def test_each_file_is_told_once_wherever_the_directories_are_listed(folder: Path, before: int) -> None:
+    (folder / "inner").mkdir()
+    for number in range(130):
+        (folder / f"file-{number}").touch()
+    told: list[int] = []
+    counter = census.Counter(tick=told.append)
+    with os.scandir(folder) as listed:
+        entries = sorted(listed, key=lambda entry: entry.name)
+    entries.insert(before, entries.pop())
+    assert list(counter.count(iter(entries))) == ["inner"]
+    assert (counter.files, sum(told)) == (130, 130)
+    assert set(told[:-1]) == {64}
+
+
+@pytest.mark.costly
+@pytest.mark.many_files
 def test_memory_does_not_grow_with_the_files_of_a_directory(folder: Path, processes: ForkServer) -> None:
     data = folder / "data"
     data.mkdir()
@@ -283,6 +313,7 @@ def immutable(tmp_path: Path) -> Iterator[list[Path]]:
             chattr("-i", path)
 
 
+@pytest.mark.costly
 def test_a_large_directory_is_removed_in_the_order_of_its_inodes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neighbours on disk go together, whatever order the file system lists them in."""
     data = folder / "data"

@@ -17,7 +17,7 @@ from daemon.storage import census, syscalls
 from daemon.storage.removal import remove_tree
 from support.trees import fill, snapshot
 
-pytestmark = pytest.mark.usefixtures("_each_way")
+pytestmark = [pytest.mark.usefixtures("_each_way"), pytest.mark.many_files]
 
 RACES = 200
 _RENAME_EXCHANGE = 2
@@ -48,6 +48,7 @@ def attacker(paths: list[tuple[Path, Path]]) -> Iterator[None]:
         sys.setswitchinterval(interval)
 
 
+@pytest.mark.costly
 def test_no_race_leads_a_removal_or_a_census_out_of_its_tree(folder: Path, folder_fd: int, tmp_path: Path) -> None:
     outside = fill(tmp_path / "outside", 12)
     before = snapshot(outside)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,8 @@ from daemon.storage.pacing import Pace
 from daemon.storage.progress import Progress
 from daemon.storage.workers import Workers
 from support.trees import chain, count
+
+pytestmark = pytest.mark.many_files
 
 
 @pytest.fixture
@@ -110,6 +114,7 @@ def test_many_directories_go_together(tmp_path: Path, folder: int, workers: Work
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.exhaustive
 def test_a_chain_deeper_than_any_path_goes(tmp_path: Path, folder: int, workers: Workers) -> None:
     chain(tmp_path / "tree", 3000, branches=True)
     (taken,) = workers.count(folder, ["tree"])
@@ -200,12 +205,12 @@ def test_the_children_end_with_the_pool_and_hold_nothing(tmp_path: Path, folder:
 
 
 def test_the_children_end_when_the_daemon_is_killed(tmp_path: Path) -> None:
-    wide(tmp_path / "tree")
+    wide(tmp_path / "tree", directories=200)
     code = (
         "import os, sys\n"
         "from daemon.storage.workers import Workers\n"
-        f"fd = os.open({str(tmp_path)!r}, os.O_RDONLY)\n"
-        "Workers(2, priority='normal').count(fd, ['tree'])\n"
+        f"fd = os.open({str(tmp_path / 'tree')!r}, os.O_RDONLY)\n"
+        "Workers(2, priority='normal').count(fd, sorted(os.listdir(fd)))\n"  # so many that each child gets some
         "print('counted', flush=True)\n"
         "sys.stdin.read()\n"
     )
@@ -230,6 +235,32 @@ def halting(stop: threading.Event) -> None:
                 with suppress(ProcessLookupError):
                     os.kill(pid, number)
             time.sleep(pause)
+
+
+@pytest.mark.parametrize(("make", "rate"), [(wide, 2000), (partial(flat, files=14_000), 8000)])
+def test_one_tree_keeps_all_children_at_work(
+    tmp_path: Path, folder: int, make: Callable[[Path], Path], rate: int
+) -> None:
+    """The rate lets them wait as a slow disk does, whatever else the machine is doing."""
+    make(tmp_path / "tree")
+    workers = Workers(5, priority="normal", max_files_per_second=rate)
+    ended = threading.Event()
+    seen: list[int] = []
+
+    def see() -> None:
+        while not ended.wait(0.01):
+            seen.append(len(workers.at_work()))
+
+    seer = threading.Thread(target=see)
+    seer.start()
+    try:
+        workers.remove(folder, ["tree"], Progress(3000, 0))
+    finally:
+        ended.set()
+        seer.join()
+        workers.close()
+    assert os.listdir(tmp_path) == []
+    assert statistics.median(seen) >= 4  # all but a moment at either end
 
 
 def test_children_that_mostly_wait_get_help_in_bounds(tmp_path: Path, folder: int, workers: Workers) -> None:
@@ -273,6 +304,16 @@ def test_a_rate_does_not_count_as_waiting(tmp_path: Path, folder: int) -> None:
         workers.close()
 
 
+def test_the_pool_grows_by_what_is_missing() -> None:
+    growth = Growth(2)
+    growth.add(1.0, 0.1)
+    assert growth.wanted == 4  # not ten: one window proves little
+    growth.add(1.0, 0.4)
+    assert growth.wanted == 5  # four are busy as 1.6
+    growth.add(1.0, 0.4)
+    assert growth.wanted == 5
+
+
 def test_the_pool_shrinks_when_the_waiting_ends() -> None:
     growth = Growth(2)
     for _ in range(20):
@@ -280,6 +321,10 @@ def test_the_pool_shrinks_when_the_waiting_ends() -> None:
     assert growth.wanted == 2 * MOST
     for _ in range(20):
         growth.add(1.0, 0.3)  # eight of them are busy as two and a half: that is as it should be
+    assert growth.wanted == 2 * MOST
+    for _ in range(10):  # for a moment, such as while directories are counted
+        growth.add(1.0, 1.0)
+        growth.add(1.0, 0.3)
     assert growth.wanted == 2 * MOST
     for _ in range(20):
         growth.add(1.0, 1.0)
