@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from daemon.catalog.among import among
 from daemon.catalog.tables import announcements
-
-_AT_ONCE: Final = 500  # bound parameters of one statement
 
 
 def announced(connection: Connection, policy: str) -> dict[str, datetime]:
@@ -31,10 +29,11 @@ def add(connection: Connection, policy: str, task_ids: Sequence[str], at: dateti
 
 def forget(connection: Connection, policy: str, task_ids: Sequence[str]) -> None:
     """Should they be due again some day, they are announced again."""
+    if not task_ids:
+        return
     c = announcements.c
-    for start in range(0, len(task_ids), _AT_ONCE):
-        some = c.task_id.in_(task_ids[start : start + _AT_ONCE])
-        connection.execute(announcements.delete().where(c.policy == policy, some))
+    these = among(c.task_id, task_ids, sqlite=connection.dialect.name == "sqlite")
+    connection.execute(announcements.delete().where(c.policy == policy, these))
 
 
 def forget_policies(connection: Connection, but: Collection[str]) -> None:

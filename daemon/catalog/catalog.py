@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from functools import cached_property
 
 from sqlalchemy.engine import Connection
@@ -30,14 +30,29 @@ class Session:
         self.tables = tables
         self._timeline = timeline
         self._at = at
+        self._now: Instant | None = None
 
-    @cached_property
+    @property
     def now(self) -> Instant:
         """The database's present when it was first asked for: one and the same for the whole transaction.
 
         Another instant if the session was opened ``at`` one.
         """
-        return self._timeline.now(self.connection, self._at)
+        if self._now is None:
+            self._now = self._timeline.now(self.connection, self._at)
+        return self._now
+
+    def claim(self, task_ids: Sequence[str]) -> list[Hold]:
+        """No hold is placed from now on until the transaction has ended; those in force that may be about these tasks.
+
+        Raises as the connection does.
+        """
+        if self._timeline.sqlite:  # who writes there is alone
+            return holds.active(self.connection, self.now.utc, about=task_ids)
+        present, found = holds.claim(self.connection, self._timeline.present, task_ids)
+        if self._now is None:
+            self._now = Instant(present.utc.astimezone(UTC), present.local)
+        return found
 
     @cached_property
     def zone(self) -> tzinfo:
@@ -112,8 +127,8 @@ class Catalog:
         try:
             with self.database.translated():
                 if claiming is not None:
-                    holds.keep_out_new_ones(session.connection)
-                return holds.active(session.connection, session.now.utc, about=claiming)
+                    return session.claim(claiming)
+                return holds.active(session.connection, session.now.utc)
         except (CatalogUnavailable, CatalogNotReady):
             raise
         except Exception as error:

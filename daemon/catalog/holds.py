@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -17,10 +19,11 @@ from sqlalchemy.engine import Connection
 from daemon.catalog.patterns import fits, glob_match
 from daemon.catalog.pipeline import PipelineTables
 from daemon.catalog.tables import deletions, holds
+from daemon.catalog.together import together
 
 # PostgreSQL: these two exclude each other, and neither gets in the way of plain readers or of a backup.
-_CLAIMS: Final = "ROW SHARE"
-_PLACES: Final = "EXCLUSIVE"
+_CLAIMS: Final = sa.text(f"LOCK TABLE {holds.name} IN ROW SHARE MODE")
+_PLACES: Final = sa.text(f"LOCK TABLE {holds.name} IN EXCLUSIVE MODE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,16 @@ def active(connection: Connection, now: datetime, *, about: Sequence[str] | None
     return [Hold(*row) for row in connection.execute(_ABOUT, {"now": now, "ids": list(about)})]
 
 
+def claim(connection: Connection, present: sa.Select[Any], task_ids: Sequence[str]) -> tuple[sa.Row[Any], list[Hold]]:
+    """Keep new holds out until the transaction ends, and look at those in force that may be about these tasks.
+
+    With a row of what ``present`` asks for: they were in force then. PostgreSQL only, in one message.
+    """
+    rows = together(connection, [(_CLAIMS, {}), (_claiming(present), {"ids": list(task_ids)})]).all()
+    columns = itemgetter(*Hold.__slots__)
+    return rows[0], [Hold(*columns(row._mapping)) for row in rows if row.hold_id is not None]
+
+
 def journal(connection: Connection) -> list[Hold]:
     """Every hold there ever was, the oldest first."""
     return [Hold(*row) for row in connection.execute(_all())]
@@ -68,17 +81,13 @@ def find(connection: Connection, hold_id: str) -> Hold | None:
     return None if row is None else Hold(*row)
 
 
-def keep_out_new_ones(connection: Connection) -> None:
-    """Until the transaction ends nobody places a hold. Where transactions that write take turns, it is so anyway."""
-    _lock(connection, _CLAIMS)
-
-
 def await_claims(connection: Connection) -> None:
-    """Wait for the transactions that keep new holds out; those that come later wait for this one.
+    """Wait for the transactions that have claimed; those that come later wait for this one.
 
     Raises through the connection: TaskRefused (TASK_BUSY) if they do not end in time.
     """
-    _lock(connection, _PLACES)
+    if connection.dialect.name == "postgresql":  # elsewhere transactions that write take turns
+        connection.execute(_PLACES)
 
 
 def place(connection: Connection, hold: Hold) -> None:
@@ -137,19 +146,27 @@ def _all() -> sa.Select[Any]:
     return sa.select(*columns).order_by(holds.c.placed_at, holds.c.hold_id)
 
 
-def _lock(connection: Connection, mode: str) -> None:
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"LOCK TABLE {holds.name} IN {mode} MODE")
+@lru_cache(maxsize=8)
+def _claiming(present: sa.Select[Any]) -> sa.Select[Any]:
+    """One row for each hold, or one without."""
+    now = present.subquery("present")
+    c = holds.c
+    about = sa.and_(_in_force(now.c.utc), _may_be_about_ids())
+    columns = [c[name] for name in Hold.__slots__]
+    return sa.select(*now.c, *columns).select_from(now.outerjoin(holds, about)).order_by(c.placed_at, c.hold_id)
+
+
+def _in_force(now: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    c = holds.c
+    return sa.and_(c.released_at.is_(None), sa.or_(c.expires_at.is_(None), c.expires_at > now))
+
+
+def _may_be_about_ids() -> sa.ColumnElement[bool]:
+    pattern = holds.c.pattern
+    ids = sa.bindparam("ids", type_=sa.String, expanding=True)
+    return sa.or_(pattern.in_(ids), *(pattern.contains(sign) for sign in "*?"))
 
 
 # Made once: every deletion asks.
-_ACTIVE: Final = _all().where(
-    holds.c.released_at.is_(None),
-    sa.or_(holds.c.expires_at.is_(None), holds.c.expires_at > sa.bindparam("now", type_=holds.c.expires_at.type)),
-)
-_ABOUT: Final = _ACTIVE.where(
-    sa.or_(
-        holds.c.pattern.in_(sa.bindparam("ids", type_=sa.String, expanding=True)),
-        *(holds.c.pattern.contains(sign) for sign in "*?"),
-    )
-)
+_ACTIVE: Final = _all().where(_in_force(sa.bindparam("now", type_=holds.c.expires_at.type)))
+_ABOUT: Final = _ACTIVE.where(_may_be_about_ids())

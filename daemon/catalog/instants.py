@@ -26,6 +26,11 @@ class Instant:
     utc: datetime
     local: datetime
 
+    @property
+    def stamp(self) -> datetime:
+        """What the pipeline's columns get: wall time in whole seconds, as the contract shows it."""
+        return self.local.replace(microsecond=0)
+
 
 def parse_instant(text: str, zone: tzinfo) -> datetime:
     """An ISO 8601 date (its midnight) or date-time, aware; without an offset it is wall time of ``zone``.
@@ -54,17 +59,18 @@ class Timeline:
         if self.sqlite:
             instant = at or clock.now()
             return Instant(instant, self._sqlite_local(instant))
-        statement = self._present if at is None else self._instant(sa.literal(at, sa.DateTime(timezone=True)))
+        statement = self.present if at is None else self._instant(sa.literal(at, sa.DateTime(timezone=True)))
         utc, local = connection.execute(statement).one()
         return Instant(utc.astimezone(UTC), local)
 
     @cached_property
-    def _present(self) -> sa.Select[Any]:
+    def present(self) -> sa.Select[Any]:
+        """What asks PostgreSQL for its present: ``utc``, and ``local`` as the pipeline would write it."""
         return self._instant(sa.func.clock_timestamp(type_=sa.DateTime(timezone=True)))
 
     def _instant(self, moment: sa.ColumnElement[Any]) -> sa.Select[Any]:
         inner = sa.select(moment.label("utc")).subquery()
-        return sa.select(inner.c.utc, self._postgresql_local(inner.c.utc))
+        return sa.select(inner.c.utc, self._postgresql_local(inner.c.utc).label("local"))
 
     def zone(self, connection: Connection) -> tzinfo:
         """The zone the pipeline writes in. One that only the database knows is its present distance from UTC."""

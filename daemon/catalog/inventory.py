@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from daemon.catalog.instants import Instant, Timeline
-from daemon.catalog.pipeline import PipelineTables
+from daemon.catalog.among import among
 from daemon.catalog.tables import inventory
+from daemon.catalog.together import Step
 
-FINISHED: Final = ("completed", "failed")
-"""The statuses in which nobody works on a task any more."""
 # More is not told apart: sums of some hundred directories have to fit into the database's integers.
 _MOST: Final = 2**53 - 1
-_MARGIN: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,69 +46,6 @@ class Found:
     error: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the catalog knows of one name.
-
-    ``signature`` and ``measured_at`` are of the last time it was measured, if ever. ``open``: it has a row that does
-    not say that the task is finished. ``changed_at``: when its row says that it last changed, aware.
-    """
-
-    is_new: bool = True
-    signature: str | None = None
-    measured_at: datetime | None = None
-    open: bool = False
-    changed_at: datetime | None = None
-
-
-def running(connection: Connection, tables: PipelineTables, statuses: tuple[str, ...]) -> set[str]:
-    """The ids of the tasks that run, by their own status or by a step's."""
-    statement = sa.select(tables.tasks.c.task_id).where(tables.running(statuses))
-    return set(connection.execute(statement).scalars())
-
-
-def known(
-    connection: Connection, tables: PipelineTables, timeline: Timeline, names: Sequence[str], running: Collection[str]
-) -> dict[str, Known]:
-    """What is known of each of these names, a few hundred at most."""
-    c = inventory.c
-    statement = sa.select(c.task_id, c.signature, c.measured_at).where(c.task_id.in_(names))
-    measured = {row[0]: (row[1], row[2]) for row in connection.execute(statement)}
-    oldest = min((at for _, at in measured.values() if at is not None), default=None)
-    tasks = _may_have_changed(connection, tables, timeline, names, oldest)
-    found = {}
-    for name in names:
-        row = measured.get(name)
-        signature, measured_at = (None, None) if row is None else row
-        is_open, changed_at = tasks.get(name, (False, None))
-        found[name] = Known(row is None, signature, measured_at, is_open or name in running, changed_at)
-    return found
-
-
-def _may_have_changed(
-    connection: Connection,
-    tables: PipelineTables,
-    timeline: Timeline,
-    names: Sequence[str],
-    since: datetime | None,
-) -> dict[str, tuple[bool, datetime | None]]:
-    """Of those rows alone that are not finished or have changed ``since``: whether they are not, and when they did."""
-    t = tables.tasks.c
-    stamps = (t.updated_at, t.completed_at)
-    not_finished = sa.or_(t.status.is_(None), t.status.not_in(FINISHED))
-    parts = [not_finished]
-    if since is not None:
-        # a day more than that, for the hour that every summer time has twice
-        bound = timeline.before(Instant(since, since.replace(tzinfo=None)), _MARGIN)
-        parts += [timeline.comparable(stamp) >= bound for stamp in stamps]
-    statement = sa.select(t.task_id, not_finished, *(timeline.instant(stamp) for stamp in stamps))
-    found = {}
-    for task_id, is_open, *changes in connection.execute(statement.where(t.task_id.in_(names), sa.or_(*parts))):
-        read = [timeline.read_instant(change) for change in changes]
-        found[task_id] = (bool(is_open), max((stamp for stamp in read if stamp is not None), default=None))
-    return found
-
-
 def record(connection: Connection, seen_at: datetime, unchanged: Sequence[str], found: Sequence[Found]) -> None:
     """Note what a scan that began at ``seen_at`` met: these as they were, those with what was found in them.
 
@@ -119,27 +54,37 @@ def record(connection: Connection, seen_at: datetime, unchanged: Sequence[str], 
     c = inventory.c
     known = [one.task_id for one in found if not one.is_new]
     if known:
-        free = {row[0] for row in connection.execute(_free(known))}
+        free = set(connection.execute(_free(connection, known)).scalars())
         found = [one for one in found if one.is_new or one.task_id in free]
     if unchanged:
-        again = sa.and_(c.task_id.in_(_free(unchanged).scalar_subquery()), c.last_seen_at < seen_at)
-        connection.execute(inventory.update().where(again).values(last_seen_at=seen_at, sightings=c.sightings + 1))
+        again = inventory.update().where(_are_free(connection, unchanged), c.last_seen_at < seen_at)
+        connection.execute(again.values(last_seen_at=seen_at, sightings=c.sightings + 1))
     if found:
-        connection.execute(
-            _upsert(connection), [_row(one, seen_at) for one in sorted(found, key=lambda one: one.task_id)]
-        )
+        _write(connection, seen_at, sorted(found, key=lambda one: one.task_id))
 
 
-def _free(names: Sequence[str]) -> sa.Select[Any]:
+def _free(connection: Connection, names: Sequence[str]) -> sa.Select[Any]:
     """Those of these rows that nobody else has locked, locked."""
-    c = inventory.c
-    return sa.select(c.task_id).where(c.task_id.in_(names)).with_for_update(skip_locked=True)
+    return sa.select(inventory.c.task_id).where(_among(connection, names)).with_for_update(skip_locked=True)
 
 
-def forget(connection: Connection, task_ids: Collection[str]) -> None:
-    """Remove what is known of these directories: they are not there any more."""
-    if task_ids:
-        connection.execute(_FORGET, {"ids": sorted(task_ids)})
+def _are_free(connection: Connection, names: Sequence[str]) -> sa.ColumnElement[bool]:
+    if _is_sqlite(connection):  # who writes there is alone
+        return _among(connection, names)
+    return inventory.c.task_id.in_(_free(connection, names).scalar_subquery())
+
+
+def _among(connection: Connection, names: Sequence[str]) -> sa.ColumnElement[bool]:
+    return among(inventory.c.task_id, names, sqlite=_is_sqlite(connection))
+
+
+def _is_sqlite(connection: Connection) -> bool:
+    return connection.dialect.name == "sqlite"
+
+
+def forgetting(task_ids: Collection[str]) -> Step:
+    """What removes all that is known of these directories, which are not there any more."""
+    return _FORGET, {"ids": sorted(task_ids)}
 
 
 # Made once: every deletion needs it.
@@ -155,20 +100,15 @@ def not_seen_since(connection: Connection, seen_at: datetime, after: str, limit:
 
 def forget_unseen(connection: Connection, seen_at: datetime, names: Sequence[str]) -> None:
     """Remove the rows of these names, unless a scan has met them since."""
-    c = inventory.c
-    connection.execute(inventory.delete().where(c.task_id.in_(names), c.last_seen_at < seen_at))
+    connection.execute(inventory.delete().where(_among(connection, names), inventory.c.last_seen_at < seen_at))
 
 
 def measured(connection: Connection, task_ids: Sequence[str]) -> dict[str, Counted]:
     """The counts of these directories, as far as they are known."""
     c = inventory.c
-    found: dict[str, Counted] = {}
-    for start in range(0, len(task_ids), 500):
-        chosen = c.task_id.in_(task_ids[start : start + 500])
-        statement = sa.select(c.task_id, *(c[name] for name in Counted.__slots__))
-        for row in connection.execute(statement.where(chosen, c.measured_at.is_not(None))):
-            found[row[0]] = Counted(*row[1:])
-    return found
+    statement = sa.select(c.task_id, *(c[name] for name in Counted.__slots__))
+    rows = connection.execute(statement.where(_among(connection, task_ids), c.measured_at.is_not(None)))
+    return {row[0]: Counted(*row[1:]) for row in rows}
 
 
 def seen(connection: Connection, task_id: str) -> dict[str, Any] | None:
@@ -186,10 +126,40 @@ def total_bytes(connection: Connection) -> int:
     return int(total)
 
 
-def _upsert(connection: Connection) -> Any:
-    insert: Any = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(inventory)
+def _write(connection: Connection, seen_at: datetime, found: Sequence[Found]) -> None:
+    """Rows for all of them: what SQLAlchemy does to each value of each row takes longer than the database."""
+    if _is_sqlite(connection):
+        statement, order = _insert_on_sqlite()
+        seen = {"first_seen_at": _naive(seen_at), "last_seen_at": _naive(seen_at), "sightings": 1}
+        rows = [seen | _values(one, _naive) for one in found]
+        connection.exec_driver_sql(statement, [tuple(row.get(name) for name in order) for row in rows])
+    else:
+        connection.execute(_insert_on_postgresql(seen_at, [_values(one, datetime.isoformat) for one in found]))
+
+
+@cache
+def _insert_on_sqlite() -> tuple[str, Sequence[str]]:
+    """The statement, and the order of its parameters."""
+    compiled = _or_update(sqlite.insert(inventory)).compile(dialect=sqlite.dialect(paramstyle="qmark"))
+    return str(compiled), compiled.positiontup
+
+
+def _insert_on_postgresql(seen_at: datetime, values: list[dict[str, object]]) -> Any:
+    """With one parameter for everything that was found."""
+    names = ["task_id", *_MEASURED]
+    records = sa.func.json_to_recordset(sa.literal(values, sa.JSON))
+    columns = records.table_valued(*(sa.column(name, inventory.c[name].type) for name in names))
+    seen = sa.literal(seen_at, inventory.c.last_seen_at.type)
+    rows = sa.select(*columns.render_derived(with_types=True).c, seen, seen, sa.literal(1))
+    insert = postgresql.insert(inventory).from_select([*names, "first_seen_at", "last_seen_at", "sightings"], rows)
+    return _or_update(insert)
+
+
+def _or_update(insert: Any) -> Any:
     c, new = inventory.c, insert.excluded
-    again = sa.case((c.last_seen_at < new.last_seen_at, 1), else_=0)
+    # no parameters: each row would have to bring them
+    one, none = sa.literal_column("1", sa.Integer), sa.literal_column("0", sa.Integer)
+    again = sa.case((c.last_seen_at < new.last_seen_at, one), else_=none)
     changed = {name: new[name] for name in _MEASURED}
     return insert.on_conflict_do_update(
         index_elements=[c.task_id],
@@ -201,19 +171,24 @@ _SHOWN: Final = ("first_seen_at", "last_seen_at", "sightings", "measured_at", *C
 _MEASURED: Final = ("signature", "measured_at", *Counted.__slots__, "error")
 
 
-def _row(found: Found, seen_at: datetime) -> Mapping[str, Any]:
+def _values(found: Found, stamp: Callable[[datetime], str]) -> dict[str, object]:
+    """What a row has of it, its instants as ``stamp`` writes them."""
     counted = found.counted
-    values: dict[str, Any] = dict.fromkeys(Counted.__slots__)
-    if counted is not None:
-        values = {name: getattr(counted, name) for name in Counted.__slots__}
-        values |= {name: min(values[name], _MOST) for name in ("size_bytes", "freed_bytes")}
+    if counted is None:
+        return {"task_id": found.task_id, "signature": found.signature, "error": found.error}
     return {
-        **values,
         "task_id": found.task_id,
-        "first_seen_at": seen_at,
-        "last_seen_at": seen_at,
-        "sightings": 1,
         "signature": found.signature,
-        "measured_at": None if counted is None else found.measured_at,
         "error": found.error,
+        "measured_at": stamp(found.measured_at),
+        "files": counted.files,
+        "directories": counted.directories,
+        "size_bytes": min(counted.size_bytes, _MOST),
+        "freed_bytes": min(counted.freed_bytes, _MOST),
+        "modified_at": stamp(counted.modified_at),
     }
+
+
+def _naive(at: datetime) -> str:
+    """As UtcDateTime keeps it on SQLite."""
+    return at.astimezone(UTC).isoformat(" ", "microseconds")[:26]

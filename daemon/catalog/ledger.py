@@ -13,11 +13,11 @@ from sqlalchemy import exc
 from sqlalchemy.engine import Connection
 
 from daemon import clock
+from daemon.catalog.among import among
 from daemon.catalog.database import AUDITED
 from daemon.catalog.holds import Hold, held
 from daemon.catalog.tables import deletions, snapshots
-
-_IDS_AT_ONCE: Final = 500  # bound parameters of one statement
+from daemon.catalog.together import Step, together
 
 
 class State(StrEnum):
@@ -90,10 +90,18 @@ class Record:
         return self.state is State.COMMITTED and self.entry.purge_after is not None
 
 
+# Made once: every deletion needs it.
+_INSERT: Final = deletions.insert()
+
+
 def insert(
-    connection: Connection, entries: Sequence[Entry], state: State, counts: Mapping[str, Counts] | None = None
+    connection: Connection,
+    entries: Sequence[Entry],
+    state: State,
+    counts: Mapping[str, Counts] | None = None,
+    after: Sequence[Step] = (),
 ) -> None:
-    """Add deletions. In the same transaction as the change of the pipeline's rows, this is the commit point.
+    """Add deletions, ``after`` the change of the pipeline's rows: that they commit together is the commit point.
 
     ``counts`` holds, by deletion id, those that are known already; a deletion that is PURGED at once had nothing.
     """
@@ -111,7 +119,12 @@ def insert(
                 "finished_at": now if state is State.PURGED else None,
             }
         )
-    connection.execute(deletions.insert(), rows)
+    if len(rows) == 1:
+        together(connection, [*after, (_INSERT, rows[0])])
+        return
+    if after:
+        together(connection, after)
+    connection.execute(_INSERT, rows)
 
 
 def abort(connection: Connection, entries: Sequence[Entry]) -> dict[str, State]:
@@ -143,17 +156,15 @@ def find(connection: Connection, deletion_ids: Iterable[str], *, lock: bool = Fa
 
     The lock waits for a COMMIT that is still under way.
     """
-    found: dict[str, Record] = {}
     ids = sorted(set(deletion_ids))
-    for start in range(0, len(ids), _IDS_AT_ONCE):
-        chosen = deletions.c.deletion_id.in_(ids[start : start + _IDS_AT_ONCE])
-        statement = sa.select(deletions).where(chosen).order_by(deletions.c.deletion_id)
-        if lock:
-            statement = statement.with_for_update()
-        for row in connection.execute(statement):
-            record = read(row)
-            found[record.entry.deletion_id] = record
-    return found
+    if not ids:
+        return {}
+    chosen = among(deletions.c.deletion_id, ids, sqlite=connection.dialect.name == "sqlite")
+    statement = sa.select(deletions).where(chosen).order_by(deletions.c.deletion_id)
+    if lock:
+        statement = statement.with_for_update()
+    records = map(read, connection.execute(statement))
+    return {record.entry.deletion_id: record for record in records}
 
 
 def retained(
@@ -292,11 +303,11 @@ def finish(connection: Connection, counts: Mapping[str, Counts]) -> set[str]:
     ledger once.
     """
     c = deletions.c
-    rows = connection.execute(_FINISH, {"ids": sorted(counts), "now": clock.now()}).all()
-    for deletion_id, _, *stored in rows:
-        known = _counts(counts[deletion_id])
-        if stored != list(known.values()):  # else they were known when it was committed
-            connection.execute(deletions.update().where(c.deletion_id == deletion_id).values(**known))
+    rows = together(connection, [(_FINISH, {"ids": sorted(counts), "now": clock.now()})]).all()
+    for row in rows:
+        known = _counts(counts[row.deletion_id])
+        if known != {name: row._mapping[name] for name in known}:  # else they were known when it was committed
+            connection.execute(deletions.update().where(c.deletion_id == row.deletion_id).values(**known))
     _forget(connection, {str(row.deletion_id) for row in rows if row.purge_after is not None})
     return {str(row.deletion_id) for row in rows}
 

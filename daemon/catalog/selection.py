@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from daemon.catalog import holds, populations, rows
+from daemon.catalog.among import among
 from daemon.catalog.conditions import Clause, Compiled, ConditionCompiler
 from daemon.catalog.holds import Hold
 from daemon.catalog.instants import Instant, Timeline
@@ -124,9 +125,9 @@ class Selection:
 
     def judge_selected(self, connection: Connection, task_ids: list[str]) -> Iterator[Judged]:
         """What `survey` selected in the same transaction, streamed, in the policy's order."""
-        among = _among(self._population.task_id, task_ids, sqlite=self._timeline.sqlite)
+        chosen = among(self._population.task_id, task_ids, sqlite=self._timeline.sqlite)
         beyond = self.policy.keep.last + 1 if self.policy.keep and self.policy.keep.last else None
-        return self._stream(connection, self._base(sa.literal(beyond, sa.Integer), among))
+        return self._stream(connection, self._base(sa.literal(beyond, sa.Integer), chosen))
 
     def judge_all(
         self, connection: Connection, *, but: Verdict | None = None, limit: int | None = None
@@ -244,11 +245,3 @@ class Selection:
             Measured(*(values[name] for name in MEASURED)) if self._measured else None,
             bool(values["is_running"]),
         )
-
-
-def _among(column: sa.ColumnElement[Any], task_ids: list[str], *, sqlite: bool) -> sa.ColumnElement[bool]:
-    """Whether it is one of many: as one parameter, because a statement may have only so many."""
-    if sqlite:
-        values = sa.func.json_each(json.dumps(task_ids)).table_valued("value")
-        return column.in_(sa.select(values.c.value))
-    return column == sa.any_(sa.literal(task_ids, sa.ARRAY(sa.String)))

@@ -13,9 +13,9 @@ from sqlalchemy import exc
 from sqlalchemy.engine import Connection
 
 from daemon.catalog import rows
-from daemon.catalog.instants import Instant
 from daemon.catalog.pipeline import PipelineTables
 from daemon.catalog.rows import TaskRow
+from daemon.catalog.together import Step, together
 from daemon.errors import ErrorCode, TaskRefused
 
 _IDS: Final = sa.bindparam("ids", type_=sa.String, expanding=True)
@@ -44,12 +44,11 @@ def lock(
     """
     claim, claim_steps, read = _locking(tables, running_statuses, wait=wait)
     # First the locks, in one order for everybody, so that what is read afterwards cannot change any more.
-    locked = {"ids": list(connection.execute(claim, {"ids": sorted(task_ids)}).scalars())}
+    locked = {"ids": list(together(connection, [(claim, {"ids": sorted(task_ids)})]).scalars())}
     if not locked["ids"]:
         return {}
-    if claim_steps is not None:  # a step that is set to running changes its own row only
-        connection.execute(claim_steps, locked).all()
-    found = connection.execute(read, locked)
+    # a step that is set to running changes its own row only
+    found = together(connection, [(statement, locked) for statement in (claim_steps, read) if statement is not None])
     return {row.task_id: LockedTask(rows.from_row(row), bool(row._mapping["is_running"])) for row in found}
 
 
@@ -76,14 +75,9 @@ def find(connection: Connection, tables: PipelineTables, task_id: str) -> TaskRo
     return None if row is None else rows.from_row(row)
 
 
-def mark_directory_gone(
-    connection: Connection, tables: PipelineTables, task_ids: Sequence[str], now: Instant
-) -> datetime:
-    """Set ``directory_exists`` false and ``updated_at`` to now, in whole seconds; returns that wall time."""
-    stamp = now.local.replace(microsecond=0)
-    if task_ids:
-        connection.execute(_marking(tables), {"ids": sorted(task_ids), "stamp": stamp})
-    return stamp
+def marking_directory_gone(tables: PipelineTables, task_ids: Sequence[str], stamp: datetime) -> Step:
+    """What sets ``directory_exists`` false and ``updated_at`` to this wall time, which is in whole seconds."""
+    return _marking(tables), {"ids": sorted(task_ids), "stamp": stamp}
 
 
 @lru_cache(maxsize=8)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from daemon import clock, log
 from daemon.catalog import continuity, jobs, ledger, tasks
 from daemon.catalog.ledger import State
+from daemon.catalog.together import together
 from daemon.deletion.continuity import Unknown
 from daemon.deletion.manifest import Item, Manifest
 from daemon.deletion.models import What
@@ -74,4 +75,5 @@ def _insert(tools: Tools, root: OpenRoot, item: Item) -> None:
         if What(item.entry.what).records:
             tasks.delete_records(session.connection, session.tables, [item.task_id])
         else:
-            tasks.mark_directory_gone(session.connection, session.tables, [item.task_id], session.now)
+            marking = tasks.marking_directory_gone(session.tables, [item.task_id], session.now.stamp)
+            together(session.connection, [marking])

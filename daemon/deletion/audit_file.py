@@ -27,7 +27,8 @@ class AuditFile:
         self._catalog = catalog
         self._file = AppendOnly(path)
         self._known: set[tuple[str, str]] | None = None
-        self._failed = False
+        self.failed = False
+        """Whether the last call of ``write`` left lines out because the file cannot be written."""
 
     def write(self) -> int:
         """Write what the journal has and the file has not; how many lines. Raises CatalogUnavailable, CatalogNotReady.
@@ -44,12 +45,12 @@ class AuditFile:
                 lines += self._append(found)
             except OSError as error:
                 self._known = None
-                if not self._failed:
-                    self._failed = True
+                if not self.failed:
+                    self.failed = True
                     _log.error("audit_file_failed", file=str(self._file.path), reason=error.strerror or str(error))
                 return lines
-            if self._failed:
-                self._failed = False
+            if self.failed:
+                self.failed = False
                 _log.info("audit_file_written", file=str(self._file.path), lines=len(found))
             with self._catalog.write() as session:
                 audit.written(session.connection, found)

@@ -6,49 +6,29 @@ trash with one manifest, is synced once and commits once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
 from daemon import log
-from daemon.catalog import figures, holds, inventory, ledger, rows, snapshots, tasks
+from daemon.catalog import inventory, ledger, snapshots, tasks
 from daemon.catalog.catalog import Catalog, Session
 from daemon.catalog.database import CommitUncertain
-from daemon.catalog.ledger import Counts, Entry, State
-from daemon.catalog.tasks import LockedTask
-from daemon.deletion import holding, manifest
+from daemon.catalog.ledger import Counts, State
+from daemon.deletion.choice import HAS_ROW, Choice, Going, changed
 from daemon.deletion.continuity import Continuity
-from daemon.deletion.manifest import Item, Kind, Manifest
-from daemon.deletion.models import MOST_REASON, Outcome, Request, What
+from daemon.deletion.manifest import Kind, Manifest
+from daemon.deletion.models import Outcome, Request
 from daemon.errors import CatalogUnavailable, ErrorCode, RootUnavailable, SweepdError, TaskRefused
 from daemon.storage import faults, trash
 from daemon.storage.census import NOTHING, Census
-from daemon.storage.root import OpenRoot, TaskDirectory
+from daemon.storage.root import OpenRoot
 from daemon.storage.trash import MovedSomethingElse, TrashEntry
 
 _log = log.get(__name__)
 _MOVING = "moving the task directory into the trash"
-_HAS_ROW = "it has a row now"
-# What has been moved and committed stays gone; anything else may yet be put back.
-_ONWARD = (State.COMMITTED, State.PURGED)
-
-
-@dataclass(slots=True)
-class Going:
-    """One task on its way out. ``directory`` is None if there is only a row to change."""
-
-    request: Request
-    directory: TaskDirectory | None
-    item: Item
-    has_row: bool
-    counts: Census | None = None
-
-    @property
-    def stays_open(self) -> bool:
-        """Whether there is something to purge or to restore after the commit."""
-        return self.directory is not None or self.item.entry.purge_after is not None
 
 
 @dataclass(slots=True)
@@ -122,7 +102,8 @@ class Claim:
             left = [task_id for task_id in by_id if task_id not in locked]
             for task_id in tasks.known_ids(session.connection, session.tables, left):
                 claimed.locked_elsewhere.append(by_id.pop(task_id))
-        going = self._choose(session, by_id, locked)
+        going, results = Choice(self._catalog, session, self._root, by_id, locked).make()
+        claimed.results.update(results)
         if not going:
             raise _NothingToDo
         self._move([one for one in going if one.directory is not None])
@@ -133,69 +114,7 @@ class Claim:
             raise _NothingToDo
         self._commit(session, committed)
         for one in without_directory:
-            claimed.results[one.request.task_id] = self._outcome(one, session.now.local.replace(microsecond=0))
-
-    def _choose(self, session: Session, by_id: Mapping[str, Request], locked: Mapping[str, LockedTask]) -> list[Going]:
-        """Ask everything again; the tasks that go. The others have their result."""
-        claimed = self._claimed
-        found = self._catalog.holds(session, claiming=list(by_id))
-        in_doubt = self._in_doubt(session)
-        guarded = self._guarded(session, by_id, locked)
-        seen = figures.signatures(session.connection, [task_id for task_id, r in by_id.items() if r.orphan])
-        going = []
-        for task_id, request in by_id.items():
-            row = locked.get(task_id)
-            try:
-                directory = self._root.find(task_id)
-                hold = holds.holding(found, task_id)
-                if hold is not None and (row is not None or directory is not None):
-                    raise holding.refused(task_id, hold)
-                if request.orphan:
-                    self._check_orphan(request, row, seen.get(task_id))
-                else:
-                    self._check(request, row, directory)
-                if task_id in guarded:
-                    raise changed(task_id, guarded[task_id])
-                if task_id in in_doubt:
-                    raise _unsettled(task_id)
-            except TaskRefused as error:
-                claimed.results[task_id] = error
-                continue
-            except OSError as error:
-                fault = faults.explain(error, task_id, "looking at the task directory")
-                if isinstance(fault, RootUnavailable):
-                    raise fault from error
-                claimed.results[task_id] = fault
-                continue
-            if directory is None and row is not None and not self._changes_row(request, row):
-                assert row.row.updated_at is not None
-                stamp = row.row.updated_at.replace(microsecond=0)
-                claimed.results[task_id] = Outcome(task_id, None, False, False, NOTHING, stamp)
-                continue
-            going.append(self._going(request, row, directory, session))
-        return going
-
-    def _check(self, request: Request, locked: LockedTask | None, directory: TaskDirectory | None) -> None:
-        if locked is None:
-            if directory is None or not request.force or request.guard is not None or request.what is What.RECORDS:
-                hint = "; its directory has no row: force deletes it all the same" if directory else ""
-                raise unknown(request.task_id, hint)
-            return
-        if locked.running and not request.force:
-            status = locked.row.status if locked.row.status in self._catalog.running_statuses else "running"
-            raise TaskRefused(
-                f"{request.task_id} is running (status {locked.row.status}); wait for it, or force",
-                code=ErrorCode.TASK_RUNNING,
-                details={"task_id": request.task_id, "current_status": status},
-            )
-        if request.what is What.RECORDS and directory is not None:
-            raise changed(request.task_id, "its directory is there, so its records stay")
-
-    def _check_orphan(self, request: Request, locked: LockedTask | None, seen: str | None) -> None:
-        if locked is not None:
-            raise changed(request.task_id, _HAS_ROW)
-        if seen is None or self._root.signature(request.task_id) != seen:
-            raise changed(request.task_id, "its directory is not what the last scan saw")
+            claimed.results[one.request.task_id] = self._outcome(one, session.now.stamp)
 
     def _keep_those_with_rows(self, session: Session) -> None:
         """A row that does not exist cannot be locked: one that came meanwhile keeps its directory."""
@@ -205,72 +124,7 @@ class Claim:
             assert claimed.entry is not None
             claimed.entry.put_back(moved[task_id].item.deletion_id, task_id)
             claimed.moved.remove(moved[task_id])
-            claimed.results[task_id] = changed(task_id, _HAS_ROW)
-
-    def _guarded(
-        self, session: Session, by_id: Mapping[str, Request], locked: Mapping[str, LockedTask]
-    ) -> dict[str, str]:
-        """By task id, why the guards of the requests do not let it go."""
-        refused: dict[str, str] = {}
-        guards = {id(request.guard): request.guard for request in by_id.values()}
-        for key, guard in guards.items():
-            if guard is not None:
-                asked = [r for r in by_id.values() if id(r.guard) == key and (r.orphan or r.task_id in locked)]
-                found = [locked[r.task_id].row if r.task_id in locked else rows.without_row(r.task_id) for r in asked]
-                refused.update(guard(session, found) if found else {})
-        return refused
-
-    def _in_doubt(self, session: Session) -> set[str]:
-        """Tasks of which an earlier deletion is moved, but not known to be committed, or on its way back.
-
-        Until recovery has settled it the row must not say that the directory is gone, and its name must not change
-        hands.
-        """
-        doubtful: dict[str, str] = {}
-        found: set[str] = set()
-        for content, held in trash.look(self._root):
-            back = content.get("kind") == Kind.RESTORE
-            for deletion_id, task_id in manifest.names(content):
-                if back:
-                    found.add(task_id)
-                elif deletion_id in held:
-                    doubtful[deletion_id] = task_id
-        if doubtful:
-            records = ledger.find(session.connection, doubtful)
-            for deletion_id, task_id in doubtful.items():
-                record = records.get(deletion_id)
-                if record is None or record.state not in _ONWARD:
-                    found.add(task_id)
-        return found
-
-    def _changes_row(self, request: Request, locked: LockedTask) -> bool:
-        """Whether a task without a directory, in a root proven to be the right one, needs its row changed."""
-        return request.what.records or locked.row.directory_exists or locked.row.updated_at is None
-
-    def _going(
-        self, request: Request, locked: LockedTask | None, directory: TaskDirectory | None, session: Session
-    ) -> Going:
-        nothing_to_keep = directory is None and not (locked is not None and request.what.records)
-        retain = None if nothing_to_keep else request.retain
-        entry = Entry(
-            deletion_id=trash.new_deletion_id(),
-            task_id=request.task_id,
-            what=request.what,
-            trigger=request.trigger,
-            initiator=request.initiator,
-            policy=request.policy,
-            sweep_id=request.sweep_id,
-            forced=request.force,
-            directory_deleted=directory is not None,
-            records_deleted=locked is not None and request.what.records,
-            purge_after=None if retain is None else session.now.utc + retain,
-            client=request.origin.client,
-            request_id=request.origin.request_id,
-            plan_digest=request.plan_digest,
-            reason=None if request.reason is None else request.reason[:MOST_REASON],
-            job_id=request.job_id,
-        )
-        return Going(request, directory, Item(entry), has_row=locked is not None)
+            claimed.results[task_id] = changed(task_id, HAS_ROW)
 
     def _move(self, going: Sequence[Going]) -> None:
         if not going:
@@ -311,19 +165,22 @@ class Claim:
         records = [one.request.task_id for one in with_row if one.request.what.records]
         marked = [one for one in with_row if not one.request.what.records]
         waits = [one for one in with_row if one.item.entry.purge_after is not None]
-        stamp = session.now.local.replace(microsecond=0)
+        stamp = session.now.stamp
         snapshots.take_rows(connection, tables, _ids(one for one in waits if one.request.what.records))
         snapshots.take_marks(connection, tables, _ids(one for one in waits if not one.request.what.records), stamp)
-        tasks.mark_directory_gone(connection, tables, [one.request.task_id for one in marked], session.now)
         tasks.delete_records(connection, tables, records)
-        inventory.forget(connection, [one.request.task_id for one in going if one.directory is not None])
+        changes = []
+        if marked:
+            changes.append(tasks.marking_directory_gone(tables, [one.request.task_id for one in marked], stamp))
+        if self._claimed.moved:
+            changes.append(inventory.forgetting([one.request.task_id for one in self._claimed.moved]))
         open_ = [one for one in going if one.stays_open]
         counts = {one.item.deletion_id: journal_counts(one.counts) for one in open_ if one.counts is not None}
         done = [one.item.entry for one in going if not one.stays_open]
         if open_:
-            ledger.insert(connection, [one.item.entry for one in open_], State.COMMITTED, counts)
+            ledger.insert(connection, [one.item.entry for one in open_], State.COMMITTED, counts, changes)
         if done:
-            ledger.insert(connection, done, State.PURGED)
+            ledger.insert(connection, done, State.PURGED, None, () if open_ else changes)
         self._claimed.deleted_at = stamp
 
     def _outcome(self, one: Going, stamp: datetime) -> Outcome:
@@ -372,25 +229,6 @@ class Claim:
 def journal_counts(census: Census) -> Counts:
     """A census as the journal keeps it."""
     return Counts(census.files, census.directories, census.size_bytes, census.freed_bytes)
-
-
-def unknown(task_id: str, hint: str) -> TaskRefused:
-    """There is no such task."""
-    message = f"there is no task {task_id}{hint}"
-    return TaskRefused(message, code=ErrorCode.TASK_NOT_FOUND, details={"task_id": task_id})
-
-
-def changed(task_id: str, why: str) -> TaskRefused:
-    """The task is not what it was when somebody decided to delete it."""
-    return TaskRefused(f"{task_id} is left alone: {why}", code=ErrorCode.TASK_CHANGED, details={"task_id": task_id})
-
-
-def _unsettled(task_id: str) -> TaskRefused:
-    return TaskRefused(
-        f"an earlier deletion of {task_id} was cut off and is being settled; try again in a minute",
-        code=ErrorCode.TASK_BUSY,
-        details={"task_id": task_id},
-    )
 
 
 def _try(move: Callable[[], None], task_id: str) -> SweepdError | None:

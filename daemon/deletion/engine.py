@@ -11,7 +11,8 @@ from contextlib import ExitStack
 from typing import Final
 
 from daemon import clock, log
-from daemon.deletion.claim import Claim, Claimed, Going
+from daemon.deletion.choice import Going
+from daemon.deletion.claim import Claim, Claimed
 from daemon.deletion.models import Outcome, Request
 from daemon.deletion.purge import Tools, purge
 from daemon.errors import (

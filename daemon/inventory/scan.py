@@ -16,9 +16,10 @@ from threading import Event
 from typing import Final
 
 from daemon import clock, log
-from daemon.catalog import inventory, scans
+from daemon.catalog import inventory, prior, scans
 from daemon.catalog.catalog import Catalog
-from daemon.catalog.inventory import Counted, Found, Known
+from daemon.catalog.inventory import Counted, Found
+from daemon.catalog.prior import Known
 from daemon.catalog.scans import Drift, DriftFinder, Scan
 from daemon.errors import ErrorCode, RootUnavailable, SweepdError
 from daemon.inventory.staleness import is_stale, signature
@@ -32,15 +33,18 @@ from daemon.storage.trash import new_deletion_id
 from daemon.storage.workers import Workers
 
 _log = log.get(__name__)
-# Directories of one transaction.
+# Directories of one transaction that were measured, or found to have gone; and names looked up at once where some have
+# to be measured: what is known of the last of them is not to be old by then.
 _BATCH: Final = 500
+# The same of directories that have not changed: they take no time.
+_MANY: Final = 2000
 # What was measured is written after this many seconds at the latest.
 _WRITE_EVERY_S: Final = 5.0
 # Directories measured by one call, and calls at the same time: the children always have the next ones.
 _GROUP: Final = 64
 _GROUPS: Final = 3
 _FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST: Final = datetime(9999, 12, 31, tzinfo=UTC)
+_LAST_US: Final = (datetime(9999, 12, 31, tzinfo=UTC) - _FIRST) // timedelta(microseconds=1)
 
 
 @dataclass(slots=True)
@@ -170,7 +174,7 @@ class _Run:
         with self._catalog.write() as session:
             self.last = scans.last_complete(session.connection)
             scans.began(session.connection, scan.scan_id, self._started_at)
-            self._running = inventory.running(session.connection, session.tables, self._catalog.running_statuses)
+            self._running = prior.running(session.connection, session.tables, self._catalog.running_statuses)
         self.progress.expected = 0 if self.last is None else self.last.directories
         with self._root.open() as opened:
             self._tell(self.progress)
@@ -213,11 +217,12 @@ class _Run:
         """What has to be walked, in groups; the rest is noted as unchanged on the way."""
         listed = listing.tasks(opened)
         stale: list[tuple[Listed, Known]] = []
-        while batch := list(islice(listed, _BATCH)):
+        size = _BATCH
+        while batch := list(islice(listed, size)):
             if self._stop.is_set():
                 raise ScanEnded
             with self._catalog.read() as session:
-                known = inventory.known(
+                known = prior.known(
                     session.connection,
                     session.tables,
                     self._catalog.timeline,
@@ -233,6 +238,7 @@ class _Run:
                 else:
                     self._unchanged.append(one.name)
             self._write_if_due(opened)
+            size = _BATCH if stale else _MANY
             while len(stale) >= _GROUP:
                 yield stale[:_GROUP]
                 del stale[:_GROUP]
@@ -268,8 +274,8 @@ class _Run:
         self._found.append(Found(listed.name, known.is_new, signature(listed, known), at, counted, error))
 
     def _write_if_due(self, opened: OpenRoot) -> None:
-        waiting = len(self._unchanged) + len(self._found)
-        if waiting >= _BATCH or clock.monotonic() - self._written >= _WRITE_EVERY_S:
+        many = len(self._unchanged) >= _MANY or len(self._found) >= _BATCH
+        if many or clock.monotonic() - self._written >= _WRITE_EVERY_S:
             self._write(opened)
 
     def _write(self, opened: OpenRoot) -> None:
@@ -277,8 +283,8 @@ class _Run:
         # What a deletion has taken away in the meantime is not to appear as if it were there.
         found = [one for one in self._found if not (one.is_new and listing.is_absent(opened, one.task_id))]
         self._found = []
-        for start in range(0, max(len(unchanged), len(found)), _BATCH):
-            end = start + _BATCH
+        for start in range(0, max(len(unchanged), len(found)), _MANY):
+            end = start + _MANY
             with self._catalog.write() as session:
                 inventory.record(session.connection, self._started_at, unchanged[start:end], found[start:end])
         self._written = clock.monotonic()
@@ -303,12 +309,10 @@ class _Run:
 
 def _counted(measurement: Measurement) -> Counted:
     census = measurement.census
-    microseconds = measurement.modified_ns // 1000
-    most = (_LAST - _FIRST) // timedelta(microseconds=1)
     return Counted(
         census.files,
         census.directories,
         census.size_bytes,
         census.freed_bytes,
-        _FIRST + timedelta(microseconds=min(microseconds, most)),
+        _FIRST + timedelta(microseconds=min(measurement.modified_ns // 1000, _LAST_US)),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from daemon.catalog.inventory import Known
+from daemon.catalog.prior import Known
 from daemon.storage.listing import Listed
 
 # Behind the signature of what was measured while its task was not finished: the end of a task is always cause to

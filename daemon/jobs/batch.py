@@ -53,9 +53,9 @@ class BatchReport:
 class Batch:
     """Deletes in the order given, one group at each ``step``. Raises nothing: its report has to be given.
 
-    ``patient``: it waits for a database or a storage root that is away, and for tasks in use, and its groups are small
-    enough to be stopped between them. ``recall`` tells which of its tasks the journal says it has deleted already:
-    asked after trouble, and at first if ``begun_before``.
+    ``patient``: it waits for a database or a storage root that is away, and for tasks in use, its groups are small
+    enough to be stopped between them, and a bug is raised: whoever drives it knows what to do. ``recall`` tells which
+    of its tasks the journal says it has deleted already: asked after trouble, and at first if ``begun_before``.
     """
 
     def __init__(
@@ -137,6 +137,8 @@ class Batch:
         try:
             results = self._engine.delete_group(group)
         except Exception as error:
+            if self._patient:
+                raise
             _log.error("batch_deletion_crashed", task_ids=[ascii(r.task_id)[:80] for r in group], exc_info=error)
             results = [error] * len(group)
         if self._patient:
@@ -208,6 +210,6 @@ def finish(report: BatchReport, catalog: Catalog) -> BatchReport:
 def _now(catalog: Catalog) -> datetime | None:
     try:
         with catalog.read() as session:
-            return session.now.local.replace(microsecond=0)
+            return session.now.stamp
     except SweepdError:
         return None

@@ -12,7 +12,7 @@ from daemon.catalog.catalog import Catalog
 from daemon.catalog.jobs import Job, JobState, JobTask, TaskOutcome
 from daemon.deletion.engine import Engine
 from daemon.errors import SweepdError
-from daemon.jobs import journal
+from daemon.jobs import crash, journal
 from daemon.jobs.batch import Batch, Result
 from daemon.jobs.progress import Meter
 from daemon.jobs.recall import recall
@@ -58,6 +58,23 @@ class JobWork:
             _log.warning("job_waits", job_id=self.job.job_id, error=error.code, reason=str(error), seconds=_RETRY_S)
             self.wait_s = _RETRY_S
             return []
+
+    def abandon(self, error: Exception) -> None:
+        """End the job after a ``step`` has raised: a bug. Raises SweepdError while the database is away."""
+        kept = self._unnoted
+        try:
+            found, done = crash.end_with_what_is_certain(
+                self._catalog, self.job, error, unnoted=kept, at_work=self.at_work, cancelled=self.cancelled
+            )
+        except SweepdError:
+            raise
+        except Exception as again:
+            _log.error("job_crashed", job_id=self.job.job_id, task_ids=[], exc_info=again)
+            found, done = crash.end_blindly(self._catalog, self.job, error)
+        self.job, self.ended = found, True
+        for task in done:
+            self._count(task)
+        self._tell_end()
 
     def _begin(self) -> Batch:
         job = self.job
@@ -110,7 +127,7 @@ class JobWork:
             jobs.note(session.connection, job.job_id, done)
             if batch.ended:
                 last = [task.deleted_at for task in done if task.deleted_at is not None]
-                at = last[-1] if last else self._deleted_at or session.now.local.replace(microsecond=0)
+                at = last[-1] if last else self._deleted_at or session.now.stamp
                 cut_short = self.cancelled and batch.report.not_attempted
                 jobs.end(session.connection, job.job_id, JobState.CANCELLED if cut_short else JobState.FINISHED, at)
                 found = jobs.find(session.connection, job.job_id)
@@ -119,20 +136,23 @@ class JobWork:
             self._count(task)
         if found is not None:
             self.job, self.ended = found, True
-            meter = self.meter
-            _log.info(
-                "job_finished",
-                job_id=job.job_id,
-                initiator=job.initiator,
-                outcome=found.state,
-                requested=meter.tasks_total,
-                deleted=meter.deleted,
-                failed=meter.failed,
-                not_attempted=meter.tasks_total - meter.deleted - meter.failed,
-                files=meter.files,
-                bytes=meter.size_bytes,
-            )
+            self._tell_end()
         return done
+
+    def _tell_end(self) -> None:
+        job, meter = self.job, self.meter
+        _log.info(
+            "job_finished",
+            job_id=job.job_id,
+            initiator=job.initiator,
+            outcome=job.state,
+            requested=meter.tasks_total,
+            deleted=meter.deleted,
+            failed=meter.failed,
+            not_attempted=meter.tasks_total - meter.deleted - meter.failed,
+            files=meter.files,
+            bytes=meter.size_bytes,
+        )
 
     def _count(self, task: JobTask) -> None:
         meter = self.meter

@@ -7,25 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from support.postgres import PostgresServer
 from support.prepared import Prepared
-from support.processes import ForkServer
 from support.site import Site, opened
 from support.stores import Store
 
 KINDS = ("sqlite", "postgresql")
-
-
-@pytest.fixture(scope="session")
-def prepared(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    return Prepared(postgres_server, tmp_path_factory.mktemp("prepared"))
-
-
-@pytest.fixture(scope="session")
-def processes() -> Iterator[ForkServer]:
-    server = ForkServer()
-    yield server
-    server.close()
 
 
 @pytest.fixture(params=KINDS)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from daemon.app.auditing import Auditing
+from daemon.catalog.catalog import Catalog
 from daemon.deletion.audit_file import AuditFile
 from daemon.deletion.models import What
 from daemon.errors import CatalogUnavailable
+from daemon.metrics.registry import Metrics
 from support.logs import logged
 from support.site import Site, request
 from support.stores import Store
@@ -178,3 +182,47 @@ def test_the_database_goes_away_before_it_is_noted(
     assert file.write() == 0
     assert states(path) == [("one", "purged")]
     assert left(audited.store) == []
+
+
+def behind(metrics: Metrics) -> float | None:
+    return metrics.registry.get_sample_value("sweepd_audit_file_behind_seconds")
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_how_long_the_file_is_behind_is_told_while_it_cannot_be_written(audited: Site, path: Path) -> None:
+    metrics, named = Metrics(), [path]
+    auditing = Auditing(audited.catalog, metrics, lambda: named[0] if named else None)
+    assert behind(metrics) == 0
+    path.parent.mkdir()
+    path.mkdir()  # in its place
+    delete(audited, "one")
+    auditing.start()
+    try:
+        eventually(lambda: (behind(metrics) or 0) > 1.5)  # over more than one try
+        path.rmdir()
+        eventually(lambda: behind(metrics) == 0)
+        assert states(path) == [("one", "purged")]
+        named.clear()
+        assert behind(metrics) is None
+    finally:
+        auditing.stop()
+
+
+def test_a_database_that_is_away_makes_no_file_late(path: Path) -> None:
+    path.parent.mkdir()
+    metrics = Metrics()
+    catalog = Catalog("postgresql+psycopg2://nobody@127.0.0.1:1/none", timezone=None, running_statuses=("running",))
+    auditing = Auditing(catalog, metrics, lambda: path)
+    auditing.start()
+    try:
+        time.sleep(2.6)  # two tries
+        assert (behind(metrics) or 0) < 1
+    finally:
+        auditing.stop()
+        catalog.close()

@@ -37,6 +37,7 @@ def kill_deletion(site: Site, processes: ForkServer, task_id: str, what: What, s
 
 
 @pytest.mark.parametrize("what", WHATS)
+@pytest.mark.costly
 def test_a_deletion_killed_before_any_step_is_whole_or_has_not_happened(
     site: Site, processes: ForkServer, what: What
 ) -> None:
@@ -92,6 +93,7 @@ def test_an_orphan_killed_before_any_step_is_whole_or_gone(site: Site, processes
     assert set(audit(site.store, site.path, orphans).values()) == {KEPT, DELETED}
 
 
+@pytest.mark.costly
 def test_a_purge_of_5000_files_killed_again_and_again_counts_each_of_them_once(
     site: Site, processes: ForkServer
 ) -> None:

@@ -359,7 +359,7 @@ def test_any_failure_before_the_commit_leaves_everything(site: Site, monkeypatch
         "mkdir": "daemon.storage.trash.os.mkdir",
         "write": "daemon.storage.durable._text",
         "rename": "daemon.storage.moves.rename_noreplace",
-        "rows": "daemon.catalog.tasks.mark_directory_gone",
+        "rows": "daemon.catalog.tasks.marking_directory_gone",
         "journal": "daemon.catalog.ledger.insert",
     }[at]
     site.engine.delete(request(site.task("task_0").task_id))  # the trash is there by now

@@ -8,16 +8,17 @@ import shutil
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 
-from daemon.catalog import inventory, scans
-from daemon.catalog.inventory import Found
+from daemon.catalog import inventory, prior, scans
+from daemon.catalog.inventory import Counted, Found
 from daemon.catalog.scans import Drift, Drifted, DriftFinder, Scan
+from daemon.catalog.together import together
 from daemon.deletion.models import What
 from daemon.errors import ErrorCode, RootUnavailable, SweepdError
 from daemon.inventory.scan import Scanner
@@ -260,7 +261,7 @@ def test_a_scan_does_not_bring_back_what_a_deletion_has_forgotten(site: Site, sc
     task(site, "task_1")
     complete(scanner)
     with site.catalog.write() as session:
-        inventory.forget(session.connection, ["task_1"])
+        together(session.connection, [inventory.forgetting(["task_1"])])
     stale = Found("task_1", False, "signature", datetime.now(UTC), None, "late")
     with site.catalog.write() as session:
         inventory.record(session.connection, datetime.now(UTC), ["task_1"], [stale])
@@ -273,7 +274,7 @@ def test_a_deletion_in_hand_is_not_waited_for(postgres_site: Site) -> None:
     scanner = make_scanner(postgres_site)
     complete(scanner)
     with postgres_site.catalog.write() as session:
-        inventory.forget(session.connection, ["task_1"])
+        together(session.connection, [inventory.forgetting(["task_1"])])
         complete(scanner)  # would run into the lock's timeout
     assert [row["sightings"] for row in rows(postgres_site).values()] == [2]
 
@@ -403,6 +404,67 @@ def test_a_database_that_goes_away_leaves_the_scan_open(postgres_site: Site) -> 
     assert [scan["finished_at"] for scan in _scans(postgres_site)] == [None]
 
 
+def test_what_does_not_fit_into_one_transaction_is_divided_and_nothing_is_left_out(
+    site: Site, scanner: Scanner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.inventory.scan._MANY", 7)
+    monkeypatch.setattr("daemon.inventory.scan._BATCH", 3)
+    names = [f"task_{number:02}" for number in range(20)]
+    for name in names:
+        task(site, name)
+    told: list[int] = []
+    for seen in (1, 2, 3):
+        site.store.query("UPDATE sweepd_inventory SET measured_at = ? WHERE task_id < 'task_05'", [LONG_AGO])
+        told.clear()
+        scan = scanner.scan(lambda progress: told.append(progress.directories))
+        assert scan is not None
+        assert (scan.directories, scan.measured) == (20, 20 if seen == 1 else 5)
+        assert {name: row["sightings"] for name, row in rows(site).items()} == dict.fromkeys(names, seen)
+    assert told[-1] == 20
+    assert any(0 < directories < 20 for directories in told)
+
+
+def test_instants_are_kept_to_the_microsecond_whatever_their_zone(site: Site) -> None:
+    whole = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+    elsewhere = datetime(2026, 3, 1, 12, 0, 0, 5, tzinfo=timezone(timedelta(hours=9)))
+    counts = {
+        "task_1": Counted(2**40, 2, 2**70, 2**53 + 1, whole),
+        "task_2": Counted(0, 1, 0, 0, elsewhere),
+    }
+    for _ in range(2):  # made, and then written again
+        with site.catalog.write() as session:
+            found = [Found(name, True, "a:1", elsewhere, counted, None) for name, counted in counts.items()]
+            inventory.record(session.connection, whole, [], found)
+    with site.catalog.read() as session:
+        kept = inventory.measured(session.connection, list(counts))
+        timeline = site.catalog.timeline
+        known = prior.known(session.connection, session.tables, timeline, ["task_1", "task_3"], {"task_3"})
+    most = 2**53 - 1
+    assert kept == {"task_1": Counted(2**40, 2, most, most, whole), "task_2": counts["task_2"]}
+    assert known == {
+        "task_1": prior.Known(is_new=False, signature="a:1", measured_at=elsewhere),
+        "task_3": prior.Known(open=True),
+    }
+    found_again = site.store.query("SELECT count(*) AS number FROM sweepd_inventory WHERE sightings = 1")
+    assert found_again[0]["number"] == 2  # by the same scan, which counts once
+    with site.catalog.write() as session:  # the column compares as it did when SQLAlchemy wrote it
+        inventory.forget_unseen(session.connection, whole, ["task_1"])
+        inventory.forget_unseen(session.connection, whole + timedelta(microseconds=1), ["task_2"])
+    assert sorted(rows(site)) == ["task_1"]
+
+
+def test_on_postgresql_a_row_that_is_seen_again_stays_in_its_page(postgres_site: Site) -> None:
+    for number in range(30):
+        task(postgres_site, f"task_{number:02}")
+    scanner = make_scanner(postgres_site)
+    complete(scanner)
+    page = "SELECT task_id, (ctid::text::point)[0] AS page FROM sweepd_inventory"
+    before = {row["task_id"]: row["page"] for row in postgres_site.store.query(page)}
+    complete(scanner)
+    assert {row["task_id"]: row["page"] for row in postgres_site.store.query(page)} == before
+
+
+@pytest.mark.costly
 def test_children_measure_the_same_as_the_thread_itself(store: Store, tmp_path: Path) -> None:
     with_children = Site(store, tmp_path / "root", processes=2)
     with_children.init()
@@ -432,6 +494,7 @@ def test_absurd_sizes_and_times_are_kept_as_far_as_a_database_can(site: Site, sc
     assert re.fullmatch(r"\d+", str(rows(site)["task_1"]["size_bytes"]))
 
 
+@pytest.mark.costly
 def test_scanning_and_deleting_at_the_same_time(site: Site, scanner: Scanner) -> None:
     names = [f"task_{number:03}" for number in range(120)]
     for name in names:

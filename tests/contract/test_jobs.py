@@ -88,6 +88,7 @@ def test_failures_are_kept_with_what_their_messages_need() -> None:
 
 
 @pytest.mark.parametrize("what", [What.DIRECTORY, What.DIRECTORY_AND_RECORDS])
+@pytest.mark.costly
 def test_a_job_killed_before_any_step_counts_each_task_once(site: Site, processes: ForkServer, what: What) -> None:
     """Killed again and again, each time a little later, until it lives to its end."""
     ids = [f"task_{number}" for number in range(3)]
@@ -148,6 +149,44 @@ def test_what_could_not_be_removed_is_a_failure_and_what_is_being_removed_is_wai
     assert (blocked.code, "EPERM" in str(blocked)) == (ErrorCode.DELETION_FAILED, True)
     site.store.query("UPDATE sweepd_deletions SET state = 'aborted'")
     assert recall(site.catalog, job_id, ["task_1"]) == {}
+
+
+def test_a_bug_keeps_what_was_found_out_and_what_the_journal_knows(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.task("task_1")
+    site.task("task_2")
+    site.task("task_3", status="in_progress")
+    job_id = make(site, "task_1", "task_3", "task_2", "task_4")
+    work = job_work(site, job_id)
+    with monkeypatch.context() as patch:
+        patch.setattr("daemon.catalog.jobs.note", lambda *_: 1 // 0)
+        with pytest.raises(ZeroDivisionError) as caught:
+            work.step()
+    site.store.query("UPDATE sweepd_deletions SET state = 'committed', finished_at = NULL WHERE task_id = 'task_2'")
+    work._unnoted = [task for task in work._unnoted if task.task_id == "task_3"]
+    work.abandon(caught.value)
+    found = report(site, job_id)
+    assert (work.ended, work.job.state, Journal(site.catalog).unfinished()) == (True, JobState.FINISHED, [])
+    assert [outcome.task_id for outcome in found.deleted] == ["task_1"]
+    assert codes(found.failed) == [("task_3", ErrorCode.TASK_RUNNING), ("task_2", ErrorCode.TASK_BUSY)]
+    [(bug, error)] = [one for one in found.failed if not isinstance(one[1], SweepdError)]
+    assert (bug, "division" in str(error)) == ("task_4", False)
+    assert [task.number for task in Journal(site.catalog).noted(job_id, 0, 10)] == [1, 2, 3, 4]
+    [entry] = site.store.ledger("task_2")
+    assert entry["state"] == "committed"  # recovery's, as before
+
+
+def test_a_bug_in_its_end_too_ends_a_job(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.task("task_1")
+    job_id = make(site, "task_1", "task_2")
+    work = job_work(site, job_id)
+    with monkeypatch.context() as patch:
+        patch.setattr("daemon.jobs.crash.recall", lambda *_: 1 // 0)
+        work.abandon(RuntimeError("before it began"))
+    found = report(site, job_id)
+    assert [task_id for task_id, _ in found.failed] == ["task_1", "task_2"]
+    assert not any(isinstance(error, SweepdError) for _, error in found.failed)
+    assert Journal(site.catalog).unfinished() == []
+    assert (site.path / "task_1").is_dir()
 
 
 def test_a_cancellation_outlives_the_daemon(site: Site) -> None:

@@ -99,6 +99,7 @@ def test_what_comes_back_is_exactly_what_went(site: Site, what: What) -> None:
     assert site.metric("sweepd_restores_total", outcome="success") == 1
 
 
+@pytest.mark.costly
 def test_fifty_tasks_come_back_without_a_difference(site: Site, tmp_path: Path) -> None:
     names = [f"task_{number:02}" for number in range(50)]
     for name in names:

@@ -21,7 +21,7 @@ from support.site import RUNNING, make_catalog
 from support.stores import Store
 
 # TORTURE=1 tries long: python -m pytest -n 0 tests/contract/test_selection_properties.py
-EXAMPLES, SECONDS_AT_MOST = (10_000, 7200) if os.environ.get("TORTURE") else (120, 120)
+EXAMPLES, SECONDS_AT_MOST = (10_000, 7200) if os.environ.get("TORTURE") else (25, 120)
 
 Row = dict[str, Any]
 Document = dict[str, Any]

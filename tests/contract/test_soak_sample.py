@@ -15,7 +15,7 @@ from support.postgres import create_pipeline_tables
 
 @pytest.mark.timeout(300)
 def test_a_sample_of_the_soak_finds_no_difference(capsys: pytest.CaptureFixture[str]) -> None:
-    status = main(["--minutes", "0.15", "--seed", "1", "--kill-every", "4", "--outage-every", "5"])
+    status = main(["--minutes", "0.1", "--seed", "1", "--kill-every", "3", "--outage-every", "4"])
     report = capsys.readouterr().out
     assert status == 0, report
     assert re.search(r"\| kills \| [1-9] \| 0 \|", report), report

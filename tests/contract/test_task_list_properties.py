@@ -18,7 +18,7 @@ from daemon.catalog.task_list import Order, Place, SortBy, TaskFilter, TaskList
 from support.site import make_catalog
 from support.stores import Store
 
-EXAMPLES = 5_000 if os.environ.get("TORTURE") else 150
+EXAMPLES = 5_000 if os.environ.get("TORTURE") else 30
 
 Row = dict[str, Any]
 
