@@ -74,7 +74,7 @@ async def serve(
         notifier.start()
         supervisor.start()
         vitals = Vitals(lambda: [*supervisor.threads(), Lasting(notifier.thread)], services.workers)
-        async with ReloadSignals(reloader, current).served(), watched(vitals.look):
+        async with ReloadSignals(reloader, current).served(), watched(vitals.look, services.metrics.health.watchdog):
             systemd.notify("READY=1", f"STATUS=serving {address}")
             while not ending.asked.is_set() and not supervisor.ended.is_set():
                 with contextlib.suppress(TimeoutError):

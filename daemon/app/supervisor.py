@@ -75,7 +75,7 @@ class Supervisor:
         self._scanning = Scanning(
             services, lambda: current.config, may_work=lambda: self._is_fine("catalog", "storage_root")
         )
-        self._auditing = Auditing(services, lambda: current.config)
+        self._auditing = Auditing(services.catalog, services.metrics, lambda: current.config.audit.file)
         self._stopping = threading.Event()
         self._held = ExitStack()
         self._thread = threading.Thread(target=self._work, name="supervisor", daemon=True)

@@ -16,11 +16,14 @@ _LOOK_EVERY_S: Final = 5.0
 
 
 @contextlib.asynccontextmanager
-async def watched(look: Callable[[], list[str]]) -> AsyncIterator[None]:
-    """Look for the time of the block, and tell systemd as long as nothing is wrong: ``look`` says what is."""
+async def watched(look: Callable[[], list[str]], count: Callable[[int], None]) -> AsyncIterator[None]:
+    """Look for the time of the block, and tell systemd as long as nothing is wrong: ``look`` says what is.
+
+    ``count`` is told after each look how much that is.
+    """
     limit = systemd.watchdog_s()
     every = _LOOK_EVERY_S if limit is None else min(_LOOK_EVERY_S, limit / _CHANCES)
-    task = asyncio.create_task(_feed(look, every))
+    task = asyncio.create_task(_feed(look, count, every))
     try:
         yield
     finally:
@@ -29,10 +32,11 @@ async def watched(look: Callable[[], list[str]]) -> AsyncIterator[None]:
             await task
 
 
-async def _feed(look: Callable[[], list[str]], every_s: float) -> None:
+async def _feed(look: Callable[[], list[str]], count: Callable[[int], None], every_s: float) -> None:
     known: list[str] = []
     while True:
         problems = look()
+        count(len(problems))
         if not problems:
             systemd.notify("WATCHDOG=1")
         if bool(problems) != bool(known):

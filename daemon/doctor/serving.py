@@ -13,6 +13,7 @@ from typing import Final
 
 from daemon.app.listening import OTHER_DESCRIPTORS, check_address
 from daemon.app.services import Services
+from daemon.doctor import activation
 from daemon.doctor.findings import Finding, failure, ok, skipped, warning
 from daemon.errors import StartupRefused, SweepdError
 from daemon.storage.locks import signed
@@ -107,6 +108,8 @@ def _port(host: str, port: int) -> Finding:
         with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
             return ok("port", f"{place} is free")
     except OSError as error:
+        if activation.listens_on(host, port):
+            return ok("port", f"{place} is listened on by systemd, which starts sweepd ({activation.SOCKET})")
         if _is_sweepd(host, port):
             return ok("port", f"{place} is served by sweepd")
         reason = (error.strerror or str(error)).lower()

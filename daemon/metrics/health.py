@@ -22,6 +22,18 @@ class HealthMetrics:
         self._log_lines_dropped = Counter(
             "sweepd_log_lines_dropped", "Log lines that could not be written: nobody read them.", registry=registry
         )
+        self._watchdog_problems = Gauge(
+            "sweepd_watchdog_problems",
+            "Parts of the daemon that its last look at itself found dead.",
+            registry=registry,
+        )
+        self._audit_file: Callable[[], float | None] = lambda: None
+        LiveGauge(
+            "sweepd_audit_file_behind_seconds",
+            "For how long the audit file has lacked entries of the journal; 0 if it has all.",
+            lambda: [] if (behind := self._audit_file()) is None else [((), behind)],
+            registry=registry,
+        )
         self._problems: Callable[[], Mapping[str, str | None]] = dict
         LiveGauge("sweepd_ready", "1 if the daemon does its work, 0 if not.", self._ready, registry=registry)
         LiveGauge(
@@ -56,6 +68,14 @@ class HealthMetrics:
     def watch_clock(self, clock: Callable[[], tuple[timedelta, timedelta] | None]) -> None:
         """Who knows how far the clocks are apart, and how far this machine's has jumped; asked at every scrape."""
         self._clock = clock
+
+    def watch_audit_file(self, behind: Callable[[], float | None]) -> None:
+        """Who knows for how many seconds the audit file has been behind, None without one; asked at every scrape."""
+        self._audit_file = behind
+
+    def watchdog(self, problems: int) -> None:
+        """So many parts of the daemon are dead."""
+        self._watchdog_problems.set(problems)
 
     def root(self, root_id: str, path: str) -> None:
         """The root whose identity has been proven."""

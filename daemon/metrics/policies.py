@@ -72,6 +72,7 @@ class PolicyMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._lock = threading.Lock()
         self._names: frozenset[str] | None = None  # None: whatever comes, as for a single command
+        self._quotas: frozenset[str] = frozenset()
         self._due_after: dict[str, Callable[[datetime], datetime | None] | None] = {}
         self._all: list[Any] = []
 
@@ -134,6 +135,7 @@ class PolicyMetrics:
         with self._lock:
             gone = (self._names or frozenset()) - found.keys()
             self._names = frozenset(found)
+            self._quotas = frozenset(facts.name for facts in found.values() if facts.is_quota)
             for name in gone:
                 self._forget(name)
             for facts in found.values():
@@ -204,7 +206,7 @@ class PolicyMetrics:
     def quota(self, policy: str, used: int, high: int, low: int, unreached: int) -> None:
         """How full it is, in bytes or inodes: of several users or databases the fullest; ``unreached``: how many."""
         with self._lock:
-            if not self._unknown(policy):
+            if self._names is None or policy in self._quotas:  # a sweep of what is none any more may still run
                 for name, value in (("used", used), ("high", high), ("low", low), ("unreached", unreached)):
                     self._quota[name].labels(policy).set(value)
 
@@ -242,6 +244,9 @@ class PolicyMetrics:
             single.labels(name)
         if facts.is_quota:
             self._quota["unreached"].labels(name)
+        else:  # it may have been one until now
+            for gauge in self._quota.values():
+                gauge.remove_by_labels({"policy": name})
 
     def _show_outcome(self, policy: str, outcome: str | None) -> None:
         for word in OUTCOMES:

@@ -24,6 +24,7 @@ from daemon.web.work import Workers
 _log = log.get(__name__)
 _LOOK_S: Final = 0.2
 _RETRY_S: Final = 5.0
+_LONGEST_RETRY_S: Final = 300.0
 _PATIENCE_S: Final = 5.0
 
 
@@ -155,7 +156,7 @@ class JobRunner:
             except ApiError:  # the pool is closed
                 pass
             except Exception as error:
-                _log.error("job_crashed", exc_info=error)
+                await self._abandon(run, error)
             finally:
                 del self._runs[work.job.job_id]
                 self._running.discard(run)
@@ -163,6 +164,27 @@ class JobRunner:
                 if work.ended:
                     self._context.metrics.jobs.ended(work.job.state)
                 self._dispatch()
+
+    async def _abandon(self, run: Run, error: Exception) -> None:
+        """Let a job end that has met a bug, as soon as the database takes it; the next start goes on with it else.
+
+        Those who follow it read from the journal what is noted thereby.
+        """
+        work, wait_s = run.work, _RETRY_S
+        names = [ascii(task_id)[:80] for task_id in work.at_work]
+        _log.error("job_crashed", job_id=work.job.job_id, task_ids=names, exc_info=error)
+        while not work.ended and not self.stopping.is_set():
+            try:
+                await self._workers.read(lambda: work.abandon(error))
+            except ApiError:  # the pool is closed
+                return
+            except SweepdError as away:
+                _log.warning("job_waits", error=away.code, reason=str(away), seconds=_RETRY_S)
+                await self._pause(_RETRY_S)
+            except Exception as again:
+                _log.error("job_crashed", job_id=work.job.job_id, task_ids=[], exc_info=again)
+                await self._pause(wait_s)
+                wait_s = min(wait_s * 2, _LONGEST_RETRY_S)
 
     async def _step(self, run: Run) -> None:
         if run.work.cancelled:  # it only has to be noted, and waits for no turn

@@ -56,7 +56,7 @@ class Lanes:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self._leave(lane)
-            else:
+            elif turn in self._waiting[lane]:
                 self._waiting[lane].remove(turn)
                 self._tell()
             raise
@@ -77,7 +77,10 @@ class Lanes:
 
     def _dispatch(self) -> None:
         while (lane := next((lane for lane in self._turns if self._may_go(lane)), None)) is not None:
-            self._waiting[lane].popleft().set_result(None)
+            turn = self._waiting[lane].popleft()
+            if turn.cancelled():  # in this moment: who waited for it has not run since
+                continue
+            turn.set_result(None)
             self._running[lane] += 1
             self._turns.remove(lane)
             self._turns.append(lane)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
@@ -69,6 +70,7 @@ def peer(request: web.BaseRequest) -> str:
     return f"{UNIX}:{user}"
 
 
+@lru_cache(maxsize=128)
 def _parse(text: str) -> Address | None:
     bare = text.strip()
     if bare.startswith("["):

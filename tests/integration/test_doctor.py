@@ -251,6 +251,40 @@ def test_an_address_that_is_taken(site: Installation) -> None:
         assert "ss -ltnp" in only(site, "port").remedy
 
 
+@pytest.mark.parametrize(
+    ("listens", "state", "asked"),
+    [
+        ("127.0.0.1:{port} (Stream)", State.OK, False),
+        ("[::]:{port} (Stream)", State.OK, False),
+        ("[fd00::7]:{port} (Stream)", State.FAILURE, True),
+        ("127.0.0.1:1 (Stream)", State.FAILURE, True),
+    ],
+)
+def test_a_daemon_that_systemd_would_start_is_not_asked(
+    site: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listens: str, state: State, asked: bool
+) -> None:
+    """What systemctl prints is that of systemd 252; a connection would start the daemon."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        configure(site, server=f"{{port: {port}}}")
+        said = f"ActiveState=active\nListen=/run/sweepd.sock (Stream)\nListen={listens.format(port=port)}"
+        script = tmp_path / "bin" / "systemctl"
+        script.parent.mkdir()
+        script.write_text(f"#!/bin/sh\ncat <<'END'\n{said}\nEND\n", encoding="utf-8")
+        script.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
+        monkeypatch.setattr(serving, "_ANSWER_S", 0.2)
+        [finding] = [one for one in examine(site.config) if one.check == "port"]
+        other.setblocking(False)
+        try:
+            other.accept()[0].close()
+            came = True
+        except BlockingIOError:
+            came = False
+    assert (finding.state, came) == (state, asked)
+    assert ("sweepd.socket" in finding.found) is (state is State.OK)
+
+
 def test_an_address_that_lets_everybody_delete(site: Installation) -> None:
     configure(site, server="{host: 0.0.0.0, port: 0}")
     assert "sweepd token create" in only(site, "address").remedy

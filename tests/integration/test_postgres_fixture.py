@@ -14,7 +14,7 @@ INSERT = "INSERT INTO data_pipeline_tasks (task_id, status, parameters) VALUES (
 INSERT_STEP = "INSERT INTO data_pipeline_task_steps (task_id, step_name) VALUES ('task_20250702_214530', %s)"
 
 
-def test_a_fresh_database_answers_and_is_durable(postgres_url: str) -> None:
+def test_a_fresh_database_answers_and_waits_for_its_log(postgres_url: str) -> None:
     with connect(postgres_url) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT current_setting('server_version_num')::int, current_setting('fsync'),"
@@ -22,7 +22,7 @@ def test_a_fresh_database_answers_and_is_durable(postgres_url: str) -> None:
         )
         version, fsync, synchronous_commit, tables = cursor.fetchone()
     assert version >= 140000
-    assert (fsync, synchronous_commit, tables) == ("on", "on", 0)
+    assert (fsync, synchronous_commit, tables) == ("off", "on", 0)
 
 
 def test_the_server_runs_unprivileged(postgres_server: PostgresServer) -> None:

@@ -52,24 +52,35 @@ def test_no_module_hides_from_the_linter() -> None:
     assert [folder for folder in sorted(folders) if not (folder / "__init__.py").exists()] == []
 
 
-@pytest.mark.parametrize(
-    ("module", "statement", "contract"),
-    [
-        ("catalog/planted.py", "import daemon.web", LAYERS),
-        ("storage/planted.py", "import daemon.catalog", LAYERS),
-        ("planted.py", "", LAYERS),
-        ("deletion/planted.py", "import sqlalchemy", "Only daemon.catalog knows the database libraries"),
-        ("web/planted.py", "from apscheduler import triggers", "Only daemon.scheduler knows APScheduler"),
-        ("sweep/planted.py", "from aiohttp import web", "Only daemon.web and daemon.app know aiohttp"),
-        ("client/planted.py", "from daemon import errors", LAYERS),
-        ("web/planted.py", "import requests", "Only daemon.client and daemon.notify.sending know requests"),
-        ("notify/planted.py", "import requests", "Only daemon.client and daemon.notify.sending know requests"),
-        ("policy/planted.py", "import asyncio", "Policies are pure: no database, no server, no scheduler"),
-    ],
-    ids=["upward", "sideways", "no-layer", "database", "scheduler", "server", "client", "requests", "notify", "pure"],
-)
-def test_a_planted_violation_is_named(copy: Path, module: str, statement: str, contract: str) -> None:
-    (copy / "daemon" / module).write_text(statement + "\n", encoding="utf-8")
+_PLANTED = {  # by what is wrong with it: where it is, what it says, and the contract it breaks
+    "upward": ("catalog", "import daemon.web", LAYERS),
+    "sideways": ("storage", "import daemon.catalog", LAYERS),
+    "client": ("client", "from daemon import errors", LAYERS),
+    "database": ("deletion", "import sqlalchemy", "Only daemon.catalog knows the database libraries"),
+    "scheduler": ("web", "from apscheduler import triggers", "Only daemon.scheduler knows APScheduler"),
+    "server": ("sweep", "from aiohttp import web", "Only daemon.web and daemon.app know aiohttp"),
+    "requests": ("web", "import requests", "Only daemon.client and daemon.notify.sending know requests"),
+    "notify": ("notify", "import requests", "Only daemon.client and daemon.notify.sending know requests"),
+    "pure": ("policy", "import asyncio", "Policies are pure: no database, no server, no scheduler"),
+}
+
+
+def test_planted_violations_are_named(copy: Path) -> None:
+    """All at once: the linter takes its time for each run."""
+    for name, (folder, statement, _) in _PLANTED.items():
+        (copy / "daemon" / folder / f"planted_{name}.py").write_text(f"{statement}\n", encoding="utf-8")
     done = lint_imports(copy)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert broken(done.stdout) == [contract]
+    assert set(broken(done.stdout)) == {contract for _, _, contract in _PLANTED.values()}
+    details = done.stdout[done.stdout.index("Broken contracts") :]
+    sections = re.split(r"\n(.+)\n-+\n", details)
+    told = dict(zip(sections[1::2], sections[2::2], strict=True))
+    for name, (folder, _, contract) in _PLANTED.items():
+        assert [one for one, text in told.items() if f"daemon.{folder}.planted_{name} ->" in text] == [contract]
+
+
+def test_a_module_without_a_layer_is_named(copy: Path) -> None:
+    (copy / "daemon" / "planted.py").touch()
+    done = lint_imports(copy)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert broken(done.stdout) == [LAYERS]

@@ -40,7 +40,7 @@ HOSTILE: Final = [
 def test_a_value_stays_within_its_line(form: log.Format, value: str) -> None:
     with logged("info", form) as stream:
         _log.info("one_thing", task_id=value, task_ids=[value], where={"header": value, value: 1}, error=OSError(value))
-        logging.getLogger("a.library").warning("it says %s", value)
+        logging.getLogger("elsewhere").warning("it says %s", value)
     lines = stream.getvalue().splitlines()  # by all rules of Unicode
     assert len(lines) == 2
     assert stream.getvalue().replace("\n", "").isprintable()
@@ -90,7 +90,7 @@ def test_the_journal_gets_a_priority_with_each_line(journal: io.TextIOWrapper) -
     _log.warning("c")
     _log.error("d")
     _log.critical("e")
-    logging.getLogger("a.library").error("f")
+    logging.getLogger("elsewhere").error("f")
     said = lines_of(journal)
     assert [line[:3] for line in said] == ["<7>", "<6>", "<4>", "<3>", "<2>", "<3>"]
     assert json.loads(said[0][3:])["event"] == "a"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import socket
@@ -182,8 +183,9 @@ async def test_the_watchdog_is_fed_while_all_is_well_and_not_otherwise(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     problems: list[str] = []
+    counted: list[int] = []
     with service_manager(monkeypatch, tmp_path, 0.15) as manager, structlog.testing.capture_logs() as logs:
-        async with watched(lambda: list(problems)):
+        async with watched(lambda: list(problems), counted.append):
             while not fed(manager):
                 await asyncio.sleep(0.01)
             problems.append("the thread janitor has ended")
@@ -197,11 +199,12 @@ async def test_the_watchdog_is_fed_while_all_is_well_and_not_otherwise(
                 await asyncio.sleep(0.01)
     assert [entry["event"] for entry in logs] == ["watchdog_starved", "watchdog_fed_again"]
     assert logs[0]["problems"] == ["the thread janitor has ended"]
+    assert [number for number, _ in itertools.groupby(counted)] == [0, 1, 0]
 
 
 async def test_an_event_loop_that_hangs_feeds_nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with service_manager(monkeypatch, tmp_path, 0.15) as manager:
-        async with watched(list):
+        async with watched(list, lambda _: None):
             while not fed(manager):
                 await asyncio.sleep(0.01)
             time.sleep(0.3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -14,13 +14,16 @@ import aiohttp
 import pytest
 
 from daemon.catalog import jobs
+from daemon.catalog.catalog import Catalog
 from daemon.config import ServerConfig
 from daemon.deletion.models import Outcome, Request
 from daemon.errors import CatalogUnavailable, SweepdError
+from daemon.jobs.recall import recall
 from daemon.web.addresses import TASKS
 from daemon.web.events import MOST_LISTENERS
 from daemon.web.jobs import JOBS
 from integration.web.installation import Answer, Api, Installation, serving
+from support.logs import logged
 
 ASYNC: dict[str, Any] = {"async": True}
 IDS = [f"task_{number:03}" for number in range(12)]
@@ -309,6 +312,88 @@ async def test_a_job_waits_until_the_catalog_is_back(
     assert [(e["task_id"], e["directory_deleted"], e["deleted_files_count"]) for e in result["deleted_tasks"]] == [
         (task_id, True, 1) for task_id in IDS[:3]
     ]
+
+
+async def test_a_bug_ends_the_job_with_what_is_certain(
+    api: Api, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for task_id in IDS[:6]:
+        installation.task(task_id, 10)
+    monkeypatch.setattr("daemon.jobs.batch.GROUP", 4)
+    engine, delete = api.context.engine, api.context.engine.delete_group
+
+    def broken(requests: Sequence[Request]) -> list[Outcome | SweepdError]:
+        if requests[0].task_id == "task_missing":
+            return delete(requests)
+        delete(requests[1:3])
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(engine, "delete_group", broken)
+    monkeypatch.setattr("daemon.jobs.batch._FIRST_GROUP", 1)
+    with logged() as log:
+        job_id = (await api.batch("task_missing", *IDS[:6], **ASYNC)).body["data"]["job_id"]
+        told = await events(api, job_id)
+        job = await ended(api, job_id)
+    assert job["state"] == "finished"
+    result = job["result"]
+    # the group after the first is task_000, task_001: of the latter the journal says that it is deleted
+    assert [entry["task_id"] for entry in result["deleted_tasks"]] == [IDS[1]]
+    assert [(entry["task_id"], entry["error_code"]) for entry in result["failed_tasks"]] == [
+        ("task_missing", "TASK_NOT_FOUND"),
+        (IDS[0], "INTERNAL_ERROR"),
+    ]
+    assert result["not_attempted"] == IDS[2:6]
+    assert [row["task_id"] for row in installation.journal()] == [IDS[1]]
+    tasks = {data["task_id"]: data["outcome"] for name, _, data in told if name == "task"}
+    assert tasks == {
+        "task_missing": "failed",
+        IDS[0]: "failed",
+        IDS[1]: "deleted",
+        **dict.fromkeys(IDS[2:6], "not_attempted"),
+    }
+    assert sorted(int(number or 0) for name, number, _ in told if name == "task") == list(range(1, 8))
+    assert (told[-1][0], told[-1][2]["state"]) == ("end", "finished")
+    registry = api.context.metrics.registry
+    assert registry.get_sample_value("sweepd_jobs_ended_total", {"state": "finished"}) == 1
+    assert registry.get_sample_value("sweepd_jobs", {"state": "running"}) == 0
+    written = [json.loads(line) for line in log.getvalue().splitlines()]
+    [crashed] = [entry for entry in written if entry["event"] == "job_crashed"]
+    assert crashed["job_id"] == job_id
+    assert crashed["task_ids"] == [ascii(task_id) for task_id in IDS[:2]]
+    assert "ZeroDivisionError: a bug" in crashed["exception"]
+    [finished] = [entry for entry in written if entry["event"] == "job_finished"]
+    assert (finished["deleted"], finished["failed"], finished["not_attempted"]) == (1, 2, 4)
+
+
+async def test_a_bug_while_the_database_goes_away_ends_the_job_when_it_is_back(
+    api: Api, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation.task(IDS[0], 10)
+    tries = []
+
+    def broken(_: Sequence[Request]) -> list[Outcome | SweepdError]:
+        raise ZeroDivisionError("a bug")
+
+    def away(catalog: Catalog, job_id: str, task_ids: Collection[str]) -> dict[str, Outcome | SweepdError]:
+        tries.append(1)
+        if len(tries) < 3:
+            raise CatalogUnavailable("away")
+        return recall(catalog, job_id, task_ids)
+
+    monkeypatch.setattr("daemon.web.job_runner._RETRY_S", 0.01)
+    monkeypatch.setattr("daemon.jobs.crash.recall", away)
+    monkeypatch.setattr(api.context.engine, "delete_group", broken)
+    with logged() as log:
+        job_id = (await api.batch(IDS[0], **ASYNC)).body["data"]["job_id"]
+        result = (await ended(api, job_id))["result"]
+    written = [json.loads(line)["event"] for line in log.getvalue().splitlines()]
+    assert [event for event in written if event in ("job_crashed", "job_waits")] == [
+        "job_crashed",
+        "job_waits",
+        "job_waits",
+    ]
+    assert len(tries) == 3
+    assert [entry["error_code"] for entry in result["failed_tasks"]] == ["INTERNAL_ERROR"]
 
 
 async def test_too_many_jobs_and_listeners_are_told_to_come_back(

@@ -84,6 +84,17 @@ def test_a_policy_that_is_gone_takes_its_series_along_and_a_sweep_of_it_brings_n
     assert value(metrics, "sweeps_total", policy="new", outcome="success") == 1, "a reload takes no count away"
 
 
+def test_a_policy_that_is_no_quota_any_more_takes_the_marks_of_the_quota_away() -> None:
+    metrics = Metrics()
+    metrics.policies.load([facts("old", is_quota=True), facts("other", is_quota=True)])
+    metrics.policies.quota("old", 9, 8, 7, 1)
+    metrics.policies.quota("other", 9, 8, 7, 1)
+    metrics.policies.load([facts("old"), facts("other", is_quota=True)])
+    metrics.policies.quota("old", 9, 8, 7, 1)  # of a sweep that began before
+    assert [name for name in series(metrics, "old") if "quota" in name] == []
+    assert value(metrics, "quota_unreached", policy="other") == 1
+
+
 def test_what_is_due_follows_the_last_run() -> None:
     metrics = Metrics()
     metrics.policies.load(
