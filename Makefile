@@ -38,8 +38,12 @@ demo: install ## show sweepd at work in a sample workspace; Ctrl-C ends it
 	@exec $(BIN)/sweepd demo
 
 .PHONY: test
-test: install-dev ## run the tests; ARGS="..." goes to pytest
-	@$(BIN)/python -m pytest -q -n 3 $(ARGS)
+test: install-dev ## run the tests, their files in memory where it is large enough; ARGS="..." goes to pytest
+	@$(BIN)/python -m pytest -q -n 4 -m 'not exhaustive' $(ARGS)
+
+.PHONY: test-all
+test-all: install-dev ## the same with those that take long, on each database, all files on the disk
+	@TMPDIR=$${TMPDIR:-/tmp} $(BIN)/python -m pytest -q -n 4 $(ARGS)
 
 # SAMPLE=60 tries for about that many seconds; POINT='...' repeats one that failed.
 .PHONY: torture

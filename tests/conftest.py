@@ -2,23 +2,74 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
+from support import programs, scratch
 from support.postgres import PostgresFailed, PostgresServer
+from support.prepared import Prepared
+from support.processes import ForkServer
 
 # Where bytecode is not to be written, every one of some hundred processes would compile the daemon again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 
+_SECOND = {"sqlite", "portable"}
+_FOLDER = pytest.StashKey[Path]()
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest itself looks where they are to be
+def pytest_configure(config: pytest.Config) -> None:
+    """The run's files in memory; the workers of xdist get the place from the process that starts them."""
+    if not hasattr(config, "workerinput"):
+        folder = scratch.use_memory()
+        if folder is not None:
+            config.stash[_FOLDER] = folder
+            if config.option.basetemp is None:
+                config.option.basetemp = str(folder / "t")  # the path of a socket has 107 bytes
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """What failed tests leave stays until the next run."""
+    if exitstatus == pytest.ExitCode.OK and _FOLDER in session.config.stash:
+        session.config.add_cleanup(lambda: shutil.rmtree(session.config.stash[_FOLDER], ignore_errors=True))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is imported and collected stays: no collection of garbage has to go through it, then or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@pytest.hookimpl(wrapper=True)  # before pytest itself looks who is deselected, and after the order was drawn
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
+    """What takes a second or more runs each way only with ``make test-all``: by default on PostgreSQL, with openat2."""
+    for item in items:
+        identifier = getattr(getattr(item, "callspec", None), "id", "")
+        costly = "acceptance" in item.path.parts or item.get_closest_marker("costly") is not None
+        if costly and not _SECOND.isdisjoint(identifier.split("-")):
+            item.add_marker("exhaustive")
+    yield
+    # Those with a limit of their own may take longest: none of them is the last, with nothing beside it.
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """A real PostgreSQL server. That it cannot start is a failure everywhere: nothing here is skipped."""
-    server = PostgresServer()
+    server = PostgresServer(durable=False)
     try:
         server.start()
     except (OSError, PostgresFailed) as error:
@@ -26,6 +77,17 @@ def postgres_server() -> Iterator[PostgresServer]:
         pytest.fail(f"the tests need a PostgreSQL server, and it did not start: {error}", pytrace=False)
     yield server
     server.remove()
+
+
+@pytest.fixture(scope="session")
+def prepared(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    return Prepared(postgres_server, tmp_path_factory.mktemp("prepared"))
+
+
+@pytest.fixture(scope="session")
+def processes() -> ForkServer:
+    """The one that starts programs, too: everything is imported once."""
+    return programs.server()
 
 
 @pytest.fixture

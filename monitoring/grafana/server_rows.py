@@ -122,6 +122,21 @@ def inside(board: dashboard.Dashboard) -> None:
         )
     )
     board.with_panel(
+        graph(
+            "Parts found dead",
+            {"{{instance}}": of("sweepd_watchdog_problems")},
+            "While there is one, systemd's watchdog is not fed.",
+        )
+    )
+    board.with_panel(
+        graph(
+            "Audit file behind the journal",
+            {"{{instance}}": of("sweepd_audit_file_behind_seconds")},
+            "For how long it has lacked entries; nothing is shown without one.",
+            unit="s",
+        )
+    )
+    board.with_panel(
         signed(
             graph(
                 "Clocks",

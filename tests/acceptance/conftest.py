@@ -9,15 +9,17 @@ import pytest
 
 from support.daemons import Installation
 from support.postgres import PostgresServer, create_pipeline_tables
+from support.prepared import Prepared
 from support.stores import Store
 
 
 @pytest.fixture
-def postgres_installation(postgres_url: str, tmp_path: Path) -> Installation:
-    create_pipeline_tables(postgres_url)
-    made = Installation(tmp_path / "site", postgres_url)
+def postgres_installation(prepared: Prepared, tmp_path: Path) -> Iterator[Installation]:
+    ready = prepared.postgresql()
+    made = Installation(tmp_path / "site", ready.url)
     made.init()
-    return made
+    yield made
+    prepared.give_back(ready)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -202,6 +202,7 @@ def _hang_up(process: Process) -> None:
     process.send_signal(signal.SIGHUP)
 
 
+@pytest.mark.exhaustive
 def test_two_hundred_reloads_leave_nothing_behind(postgres_installation: Installation) -> None:
     made = postgres_installation
     made.write_policies(OLD)

@@ -147,7 +147,16 @@ def _report(
     ]
     for world in worlds:
         lines += [f"DIFFERENCE {difference}" for difference in world.differences[:50]]
+        if world.differences:  # the folder goes, and the reason with it
+            lines += [f"LOGGED {line}" for line in _tracebacks(world)[:20]]
     return "\n".join(lines)
+
+
+def _tracebacks(world: World) -> list[str]:
+    """The events with a traceback in what its daemons logged."""
+    logs = sorted(world.site.folder.glob("daemon-*.log"))
+    lines = [line for log in logs for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
+    return [line for line in lines if '"exception"' in line]
 
 
 def _rows(world: World, table: str) -> int:

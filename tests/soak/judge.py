@@ -32,13 +32,14 @@ def look(world: World) -> None:
 
 
 def settle(world: World) -> None:
-    """After the load: wait until the policies have done what they have to."""
+    """After the load: wait until the policies have done what they have to, and what an outage cut off is settled."""
+    trash = world.root / ".sweepd" / "trash"
     for _ in patiently(_SETTLED_S, pause=0.5):
         left = [task for task in world.some_of(GOES) if os.path.lexists(world.root / task.before.task_id)]
         waiting = world.store.query(
             "SELECT 1 FROM sweepd_deletions WHERE state = 'committed' AND substr(task_id, 1, 6) = 'trash_' LIMIT 1"
         )
-        if not left and not waiting:
+        if not left and not waiting and not (trash.exists() and os.listdir(trash)):
             return
 
 

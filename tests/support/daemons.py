@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -116,6 +117,9 @@ class Daemon:
     def __init__(self, process: Process, log: Path) -> None:
         self.process = process
         self._log = log
+        self._read = 0  # bytes of the log that `_events` holds
+        self._events: list[dict[str, Any]] = []
+        self._reading = threading.Lock()
 
     @cached_property  # not looked up in the log again and again, which grows with each request
     def address(self) -> str:
@@ -123,9 +127,13 @@ class Daemon:
 
     def events(self, name: str | None = None) -> list[dict[str, Any]]:
         """What it has logged so far, whole lines only."""
-        lines = self._log.read_text(encoding="utf-8").splitlines(keepends=True)
-        found = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
-        return [event for event in found if name is None or event["event"] == name]
+        with self._reading, self._log.open("rb") as log:
+            log.seek(self._read)  # those who wait look again and again
+            new = log.read()
+            whole = new[: new.rfind(b"\n") + 1]
+            self._read += len(whole)
+            self._events += [json.loads(line) for line in whole.splitlines() if line.startswith(b"{")]
+        return [event for event in self._events if name is None or event["event"] == name]
 
     def wait_for_event(self, name: str, **fields: object) -> dict[str, Any]:
         """The first event of that name with these fields; fails if it does not come in time."""

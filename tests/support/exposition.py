@@ -22,6 +22,7 @@ def whole() -> Metrics:
     metrics.health.root("id", "/root")
     metrics.health.watch(lambda: {"catalog": None})
     metrics.health.watch_clock(lambda: (timedelta(), timedelta()))
+    metrics.health.watch_audit_file(lambda: 0.0)
     metrics.database.watch(lambda: PoolFacts(1, 1, 1, 0))
     metrics.server.operations(["tasks_get"])
     metrics.space.seen(SpaceFacts(5, 4, 3, 2, 1), 1)

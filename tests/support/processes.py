@@ -114,7 +114,7 @@ class ForkServer:
         self._process.stdin.close()
         self._process.wait(30)
         self._process.stdout.close()
-        shutil.rmtree(self._folder)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def preload() -> None:

@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from support import processes
 from support.processes import ForkServer
 
 _PRELOADED = (
@@ -42,7 +43,7 @@ class Program:
     def __init__(self, module: str, arguments: list[str], output: Path, errors: Path, environment: Mapping[str, str]):
         self.args = [module, *arguments]
         self.returncode: int | None = None
-        self._server = _server()
+        self._server = server()
         self._lock = threading.Lock()
         self.pid = self._server.start(
             module=module,
@@ -84,17 +85,18 @@ class Program:
             return self.returncode
 
 
-def _server() -> ForkServer:
+def server() -> ForkServer:
     """This process's server; a forked child of the tests gets one of its own."""
-    server = _servers.get(os.getpid())
-    if server is None:
-        server = _servers[os.getpid()] = ForkServer(preload="support.programs:preload", TZ="UTC")
-        atexit.register(server.close)
-    return server
+    found = _servers.get(os.getpid())
+    if found is None:
+        found = _servers[os.getpid()] = ForkServer(preload="support.programs:preload", TZ="UTC")
+        atexit.register(found.close)
+    return found
 
 
 def preload() -> None:
-    """Import what any command may need."""
+    """Import what any command may need, and any function."""
+    processes.preload()
     package = importlib.import_module("daemon.cli")
     for module in pkgutil.iter_modules(package.__path__, "daemon.cli."):
         importlib.import_module(module.name)

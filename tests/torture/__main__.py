@@ -20,8 +20,10 @@ from support.prepared import prepare
 from torture import tracer
 from torture.lanes import lane, quiet, work
 from torture.points import Point, Tried, all_points
+from torture.scenarios import SCENARIOS
 
 LANES = 2
+_KINDS = ("sqlite", "postgresql")
 
 
 def _url(kind: str, folder: Path, server: PostgresServer) -> tuple[str, int | None]:
@@ -39,6 +41,8 @@ def main() -> int:
     """Run; the exit status."""
     parser = argparse.ArgumentParser(prog="torture", description=__doc__)
     parser.add_argument("--sample", type=float, help="seconds to try for, about")
+    parser.add_argument("--database", choices=_KINDS, help="on this one only")
+    parser.add_argument("--operation", choices=[one.name for one in SCENARIOS], help="of the operations only this one")
     parser.add_argument("--point", action="append", help="try this one only, as a failure prints it")
     parser.add_argument("--write", type=Path, help="write the table into this Markdown file")
     options = parser.parse_args()
@@ -65,13 +69,13 @@ def _torture(
     options: argparse.Namespace, server: PostgresServer, folder: Path, started: float
 ) -> tuple[list[Tried], Counter[tuple[str, str]]]:
     points: list[Point] = []
-    for kind in ("sqlite", "postgresql"):
+    for kind in [options.database] if options.database else _KINDS:
         url, port = _url(kind, folder / f"count-{kind}", server)
         with lane(kind, url, folder / f"count-{kind}", port) as one:
             if options.point:
                 points += [Point.parse(text) for text in options.point if text.startswith(kind)]
             else:
-                points += all_points(one)
+                points += all_points(one, options.operation)
     listed = Counter((point.database, point.kind) for point in points)
     shares: dict[tuple[str, int], list[Point]] = defaultdict(list)
     random.Random(1).shuffle(points)

@@ -16,6 +16,9 @@ from support.stores import Store
 from torture.checks import Lane
 from torture.points import Point, Tried, attempt
 
+# So many points are tried in however little time, besides rules and mutants.
+_AT_LEAST = 5
+
 
 @contextmanager
 def lane(kind: str, url: str, folder: Path, server_port: int | None) -> Iterator[Lane]:
@@ -34,11 +37,14 @@ def lane(kind: str, url: str, folder: Path, server_port: int | None) -> Iterator
 def work(kind: str, url: str, port: int | None, folder: str, points: list[Point], until: float | None) -> list[Tried]:
     """One lane's share, in a process of its own."""
     quiet()
-    done = []
+    done: list[Tried] = []
+    others = 0
     with lane(kind, url, Path(folder), port) as one:
         for point in points:
-            if until is not None and time.time() > until and point.kind not in ("rule", "mutant"):
-                break
+            if point.kind not in ("rule", "mutant"):
+                if until is not None and time.time() > until and others >= _AT_LEAST:
+                    break
+                others += 1
             done.append(attempt(one, point))
     return done
 

@@ -12,6 +12,7 @@ from daemon import clock
 from daemon.catalog import ledger
 from daemon.catalog.ledger import State
 from daemon.deletion import recovery, retention
+from daemon.deletion.choice import Choice
 from daemon.deletion.claim import Claim
 from daemon.storage import moves, root, syscalls, trash, walk
 from daemon.storage.census import NOTHING
@@ -62,17 +63,17 @@ def _put_back_onto_anything() -> None:
 
 
 def _running_not_asked_again() -> None:
-    check = Claim._check
+    check = Choice._check
 
     def lenient(self: Any, request: Any, locked: Any, directory: Any) -> None:
         if locked is None or not locked.running:
             check(self, request, locked, directory)
 
-    put(Claim, "_check", lenient)
+    put(Choice, "_check", lenient)
 
 
 def _guard_not_asked() -> None:
-    put(Claim, "_guarded", lambda *_: {})
+    put(Choice, "_guarded", lambda *_: {})
 
 
 def _manifest_after_move() -> None:

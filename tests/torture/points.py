@@ -47,8 +47,11 @@ class Tried:
     reached: bool = True
 
 
-def all_points(lane: Lane) -> Iterator[Point]:
-    """Everything there is to try on one database; makes one undisturbed run of each operation to count its calls."""
+def all_points(lane: Lane, only: str | None = None) -> Iterator[Point]:
+    """Everything there is to try on one database; makes one undisturbed run of each operation to count its calls.
+
+    ``only``: of the operations this one alone.
+    """
     traced = tracer.possible() is None
     for name in CHECKS:
         if traced or name not in TRACED:
@@ -59,7 +62,7 @@ def all_points(lane: Lane) -> Iterator[Point]:
                 yield Point(lane.kind, "mutant", name, fault=mutant)
     if not traced:
         return
-    for one in SCENARIOS:
+    for one in SCENARIOS if only is None else [scenario(only)]:
         made = _calls(lane, one)
         kills = [f"{call}:{number}" for call, most in made for number in range(1, most + 1)]
         yield from (Point(lane.kind, "kill", one.name, fault=kill) for kill in kills)
