@@ -113,5 +113,6 @@ def _warm(workers: Workers, folder: Path) -> None:
     for number in range(200):
         (path / str(number)).mkdir(parents=True)
         for index in range(60):
-            (path / str(number) / str(index)).write_bytes(b"x" * 200)  # without blocks nothing waits for the disk
+            (path / str(number) / str(index)).write_bytes(b"x" * 200)
+    os.sync()  # what has no blocks there yet does not wait for the disk
     _engine(workers, path, several=False)

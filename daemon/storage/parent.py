@@ -32,10 +32,10 @@ _LOOK_EVERY_S: Final = 0.05
 
 
 class Watch:
-    """Tells the time that this process works from the time that it waits for the disk, by the kernel's books.
+    """Tells how long this process ran, by the kernel's books: it waited for the rest of the time.
 
-    Waiting for a processor or for the pace is work: more processes would not help. Where the kernel keeps no
-    such books, everything is.
+    Waiting for the pace counts as running: more processes would not help. Where the kernel keeps no such books, it
+    ran all the time.
     """
 
     def __init__(self, pace: Pace) -> None:
@@ -44,20 +44,19 @@ class Watch:
             self._fd = os.open("/proc/self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             self._fd = -1
-        self._at, self._was_busy = time.monotonic(), self._busy()
+        self._at, self._had_run = time.monotonic(), self._ran_s()
 
     def lap(self) -> tuple[float, float]:
-        """Seconds since the last lap, and how many of them this process was busy."""
-        now, busy = time.monotonic(), self._busy()
-        lap = (now - self._at, busy - self._was_busy)
-        self._at, self._was_busy = now, busy
+        """Seconds since the last lap, and for how many of them this process ran."""
+        now, ran = time.monotonic(), self._ran_s()
+        lap = (now - self._at, ran - self._had_run)
+        self._at, self._had_run = now, ran
         return lap
 
-    def _busy(self) -> float:
+    def _ran_s(self) -> float:
         if self._fd < 0:
             return time.monotonic()
-        running, runnable = os.pread(self._fd, 100, 0).split()[:2]
-        return (int(running) + int(runnable)) / 1e9 + self._pace.slept_s
+        return int(os.pread(self._fd, 100, 0).split()[0]) / 1e9 + self._pace.slept_s
 
 
 @dataclass(slots=True)
@@ -148,9 +147,9 @@ class Parent:
             return
 
     def sign(self) -> dict[str, Any]:
-        """What was done since the last sign, and how much of the time this process was busy with it."""
-        worked, busy = self._watch.lap()
-        sign = {"files": self._files, "size": self._size, "worked": worked, "busy": busy}
+        """What was done since the last sign, and for how long this process ran."""
+        worked, ran = self._watch.lap()
+        sign = {"files": self._files, "size": self._size, "worked": worked, "ran": ran}
         self._files = self._size = 0
         return sign
 

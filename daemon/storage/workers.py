@@ -74,7 +74,7 @@ class _Unit:
 class Workers:
     """A pool of child processes, started when they are first needed. Thread-safe; fewer than 2 processes are none.
 
-    ``processes`` are to be busy at a time; while they mostly wait for the disk, there are more.
+    ``processes`` are to be busy at a time; while they wait and processors have nothing to do, there are more.
     """
 
     def __init__(
@@ -83,12 +83,13 @@ class Workers:
         *,
         priority: Literal["idle", "normal"] = "idle",
         max_files_per_second: int | None = None,
+        growth: Growth | None = None,
     ) -> None:
         self._processes = processes
         self._priority = priority
         self._rate = max_files_per_second
         self._pace = Pace(self._rate)
-        self._growth = Growth(processes)
+        self._growth = growth or Growth(processes)
         self._queue: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -269,12 +270,16 @@ class Workers:
     @contextmanager
     def _working(self, child: Child) -> Iterator[None]:
         with self._lock:
+            if not self._at_work:
+                self._growth.begin()
             self._at_work.add(child)
         try:
             yield
         finally:
             with self._lock:
                 self._at_work.discard(child)
+                if not self._at_work:
+                    self._growth.end()
 
     def _drain(self) -> None:
         """Let go the callers whose units nobody will serve any more: they do them themselves."""
@@ -363,7 +368,7 @@ class Workers:
     def _see_sign(self, job: _Job, message: dict[str, Any]) -> None:
         if job.progress is not None:
             job.progress.add(message["files"], message["size"])
-        self._growth.add(message["worked"], message["busy"])
+        self._growth.add(message["worked"], message["ran"])
         with self._lock:
             if not self._closed:
                 self._grow()

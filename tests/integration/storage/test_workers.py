@@ -21,7 +21,7 @@ import pytest
 
 from daemon.storage import census
 from daemon.storage.census import Measurement, ScanEnded
-from daemon.storage.growth import MOST, Growth
+from daemon.storage.growth import MOST, Growth, idle_s
 from daemon.storage.pacing import Pace
 from daemon.storage.progress import Progress
 from daemon.storage.workers import Workers
@@ -275,7 +275,9 @@ def test_one_tree_keeps_all_children_at_work(
     assert statistics.median(seen) >= 4  # all but a moment at either end
 
 
-def test_children_that_mostly_wait_get_help_in_bounds(tmp_path: Path, folder: int, workers: Workers) -> None:
+def test_children_that_mostly_wait_get_help_in_bounds(tmp_path: Path, folder: int) -> None:
+    # Whatever else this machine is doing: its processors count as idle.
+    workers = Workers(2, priority="normal", growth=Growth(2, idle=lambda: 2 * time.monotonic()))
     names = [wide(tmp_path / f"tree-{number}").name for number in range(3)]
     stop = threading.Event()
     holder = threading.Thread(target=halting, args=(stop,))
@@ -287,6 +289,7 @@ def test_children_that_mostly_wait_get_help_in_bounds(tmp_path: Path, folder: in
     finally:
         stop.set()
         holder.join()
+        workers.close()
     assert os.listdir(tmp_path) == []
     assert grown <= 2 * MOST
 
@@ -317,33 +320,80 @@ def test_a_rate_does_not_count_as_waiting(tmp_path: Path, folder: int) -> None:
         workers.close()
 
 
-def test_the_pool_grows_by_what_is_missing() -> None:
-    growth = Growth(2)
-    growth.add(1.0, 0.1)
-    assert growth.wanted == 4  # not ten: one window proves little
-    growth.add(1.0, 0.4)
-    assert growth.wanted == 5  # four are busy as 1.6
-    growth.add(1.0, 0.4)
-    assert growth.wanted == 5
+class Books:
+    """The kernel's, written by a test: so many processors have nothing to do."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._at = self._idle_s = 0.0
+        self.growth = Growth(2, idle=lambda: self._idle_s)
+        monkeypatch.setattr("daemon.storage.growth.time.monotonic", lambda: self._at)
+        self.growth.begin()
+
+    def pass_by(self, seconds: float, *, running: float, idle: float) -> int:
+        """How many children are wanted after that."""
+        self._at += seconds
+        self._idle_s += seconds * idle
+        children = self.growth.wanted
+        self.growth.add(seconds * children, seconds * running)
+        return self.growth.wanted
 
 
-def test_the_pool_shrinks_when_the_waiting_ends() -> None:
-    growth = Growth(2)
-    for _ in range(20):
-        growth.add(1.0, 0.2)
-    assert growth.wanted == 2 * MOST
-    for _ in range(20):
-        growth.add(1.0, 0.3)  # eight of them are busy as two and a half: that is as it should be
-    assert growth.wanted == 2 * MOST
+def test_the_pool_grows_while_children_wait_and_processors_are_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    books = Books(monkeypatch)
+    assert books.pass_by(0.3, running=0.4, idle=2.0) == 4  # not forty: one window proves little
+    assert books.pass_by(0.1, running=1.0, idle=0.7) == 4  # too short
+    assert books.pass_by(0.3, running=1.0, idle=0.7) == 6
+    assert books.pass_by(0.3, running=1.2, idle=0.2) == 6
+    assert books.pass_by(0.3, running=1.2, idle=0.4) == 8
+    assert books.pass_by(0.3, running=1.2, idle=2.0) == 2 * MOST
+
+
+@pytest.mark.parametrize(("running", "idle"), [(0.6, 0.1), (2.0, 30.0)])
+def test_the_pool_stays_small_where_no_processor_is_idle_or_as_many_run_as_may(
+    monkeypatch: pytest.MonkeyPatch, running: float, idle: float
+) -> None:
+    books = Books(monkeypatch)
+    assert {books.pass_by(0.3, running=running, idle=idle) for _ in range(20)} == {2}
+
+
+def test_time_without_work_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    books = Books(monkeypatch)
+    books.pass_by(0.2, running=0.6, idle=0.1)
+    books.growth.end()
+    books.pass_by(100.0, running=0.0, idle=2.0)
+    books.growth.begin()
+    assert books.pass_by(0.3, running=0.6, idle=0.1) == 2
+
+
+@pytest.mark.parametrize(("running", "idle"), [(0.6, 0.0), (2.6, 30.0)])
+def test_the_pool_shrinks_where_there_were_too_many_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, running: float, idle: float
+) -> None:
+    books = Books(monkeypatch)
+    while books.growth.wanted < 2 * MOST:
+        books.pass_by(0.3, running=0.4, idle=2.0)
     for _ in range(10):  # for a moment, such as while directories are counted
-        growth.add(1.0, 1.0)
-        growth.add(1.0, 0.3)
-    assert growth.wanted == 2 * MOST
+        assert books.pass_by(1.0, running=running, idle=idle) == 2 * MOST
+        assert books.pass_by(1.0, running=1.2, idle=0.2) == 2 * MOST
     for _ in range(20):
-        growth.add(1.0, 1.0)
-    assert growth.wanted == 2
-    growth.shrink()
-    assert growth.wanted == 2
+        books.pass_by(1.0, running=running, idle=idle)
+    assert books.growth.wanted == 2
+    books.growth.shrink()
+    assert books.growth.wanted == 2
+
+
+def test_where_the_kernel_does_not_say_the_pool_goes_by_its_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    books = Books(monkeypatch)
+    monkeypatch.setattr(books.growth, "_idle", lambda: float("inf"))
+    books.growth.begin()
+    assert books.pass_by(0.3, running=2.0, idle=0.0) == 2
+    assert books.pass_by(0.3, running=0.4, idle=0.0) == 4
+
+
+def test_the_kernel_says_how_long_its_processors_were_idle() -> None:
+    first = idle_s()
+    assert 0 < first < (os.cpu_count() or 1) * time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert idle_s() >= first
 
 
 def test_a_group_of_small_directories_is_spread_and_a_small_directory_is_not(tmp_path: Path, folder: int) -> None:
