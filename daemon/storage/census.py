@@ -78,16 +78,16 @@ class Counter:
         self._most = most
         self._tick = tick
 
-    def scan(self, fd: int, note: Note) -> Generator[str, None, None]:
+    def scan(self, fd: int, status: os.stat_result, note: Note) -> Generator[str, None, None]:
         del note
-        self.directories += 1
-        self.enter(fd)
+        self.enter(status)
         with os.scandir(fd) as entries:
             yield from self.count(entries)
 
-    def enter(self, fd: int) -> None:
-        """Take the directory's own mtime."""
-        self.modified_ns = max(self.modified_ns, os.fstat(fd).st_mtime_ns)
+    def enter(self, status: os.stat_result, *, counts: bool = True) -> None:
+        """Take the directory's own mtime, and count it unless somebody else does."""
+        self.directories += counts
+        self.modified_ns = max(self.modified_ns, status.st_mtime_ns)
 
     def count(self, entries: Iterator[os.DirEntry[str]]) -> Generator[str, None, None]:
         """Count these entries of one directory, and yield its subdirectories."""

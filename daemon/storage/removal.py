@@ -43,7 +43,8 @@ class Remover:
         self._measure = measure
         self._removed = removed
 
-    def scan(self, fd: int, note: Note) -> Generator[str, None, None]:
+    def scan(self, fd: int, status: os.stat_result, note: Note) -> Generator[str, None, None]:
+        del status
         with os.scandir(fd) as entries:
             yield from self.remove(fd, by_inode(entries), note)
 

@@ -56,8 +56,11 @@ class Visitor(Protocol):
     leaves: bool
     helpers: Helpers | None
 
-    def scan(self, fd: int, note: Note) -> Generator[str, None, None]:
-        """Handle every non-directory of the directory behind ``fd`` and yield the names of its subdirectories."""
+    def scan(self, fd: int, status: os.stat_result, note: Note) -> Generator[str, None, None]:
+        """Handle every non-directory of the directory behind ``fd`` and yield the names of its subdirectories.
+
+        ``status``: the directory's own, from before anything was done to it.
+        """
         ...
 
     def leave(self, parent_fd: int, name: str) -> None:
@@ -81,7 +84,7 @@ class _Frame:
             helpers = visitor.helpers
             if helpers is not None and streaming and not rescans and helpers.are_idle(len(above) + 1):
                 self.shared = helpers.split([*(frame.name for frame in above), name], self.status)
-            listing = visitor.scan(fd, self.note)
+            listing = visitor.scan(fd, self.status, self.note)
             self.subdirectories: Iterator[str] = listing if streaming else iter(list(listing))
         except OSError as error:
             os.close(fd)

@@ -54,13 +54,12 @@ class _Counting(Counter):
             raise ScanEnded
         self._pace.pause(files)
 
-    def scan(self, fd: int, note: Note) -> Generator[str, None, None]:
+    def scan(self, fd: int, status: os.stat_result, note: Note) -> Generator[str, None, None]:
         del note
-        return self._scan(fd, self._parent.take_share())
+        return self._scan(fd, status, self._parent.take_share())
 
-    def _scan(self, fd: int, share: Share | None) -> Generator[str, None, None]:
-        self.directories += share is None or share.number == 0
-        self.enter(fd)
+    def _scan(self, fd: int, status: os.stat_result, share: Share | None) -> Generator[str, None, None]:
+        self.enter(status, counts=share is None or share.number == 0)
         with os.scandir(fd) as entries:
             yield from self.count(entries if share is None else filter(share.has, entries))
 
@@ -86,7 +85,8 @@ class _Removing(Remover):
         super().__init__(pace=pace, measure=measure, removed=parent.removed)
         self.helpers = self._parent = parent
 
-    def scan(self, fd: int, note: Note) -> Generator[str, None, None]:
+    def scan(self, fd: int, status: os.stat_result, note: Note) -> Generator[str, None, None]:
+        del status
         return self._scan(fd, note, self._parent.take_share())
 
     def _scan(self, fd: int, note: Note, share: Share | None) -> Generator[str, None, None]:
