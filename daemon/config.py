@@ -235,7 +235,7 @@ class InventoryConfig(Section):
 class WorkersConfig(Section):
     """How many manual deletions, and how many sweeps, run at the same time.
 
-    ``processes`` remove large directories, more while they wait for the disk, at that ``priority``; at most
+    ``processes`` remove large directories, more while they wait and processors are idle, at that ``priority``; at most
     ``max_files_per_second``, all in all.
     """
 
