@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from support import programs, scratch
 from support.postgres import PostgresFailed, PostgresServer
@@ -19,6 +20,9 @@ from support.processes import ForkServer
 # Where bytecode is not to be written, every one of some hundred processes would compile the daemon again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# A busy machine is not a failure.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 _SECOND = {"sqlite", "portable"}

@@ -421,7 +421,7 @@ def one_catalog(
     prepared.give_back(store, again=True)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(patterns=st.lists(globs | task_ids, min_size=1, max_size=3), names=st.lists(task_ids, min_size=1, max_size=12))
 @example(patterns=["a_b"], names=["a_b", "aab", "A_B"])
 @example(patterns=["a?b*"], names=["a_b", "ab", "a.b.", "aAbB"])

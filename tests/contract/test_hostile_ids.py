@@ -37,7 +37,7 @@ def test_no_id_leads_out_of_the_root_or_into_what_is_sweepds(prepared: Prepared,
         tree = snapshot(outside)
         site.catalog.root_id()
 
-        @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), database=None)
         @given(task_id=IDS)
         def attempt(task_id: str) -> None:
             if task_id == "kept-1":

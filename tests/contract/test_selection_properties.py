@@ -334,7 +334,7 @@ def by_age(word: str, keep: Document | None = None) -> Document:
 
 
 @pytest.mark.timeout(SECONDS_AT_MOST)
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(tables, inventories, holds, policies | orphan_policies)
 @example([ON_THE_BOUND], {}, [], by_age("older_than"))
 @example([ON_THE_BOUND], {}, [], by_age("newer_than"))

@@ -67,7 +67,7 @@ def catalog(store: Store) -> Iterator[Catalog]:
     made.close()
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tables, filters, orders, st.integers(1, 5), st.integers(0, 16), rows)
 def test_each_page_has_its_tasks(
     catalog: Catalog,

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, SecretStr
 
@@ -124,7 +124,6 @@ def is_a_mapping_or_refused(text: str) -> bool:
         return len(error.problems) > 0
 
 
-@settings(deadline=None)  # a busy machine is not a failure
 @given(st.text())
 def test_arbitrary_text_raises_nothing_else(text: str) -> None:
     assert is_a_mapping_or_refused(text)
@@ -169,7 +168,6 @@ _PIECES += [
 ]
 
 
-@settings(deadline=None)  # a busy machine is not a failure
 @given(st.lists(st.sampled_from(_PIECES), max_size=40).map("".join))
 def test_arbitrary_yaml_raises_nothing_else(text: str) -> None:
     assert is_a_mapping_or_refused(text)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from apscheduler.triggers.cron import CronTrigger
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.policy.cron import parse_cron
@@ -118,7 +118,6 @@ _ITEM = st.one_of(st.just("*"), _NUMBER, _RANGE, st.sampled_from([*NAMES, "jan",
 _FIELD = st.lists(_ITEM, min_size=1, max_size=2).map(",".join)
 
 
-@settings(deadline=None)  # a busy machine is not a failure
 @given(st.lists(_FIELD, min_size=5, max_size=5).map(" ".join) | st.text(max_size=20))
 def test_whatever_is_accepted_is_valid_for_apscheduler_and_happens(expression: str) -> None:
     try:

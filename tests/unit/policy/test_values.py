@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.policy.values import format_duration, parse_duration
@@ -72,13 +72,11 @@ def test_a_duration_is_written_in_its_largest_units(duration: timedelta, text: s
     assert format_duration(duration) == text
 
 
-@settings(deadline=None)  # a busy machine is not a failure
 @given(st.integers(1, 36_500 * 86_400))
 def test_what_is_written_is_read_again(seconds: int) -> None:
     assert parse_duration(format_duration(timedelta(seconds=seconds))) == timedelta(seconds=seconds)
 
 
-@settings(deadline=None)  # a busy machine is not a failure
 @given(st.text(alphabet="0123456789wdhms.- ", max_size=12))
 def test_arbitrary_text_is_a_positive_duration_or_refused(text: str) -> None:
     try:
