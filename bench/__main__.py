@@ -10,11 +10,22 @@ from pathlib import Path
 
 import structlog
 
-from bench import durable, hostile, image, inventory, listing, liveness, memory, planning, reading, removal
+from bench import durable, hostile, image, inventory, lifetime, listing, liveness, memory, planning, reading, removal
 from bench.report import Report
 from support.postgres import PostgresServer
 
-SECTIONS = ("removal", "durable", "liveness", "memory", "inventory", "planning", "listing", "reading", "hostile")
+SECTIONS = (
+    "removal",
+    "durable",
+    "liveness",
+    "memory",
+    "inventory",
+    "planning",
+    "listing",
+    "reading",
+    "hostile",
+    "lifetime",
+)
 
 
 def main() -> None:
@@ -59,6 +70,8 @@ def main() -> None:
                 listing.run(report, folder, scale=options.scale, server=server)
             if "reading" in chosen:
                 reading.run(report, folder, scale=options.scale, server=server)
+            if "lifetime" in chosen:
+                lifetime.run(report, folder, scale=options.scale, server=server)
     report.write(options.json, {"scale": options.scale, "pairs": options.pairs, "sections": list(chosen)})
     print(f"\n{report.table()}\n\nwritten to {options.json}")
 

@@ -120,7 +120,7 @@ def _single(report: Report, kind: str, store: Store, folder: Path, scale: float)
                 text = answer.read()
                 seconds.append(time.perf_counter() - started)
                 assert answer.status == 200, text
-            resident = _resident(daemon.process.pid)
+            resident = daemon.resident_mb()
         seconds = seconds[20:]
         where = f"durable, {kind}"
         report.add(Figure(where, "one request at a time", number / sum(seconds), "tasks/s", 150, at_least=True))
@@ -133,13 +133,6 @@ def _connection(address: str) -> Iterator[HTTPConnection]:
     """Kept alive, and with little work of its own: the daemon is measured, not its client."""
     with closing(HTTPConnection(address.removeprefix("http://"), timeout=60)) as connection:
         yield connection
-
-
-def _resident(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) / 1000
-    return 0.0
 
 
 def _request(task_id: str, retain: timedelta | None = None) -> Request:

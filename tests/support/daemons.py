@@ -155,6 +155,12 @@ class Daemon:
     def get(self, path: str) -> requests.Response:
         return requests.get(f"{self.address}{path}", timeout=30)
 
+    def resident_mb(self) -> float:
+        """Its resident memory, in units of 1,000,000 bytes."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
+        (line,) = (line for line in status.splitlines() if line.startswith("VmRSS"))
+        return int(line.split()[1]) * 1024 / 1_000_000
+
     def kill(self) -> None:
         """kill -9."""
         self.process.kill()
