@@ -14,14 +14,14 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from daemon import log
 from daemon.storage import census
-from daemon.storage.census import Census, Counter, Measurement, ScanEnded
+from daemon.storage.census import Census, Measurement, ScanEnded
 from daemon.storage.child import Child
 from daemon.storage.growth import Growth
+from daemon.storage.job import Job, Unit
 from daemon.storage.pacing import Pace
 from daemon.storage.parent import SCANS_END
 from daemon.storage.progress import Progress
@@ -43,34 +43,6 @@ _MEASURED_AT_ONCE: Final = 16
 _IDLE_S: Final = 60.0
 
 
-@dataclass(slots=True)
-class _Job:
-    """One call, spread over the children. ``open`` counts the units that are not done.
-
-    ``scanning``: it counts for a scan. ``each``: what came of each tree, if they are counted one by one.
-    """
-
-    base_fd: int
-    counting: bool
-    progress: Progress | None
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    done: threading.Event = field(default_factory=threading.Event)
-    open: int = 0
-    total: Counter = field(default_factory=Counter)
-    error: OSError | None = None
-    lost: bool = False
-    scanning: bool = False
-    each: dict[str, Measurement | OSError | None] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Unit:
-    job: _Job
-    path: Sequence[str]
-    names: Sequence[str]
-    share: Sequence[int] | None = None
-
-
 class Workers:
     """A pool of child processes, started when they are first needed. Thread-safe; fewer than 2 processes are none.
 
@@ -90,7 +62,7 @@ class Workers:
         self._rate = max_files_per_second
         self._pace = Pace(self._rate)
         self._growth = growth or Growth(processes)
-        self._queue: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._at_work: set[Child] = set()
@@ -109,7 +81,7 @@ class Workers:
         if self._processes > 1 and len(names) >= (_COUNTED_WHEN_WARM if self._threads else _COUNTED):
             size = min(_BUNDLE, max(1, len(names) // (4 * self._growth.wanted)))
             bundles = [names[start : start + size] for start in range(0, len(names), size)]
-            self._spread(_Job(parent_fd, counting=True, progress=None, each=found), bundles)
+            self._spread(Job(parent_fd, counting=True, progress=None, each=found), bundles)
         counts = []
         for name in names:
             one = found.get(name)
@@ -125,7 +97,7 @@ class Workers:
         found: dict[str, Measurement | OSError | None] = {}
         if self._processes > 1 and not self._scans_ended:
             bundles = [names[start : start + _MEASURED_AT_ONCE] for start in range(0, len(names), _MEASURED_AT_ONCE)]
-            self._spread(_Job(parent_fd, counting=True, progress=None, scanning=True, each=found), bundles)
+            self._spread(Job(parent_fd, counting=True, progress=None, scanning=True, each=found), bundles)
         return {name: found.get(name) or self._measure(parent_fd, name, large=name in found) for name in names}
 
     def end_scans(self) -> None:
@@ -145,7 +117,7 @@ class Workers:
         if self._processes > 1 and files >= worthwhile:
             size = min(_BUNDLE, max(1, len(names) // (16 * self._growth.wanted)))
             bundles = [names[start : start + size] for start in range(0, len(names), size)]
-            self._spread(_Job(parent_fd, counting=False, progress=progress), bundles)
+            self._spread(Job(parent_fd, counting=False, progress=progress), bundles)
         first: OSError | None = None
         measure = progress is not None and progress.measures
         remover = Remover(pace=self._pace, measure=measure, removed=None if progress is None else progress.add)
@@ -185,14 +157,14 @@ class Workers:
         small = census.take_small(parent_fd, name, _SMALL)
         if small is not None:
             return small
-        job = _Job(parent_fd, counting=True, progress=None)
+        job = Job(parent_fd, counting=True, progress=None)
         self._spread(job, [[name]])
         # What one of them could not count the calling thread counts, or names the reason.
         return census.take(parent_fd, name) if job.lost or job.error is not None else job.total.census()
 
     def _measure(self, parent_fd: int, name: str, *, large: bool) -> Measurement | OSError:
         """One tree: shared out if it is ``large``, else, or if that fails, in this thread."""
-        job = _Job(parent_fd, counting=True, progress=None, scanning=True)
+        job = Job(parent_fd, counting=True, progress=None, scanning=True)
         if large and not self._scans_ended:
             self._spread(job, [[name]])
         if self._scans_ended:
@@ -209,7 +181,7 @@ class Workers:
             raise ScanEnded
         self._pace.pause(files)
 
-    def _spread(self, job: _Job, bundles: Sequence[Sequence[str]]) -> None:
+    def _spread(self, job: Job, bundles: Sequence[Sequence[str]]) -> None:
         """Have the children do it; returns when they are through with what they did of it."""
         with self._lock:
             if self._closed:
@@ -222,7 +194,7 @@ class Workers:
             job.base_fd = os.open(".", DIRECTORY, dir_fd=job.base_fd)
             job.open = len(bundles)
             for names in bundles:  # under the lock: ``close`` puts its word behind them
-                self._queue.put(_Unit(job, (), names))
+                self._queue.put(Unit(job, (), names))
         try:
             job.done.wait()
         finally:
@@ -259,10 +231,9 @@ class Workers:
                     if child is not None:
                         child.kill()
                         child = None
-                    with unit.job.lock:
-                        unit.job.lost = True
+                    unit.job.lose()
                 finally:
-                    self._ended(unit.job)
+                    unit.job.ended()
         finally:
             if child is not None:
                 child.end()
@@ -291,11 +262,10 @@ class Workers:
             if unit is None:  # another thread's word to end
                 self._queue.put(None)
                 return
-            with unit.job.lock:
-                unit.job.lost = True
-            self._ended(unit.job)
+            unit.job.lose()
+            unit.job.ended()
 
-    def _next(self) -> _Unit | None:
+    def _next(self) -> Unit | None:
         """None: this thread is to end, since the pool is closed or too large, or there was nothing to do for long."""
         try:
             unit = None if self._leaves(idle=False) else self._await()
@@ -305,7 +275,7 @@ class Workers:
             self._drain()
         return unit
 
-    def _await(self) -> _Unit | None:
+    def _await(self) -> Unit | None:
         """The next unit; None once the pool is closed. Raises queue.Empty when nobody needs this thread any more."""
         while True:
             with suppress(queue.Empty):
@@ -337,64 +307,27 @@ class Workers:
                 self._growth.shrink()
             return leaves
 
-    def _do(self, child: Child, unit: _Unit) -> None:
+    def _do(self, child: Child, unit: Unit) -> None:
         job = unit.job
-        asked = {
-            "count": job.counting,
-            "path": list(unit.path),
-            "names": list(unit.names),
-            "share": unit.share,
-            "scan": job.scanning,
-            "each": job.each is not None,
-            "measure": job.progress is not None and job.progress.measures,
-        }
-        child.ask(asked, job.base_fd)
+        child.ask(unit.question(), job.base_fd)
         while True:
             message = child.hear()
             if "names" in message:
                 with job.lock:
                     job.open += 1
-                self._queue.put(_Unit(job, message["path"], message["names"], message["share"]))
+                self._queue.put(Unit(job, message["path"], message["names"], message["share"]))
             elif "links" in message:
-                with job.lock:
-                    for device, inode, seen, links, blocks in message["links"]:
-                        job.total.add_link((device, inode), seen, links, blocks)
+                job.add_links(message["links"])
             else:
                 self._see_sign(job, message)
                 if "done" in message:
-                    self._add(job, message)
+                    job.add(message)
                     return
 
-    def _see_sign(self, job: _Job, message: dict[str, Any]) -> None:
+    def _see_sign(self, job: Job, message: dict[str, Any]) -> None:
         if job.progress is not None:
             job.progress.add(message["files"], message["size"])
         self._growth.add(message["worked"], message["ran"])
         with self._lock:
             if not self._closed:
                 self._grow()
-
-    def _add(self, job: _Job, message: dict[str, Any]) -> None:
-        files, directories, size, blocks, modified_ns = message["done"]
-        with job.lock:
-            job.total.files += files
-            job.total.directories += directories
-            job.total.size_bytes += size
-            job.total.blocks += blocks
-            job.total.modified_ns = max(job.total.modified_ns, modified_ns)
-            if job.each is not None:
-                job.each.update((name, _measured(counts, error)) for name, counts, error in message["each"])
-            if message["error"] is not None and job.error is None:
-                job.error = OSError(*message["error"][:2], message["error"][2])
-
-    def _ended(self, job: _Job) -> None:
-        with job.lock:
-            job.open -= 1
-            if job.open == 0:
-                job.done.set()
-
-
-def _measured(counts: Sequence[int] | None, error: Sequence[Any] | None) -> Measurement | OSError | None:
-    """What a child says of one of several trees; None if it is to be shared out."""
-    if counts is not None:
-        return Measurement(Census(*counts[:4]), counts[4])
-    return None if error is None else OSError(*error)
