@@ -164,7 +164,7 @@ class _Run:
         self._tell = tell or (lambda _progress: None)
         self._started_at = clock.now()
         self._unchanged: list[str] = []
-        self._found: list[Found] = []
+        self._found: list[tuple[Listed, Found]] = []
         self._written = clock.monotonic()
         self.last: Scan | None = None
         self.progress = Progress()
@@ -217,7 +217,7 @@ class _Run:
         """What has to be walked, in groups; the rest is noted as unchanged on the way."""
         listed = listing.tasks(opened)
         stale: list[tuple[Listed, Known]] = []
-        size = _BATCH
+        size = _GROUPS * _GROUP  # the children are to begin soon
         while batch := list(islice(listed, size)):
             if self._stop.is_set():
                 raise ScanEnded
@@ -238,7 +238,7 @@ class _Run:
                 else:
                     self._unchanged.append(one.name)
             self._write_if_due(opened)
-            size = _BATCH if stale else _MANY
+            size = _BATCH if stale else _MANY - len(self._unchanged)
             while len(stale) >= _GROUP:
                 yield stale[:_GROUP]
                 del stale[:_GROUP]
@@ -248,10 +248,7 @@ class _Run:
     def _measure(self, opened: OpenRoot, group: Sequence[tuple[Listed, Known]]) -> list[Result]:
         began = clock.now()
         found = self._workers.measure(opened.fd, [listed.name for listed, _ in group])
-        # A deletion may have taken it away, or somebody have put another one in its place, while it was walked.
-        return [
-            (listed, known, began, found[listed.name]) for listed, known in group if listing.is_there(opened, listed)
-        ]
+        return [(listed, known, began, found[listed.name]) for listed, known in group]
 
     def _add(self, results: Sequence[Result]) -> None:
         for listed, known, began, result in results:
@@ -271,7 +268,8 @@ class _Run:
         self, listed: Listed, known: Known, at: datetime, error: str | None, counted: Counted | None = None
     ) -> None:
         self.progress.failed += error is not None
-        self._found.append(Found(listed.name, known.is_new, signature(listed, known), at, counted, error))
+        found = Found(listed.name, known.is_new, signature(listed, known), at, counted, error)
+        self._found.append((listed, found))
 
     def _write_if_due(self, opened: OpenRoot) -> None:
         many = len(self._unchanged) >= _MANY or len(self._found) >= _BATCH
@@ -280,8 +278,8 @@ class _Run:
 
     def _write(self, opened: OpenRoot) -> None:
         unchanged, self._unchanged = self._unchanged, []
-        # What a deletion has taken away in the meantime is not to appear as if it were there.
-        found = [one for one in self._found if not (one.is_new and listing.is_absent(opened, one.task_id))]
+        # A deletion may have taken it away, or somebody have put another one in its place, since it was listed.
+        found = [one for listed, one in self._found if listing.is_there(opened, listed)]
         self._found = []
         for start in range(0, max(len(unchanged), len(found)), _MANY):
             end = start + _MANY

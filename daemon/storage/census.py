@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Final
 
 from daemon.storage.walk import Helpers, Note, traverse
 
-# Files after which a counter tells that it goes on.
+# Entries that are counted together; after them a counter tells that it goes on.
 _STEP: Final = 64
 _BLOCK: Final = 512  # st_blocks counts units of 512 bytes, whatever the file system's block size: stat(2)
 
@@ -91,41 +92,35 @@ class Counter:
 
     def count(self, entries: Iterator[os.DirEntry[str]]) -> Generator[str, None, None]:
         """Count these entries of one directory, and yield its subdirectories."""
-        files = size = blocks = 0
-        newest, most = self.modified_ns, self._most
-        due = _STEP if self._tick is not None else -1
-        try:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    self.files += files  # what is counted inside has to know how many there are
-                    due -= files
-                    files = 0
-                    yield entry.name
-                    continue
-                try:
-                    status = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
-                files += 1
-                size += status.st_size
-                if status.st_mtime_ns > newest:
-                    newest = status.st_mtime_ns
-                if status.st_nlink == 1:
-                    blocks += status.st_blocks
-                else:
-                    self.add_link((status.st_dev, status.st_ino), 1, status.st_nlink, status.st_blocks)
-                if most is not None and self.files + files + self.directories > most:
-                    raise TooMany
-                if files == due and self._tick is not None:
-                    due += _STEP
-                    self._tick(_STEP)
+        more = True
+        while more:
+            some = list(islice(entries, _STEP))
+            more = len(some) == _STEP
+            inside = [entry.name for entry in some if entry.is_dir(follow_symlinks=False)]
+            if inside:
+                some = [entry for entry in some if not entry.is_dir(follow_symlinks=False)]
+            self._add(_statuses(some))
+            if self._most is not None and self.files + self.directories > self._most:
+                raise TooMany
             if self._tick is not None:
-                self._tick(files - due + _STEP)
-        finally:
-            self.files += files
-            self.modified_ns = max(self.modified_ns, newest)
-            self.size_bytes += size
-            self.blocks += blocks
+                self._tick(len(some))
+            yield from inside
+
+    def _add(self, statuses: Sequence[os.stat_result]) -> None:
+        size = blocks = 0
+        newest = self.modified_ns
+        for status in statuses:
+            size += status.st_size
+            if status.st_mtime_ns > newest:
+                newest = status.st_mtime_ns
+            if status.st_nlink == 1:
+                blocks += status.st_blocks
+            else:
+                self.add_link((status.st_dev, status.st_ino), 1, status.st_nlink, status.st_blocks)
+        self.files += len(statuses)
+        self.size_bytes += size
+        self.blocks += blocks
+        self.modified_ns = newest
 
     def add_link(self, key: tuple[int, int], seen: int, links: int, blocks: int) -> None:
         """Some links of one file were seen; with the last of them its blocks count."""
@@ -146,6 +141,21 @@ class Counter:
     def measurement(self) -> Measurement:
         """The same with the newest mtime."""
         return Measurement(self.census(), self.modified_ns)
+
+
+def _statuses(entries: Sequence[os.DirEntry[str]]) -> list[os.stat_result]:
+    """Without those that have vanished."""
+    try:
+        return [entry.stat(follow_symlinks=False) for entry in entries]
+    except FileNotFoundError:  # an entry keeps what it was asked for once
+        return [status for entry in entries if (status := _status(entry)) is not None]
+
+
+def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
+    try:
+        return entry.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return None
 
 
 def take(parent_fd: int, name: str) -> Census:

@@ -17,7 +17,6 @@ import signal
 import socket
 import sys
 from collections.abc import Generator, Sequence
-from dataclasses import asdict
 from typing import Any, Final
 
 from daemon.storage.census import Counter, ScanEnded, TooMany
@@ -76,7 +75,7 @@ class _Alone(_Counting):
     def _go_on(self, files: int) -> None:
         super()._go_on(files)
         self._seen += files
-        if self._parent.are_idle(0) and self._seen > _ALONE:
+        if self._seen > _ALONE and self._parent.are_idle(0):
             raise TooMany
 
 
@@ -177,7 +176,9 @@ def _measure(fd: int, name: str, counting: _Alone) -> list[Any]:
     except OSError as failed:
         path = failed.filename if isinstance(failed.filename, str) else name
         return [name, None, [failed.errno, failed.strerror, path[-_PATH_CHARACTERS:]]]
-    return [name, [*asdict(counting.census()).values(), counting.modified_ns], None]
+    census = counting.census()
+    counts = [census.files, census.directories, census.size_bytes, census.freed_bytes, counting.modified_ns]
+    return [name, counts, None]
 
 
 def _remove(fd: int, name: str, remover: _Removing, share: Share | None) -> None:
