@@ -43,12 +43,17 @@ def lock(
     Raises through the connection: TaskRefused (TASK_BUSY) when a lock is not to be had in time.
     """
     claim, claim_steps, read = _locking(tables, running_statuses, wait=wait)
-    # First the locks, in one order for everybody, so that what is read afterwards cannot change any more.
-    locked = {"ids": list(together(connection, [(claim, {"ids": sorted(task_ids)})]).scalars())}
-    if not locked["ids"]:
-        return {}
-    # a step that is set to running changes its own row only
-    found = together(connection, [(statement, locked) for statement in (claim_steps, read) if statement is not None])
+    ids = sorted(task_ids)
+    if connection.dialect.name == "sqlite":  # who writes there is alone
+        found = connection.execute(read, {"ids": ids})
+    else:
+        # First the locks, in one order for everybody, so that what is read afterwards cannot change any more.
+        locked = {"ids": list(together(connection, [(claim, {"ids": ids})]).scalars())}
+        if not locked["ids"]:
+            return {}
+        # a step that is set to running changes its own row only
+        steps = [(claim_steps, locked)] if claim_steps is not None else []
+        found = together(connection, [*steps, (read, locked)])
     return {row.task_id: LockedTask(rows.from_row(row), bool(row._mapping["is_running"])) for row in found}
 
 
