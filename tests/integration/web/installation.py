@@ -211,6 +211,11 @@ class Api:
     async def listing(self, query: str = "") -> Answer:
         return await self.ask("GET", TASKS + query)
 
+    async def until(self, sample: str) -> None:
+        """Wait until the metrics have this line; the test's own time limit ends it."""
+        while f"\n{sample}\n".encode() not in (await self.ask("GET", "/metrics")).raw:
+            await asyncio.sleep(0.01)
+
     async def raw(self, data: bytes) -> Answer:
         """Send bytes as they are; they have to ask for the connection to be closed, or be refused."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)

@@ -108,7 +108,7 @@ async def test_a_client_that_goes_away_stops_nothing(
         asking = [asyncio.create_task(api.delete(FIRST))]
         await begun.wait()
         asking.append(asyncio.create_task(api.delete(SECOND)))  # waits for the worker
-        await asyncio.sleep(0.1)
+        await api.until('sweepd_waiting_deletions{lane="single"} 1.0')
         for task in asking:
             task.cancel()
         await asyncio.wait(asking)
@@ -138,7 +138,7 @@ async def test_a_shutdown_refuses_what_still_waits(installation: Installation, m
         first = asyncio.create_task(api.delete(FIRST))
         await begun.wait()
         second = asyncio.create_task(api.delete(SECOND))
-        await asyncio.sleep(0.1)
+        await api.until('sweepd_waiting_deletions{lane="single"} 1.0')
         closing = asyncio.create_task(api.runner.cleanup())
         await asyncio.sleep(0.1)
         release.set()

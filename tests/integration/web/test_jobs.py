@@ -202,7 +202,7 @@ async def test_events_tell_every_task_once_and_then_the_end(
         job_id = (await api.batch(*IDS[:10], "task_missing", **ASYNC)).body["data"]["job_id"]
         following = asyncio.create_task(events(api, job_id))
         await gate.begun.wait()
-        await asyncio.sleep(0.1)
+        await api.until("sweepd_event_listeners 1.0")
         gate.open()
         told = await following
     tasks = [(number, data) for name, number, data in told if name == "task"]
@@ -426,7 +426,7 @@ async def test_a_shutdown_ends_the_streams(api: Api, monkeypatch: pytest.MonkeyP
         job_id = (await api.batch("task_1", **ASYNC)).body["data"]["job_id"]
         following = asyncio.create_task(events(api, job_id))
         await gate.begun.wait()
-        await asyncio.sleep(0.2)
+        await api.until("sweepd_event_listeners 1.0")
         closing = asyncio.create_task(api.runner.cleanup())
         told = await asyncio.wait_for(following, 5)
     await closing

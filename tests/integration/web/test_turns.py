@@ -81,7 +81,7 @@ async def test_a_single_deletion_has_its_turn_between_the_groups_of_a_batch_on_o
         batch = asyncio.create_task(api.batch("task_1", "task_2", "task_3"))
         await begun.wait()
         deleting = asyncio.create_task(api.delete(FIRST))
-        await asyncio.sleep(0.1)
+        await api.until('sweepd_waiting_deletions{lane="single"} 1.0')
         go.set()
         assert (await deleting).status == 200
         await batch
@@ -95,8 +95,7 @@ async def test_what_is_too_much_is_told_to_come_back(
         slow = Slow()
         monkeypatch.setattr(api.context.engine, "delete_group", slow.delete_group)
         asking = [asyncio.create_task(api.batch(f"task_{number}")) for number in range(3)]
-        while b'sweepd_waiting_deletions{lane="batch"} 2.0' not in (await api.ask("GET", "/metrics")).raw:
-            await asyncio.sleep(0.01)
+        await api.until('sweepd_waiting_deletions{lane="batch"} 2.0')
         for refused in (await api.batch("task_9"), await api.delete("task_9")):
             assert (refused.status, refused.body["error_code"]) == (429, "TOO_MANY_REQUESTS")
             assert refused.headers["Retry-After"] == "5"
