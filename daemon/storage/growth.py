@@ -6,11 +6,12 @@ does so while somebody works for it, and more of them would only wait for each o
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
 from typing import Final
+
+from daemon.storage.processors import idle_s
 
 MOST: Final = 4
 """A pool grows to so many times the number of children that may be busy."""
@@ -28,31 +29,20 @@ _NONE_IDLE: Final = 0.05
 _TOO_MANY: Final = 1.25
 # To start a child takes some 50 ms of a processor: one goes only when there were too many for so long without a break.
 _SURE_S: Final = 2.0
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
-
-
-def idle_s() -> float:
-    """Seconds that the processors of this machine had nothing to do, all together, since it started.
-
-    Infinite where the kernel does not say. Source: ``idle`` and ``iowait`` of proc_stat(5).
-    """
-    try:
-        with open("/proc/stat", "rb") as file:
-            idle, waiting = file.readline().split()[4:6]
-    except (OSError, ValueError):
-        return float("inf")
-    return (int(idle) + int(waiting)) / _TICKS
 
 
 class Growth:
-    """The number of children that ``wanted`` says, between ``processes`` and MOST times that. Thread-safe."""
+    """The number of children that ``wanted`` says, between ``processes`` and MOST times that. Thread-safe.
 
-    def __init__(self, processes: int, idle: Callable[[], float] = idle_s) -> None:
+    ``idle``: seconds for which processors were idle, as ``idle_s`` has them.
+    """
+
+    def __init__(self, processes: int, idle: Callable[[], tuple[float, ...]] = idle_s) -> None:
         self.wanted = processes
         self._least = processes
         self._idle = idle
         self._lock = threading.Lock()
-        self._at: tuple[float, float] | None = None
+        self._at: tuple[float, tuple[float, ...]] | None = None
         self._span_s = self._idle_s = self._worked_s = self._ran_s = self._too_many_s = 0.0
 
     def begin(self) -> None:
@@ -83,8 +73,8 @@ class Growth:
         if self._at is not None:
             now = time.monotonic(), self._idle()
             self._span_s += now[0] - self._at[0]
-            # Infinite less infinite is not a number.
-            self._idle_s += now[1] - self._at[1] if now[1] < float("inf") else now[1]
+            bounds = (after - before for before, after in zip(self._at[1], now[1], strict=False))
+            self._idle_s += min(bounds, default=float("inf"))
             self._at = now
 
     def _decide(self, span_s: float, running: float, idle: float) -> None:

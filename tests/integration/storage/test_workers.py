@@ -20,7 +20,7 @@ import pytest
 
 from daemon.storage import census
 from daemon.storage.census import Measurement, ScanEnded
-from daemon.storage.growth import MOST, Growth, idle_s
+from daemon.storage.growth import MOST, Growth
 from daemon.storage.pacing import Pace
 from daemon.storage.progress import Progress
 from daemon.storage.workers import Workers
@@ -280,7 +280,7 @@ def test_one_tree_keeps_all_children_at_work(
 
 def test_children_that_mostly_wait_get_help_in_bounds(tmp_path: Path, folder: int) -> None:
     # Whatever else this machine is doing: its processors count as idle.
-    workers = Workers(2, priority="normal", growth=Growth(2, idle=lambda: 2 * time.monotonic()))
+    workers = Workers(2, priority="normal", growth=Growth(2, idle=lambda: (2 * time.monotonic(),)))
     names = [wide(tmp_path / f"tree-{number}").name for number in range(3)]
     stop = threading.Event()
     holder = threading.Thread(target=halting, args=(stop,))
@@ -324,18 +324,20 @@ def test_a_rate_does_not_count_as_waiting(tmp_path: Path, folder: int) -> None:
 
 
 class Books:
-    """The kernel's, written by a test: so many processors have nothing to do."""
+    """The kernel's, written by a test: so many processors have nothing to do, by each bound that it knows."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._at = self._idle_s = 0.0
-        self.growth = Growth(2, idle=lambda: self._idle_s)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, bounds: int = 1) -> None:
+        self._at = 0.0
+        self._idle_s = [0.0] * bounds
+        self.growth = Growth(2, idle=lambda: tuple(self._idle_s))
         monkeypatch.setattr("daemon.storage.growth.time.monotonic", lambda: self._at)
         self.growth.begin()
 
-    def pass_by(self, seconds: float, *, running: float, idle: float) -> int:
+    def pass_by(self, seconds: float, *, running: float, idle: float | tuple[float, ...] = ()) -> int:
         """How many children are wanted after that."""
         self._at += seconds
-        self._idle_s += seconds * idle
+        for number, processors in enumerate((idle,) if isinstance(idle, float) else idle):
+            self._idle_s[number] += seconds * processors
         children = self.growth.wanted
         self.growth.add(seconds * children, seconds * running)
         return self.growth.wanted
@@ -386,15 +388,15 @@ def test_the_pool_shrinks_where_there_were_too_many_for_a_while(
 
 
 def test_where_the_kernel_does_not_say_the_pool_goes_by_its_children(monkeypatch: pytest.MonkeyPatch) -> None:
-    books = Books(monkeypatch)
-    assert books.pass_by(0.3, running=2.0, idle=float("inf")) == 2
-    assert books.pass_by(0.3, running=0.4, idle=float("inf")) == 4
+    books = Books(monkeypatch, bounds=0)
+    assert books.pass_by(0.3, running=2.0) == 2
+    assert books.pass_by(0.3, running=0.4) == 4
 
 
-def test_the_kernel_says_how_long_its_processors_were_idle() -> None:
-    first = idle_s()
-    assert 0 < first < (os.cpu_count() or 1) * time.clock_gettime(time.CLOCK_BOOTTIME)
-    assert idle_s() >= first
+def test_a_quota_that_is_used_up_is_no_reason_to_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    books = Books(monkeypatch, bounds=2)
+    assert {books.pass_by(0.3, running=0.4, idle=(30.0, 0.0)) for _ in range(5)} == {2}
+    assert books.pass_by(0.3, running=0.4, idle=(30.0, 1.0)) > 2
 
 
 def test_a_group_of_small_directories_is_spread_and_a_small_directory_is_not(tmp_path: Path, folder: int) -> None:
