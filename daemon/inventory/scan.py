@@ -178,7 +178,7 @@ class _Run:
         self.progress.expected = 0 if self.last is None else self.last.directories
         with self._root.open() as opened:
             self._tell(self.progress)
-            with ThreadPoolExecutor(_GROUPS, thread_name_prefix="scan") as pool:
+            with ThreadPoolExecutor(_GROUPS + 1, thread_name_prefix="scan") as pool:
                 try:
                     self._measure_all(opened, pool)
                 except KeyboardInterrupt:  # or the pool would wait for what it is at
@@ -202,7 +202,7 @@ class _Run:
 
     def _measure_all(self, opened: OpenRoot, pool: ThreadPoolExecutor) -> None:
         pending: set[Future[list[Result]]] = set()
-        groups = self._stale_groups(opened)
+        groups = self._stale_groups(opened, pool)
         while True:
             for group in islice(groups, _GROUPS - len(pending)):
                 pending.add(pool.submit(self._measure, opened, group))
@@ -213,23 +213,23 @@ class _Run:
                 self._add(future.result())
             self._write_if_due(opened)
 
-    def _stale_groups(self, opened: OpenRoot) -> Iterator[list[tuple[Listed, Known]]]:
-        """What has to be walked, in groups; the rest is noted as unchanged on the way."""
+    def _stale_groups(self, opened: OpenRoot, pool: ThreadPoolExecutor) -> Iterator[list[tuple[Listed, Known]]]:
+        """What has to be walked, in groups; the rest is noted as unchanged on the way.
+
+        While the database looks up one batch of names, the next one is listed.
+        """
         listed = listing.tasks(opened)
         stale: list[tuple[Listed, Known]] = []
-        size = _GROUPS * _GROUP  # the children are to begin soon
-        while batch := list(islice(listed, size)):
+        batch = list(islice(listed, _GROUPS * _GROUP))  # the children are to begin soon
+        number = len(batch)
+        while batch:
             if self._stop.is_set():
                 raise ScanEnded
-            with self._catalog.read() as session:
-                known = prior.known(
-                    session.connection,
-                    session.tables,
-                    self._catalog.timeline,
-                    [one.name for one in batch],
-                    self._running,
-                )
-            now = clock.now()
+            asked = pool.submit(self._look_up, batch)
+            size = _BATCH if stale or number < _BATCH else _MANY - number % _MANY
+            following = list(islice(listed, size))
+            number += len(following)
+            known, now = asked.result(), clock.now()
             for one in batch:
                 if one.problem is not None:
                     self._note(one, known[one.name], now, one.problem)
@@ -238,12 +238,17 @@ class _Run:
                 else:
                     self._unchanged.append(one.name)
             self._write_if_due(opened)
-            size = _BATCH if stale else _MANY - len(self._unchanged)
+            batch = following
             while len(stale) >= _GROUP:
                 yield stale[:_GROUP]
                 del stale[:_GROUP]
         if stale:
             yield stale
+
+    def _look_up(self, batch: Sequence[Listed]) -> dict[str, Known]:
+        names = [one.name for one in batch]
+        with self._catalog.read() as session:
+            return prior.known(session.connection, session.tables, self._catalog.timeline, names, self._running)
 
     def _measure(self, opened: OpenRoot, group: Sequence[tuple[Listed, Known]]) -> list[Result]:
         began = clock.now()
