@@ -221,7 +221,7 @@ class _Run:
         listed = listing.tasks(opened)
         stale: list[tuple[Listed, Known]] = []
         batch = list(islice(listed, _GROUPS * _GROUP))  # the children are to begin soon
-        number = len(batch)
+        number = len(batch)  # of all that was listed: what has not changed is to fill whole transactions
         while batch:
             if self._stop.is_set():
                 raise ScanEnded

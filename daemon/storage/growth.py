@@ -73,6 +73,7 @@ class Growth:
         if self._at is not None:
             now = time.monotonic(), self._idle()
             self._span_s += now[0] - self._at[0]
+            # A quota may come and go; where the kernel knows of no bound the children alone decide.
             bounds = (after - before for before, after in zip(self._at[1], now[1], strict=False))
             self._idle_s += min(bounds, default=float("inf"))
             self._at = now

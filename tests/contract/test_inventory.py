@@ -268,6 +268,35 @@ def test_a_scan_does_not_bring_back_what_a_deletion_has_forgotten(site: Site, sc
     assert rows(site) == {}
 
 
+def test_what_has_gone_or_was_swapped_since_it_was_listed_is_not_written_down(
+    site: Site, scanner: Scanner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task(site, "task_known")
+    complete(scanner)
+    before = rows(site)["task_known"]
+    for name in ("task_gone", "task_swapped", "task_stays"):
+        task(site, name)
+    (site.path / "task_known" / "more").touch()
+    measure = site.workers.measure
+
+    def and_meanwhile(*arguments: Any) -> Any:
+        found = measure(*arguments)
+        shutil.rmtree(site.path / "task_gone")
+        for name in ("task_known", "task_swapped"):
+            (site.path / name).rename(site.path / f".{name}")
+            fill(site.path / name, 9)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(site.workers, "measure", and_meanwhile)
+        complete(scanner)
+    assert sorted(rows(site)) == ["task_known", "task_stays"]
+    assert rows(site)["task_known"]["signature"] == before["signature"]
+    complete(scanner)
+    counted = {name: row["files"] for name, row in rows(site).items()}
+    assert counted == {"task_known": 9, "task_swapped": 9, "task_stays": 3}
+
+
 def test_a_deletion_in_hand_is_not_waited_for(postgres_site: Site) -> None:
     task(postgres_site, "task_1")
     task(postgres_site, "task_2")

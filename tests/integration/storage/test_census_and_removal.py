@@ -160,6 +160,15 @@ def test_files_listed_before_a_directory_count_against_the_limit_inside_it(folde
     assert counter.files == 3
 
 
+@pytest.mark.parametrize("files", [1, 64, 200])
+def test_a_limited_count_is_exact_or_there_is_none(folder: Path, folder_fd: int, files: int) -> None:
+    fill(folder / "data", files)
+    taken = census.take(folder_fd, "data")
+    entries = taken.files + taken.directories
+    assert census.take_small(folder_fd, "data", entries) == taken
+    assert census.take_small(folder_fd, "data", entries - 1) is None
+
+
 @pytest.mark.parametrize("before", [0, 5, 64, 100])
 def test_each_file_is_told_once_wherever_the_directories_are_listed(folder: Path, before: int) -> None:
     (folder / "inner").mkdir()
