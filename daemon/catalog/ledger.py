@@ -98,14 +98,15 @@ def insert(
     connection: Connection,
     entries: Sequence[Entry],
     state: State,
+    at: datetime,
     counts: Mapping[str, Counts] | None = None,
     after: Sequence[Step] = (),
 ) -> None:
     """Add deletions, ``after`` the change of the pipeline's rows: that they commit together is the commit point.
 
+    ``at`` (aware) is the session's instant, so that the journal, the rows and every answer tell the same time.
     ``counts`` holds, by deletion id, those that are known already; a deletion that is PURGED at once had nothing.
     """
-    now = clock.now()
     rows = []
     for entry in entries:
         known = (counts or {}).get(entry.deletion_id) or (Counts(0, 0, 0, 0) if state is State.PURGED else None)
@@ -115,8 +116,8 @@ def insert(
                 **_counts(known),
                 "audited": _audited(connection),
                 "state": state,
-                "committed_at": now,
-                "finished_at": now if state is State.PURGED else None,
+                "committed_at": at,
+                "finished_at": at if state is State.PURGED else None,
             }
         )
     if len(rows) == 1:

@@ -69,7 +69,7 @@ def _commit_again(tools: Tools, root: OpenRoot, content: dict[str, object], ids:
 
 def _insert(tools: Tools, root: OpenRoot, item: Item) -> None:
     with tools.catalog.write() as session:
-        ledger.insert(session.connection, [item.entry], State.COMMITTED)
+        ledger.insert(session.connection, [item.entry], State.COMMITTED, session.now.utc)
         if root.find(item.task_id) is not None:
             return  # made again since: its row speaks of that one
         if What(item.entry.what).records:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
 
-from daemon.catalog import ledger, tasks
+from daemon.catalog import ledger
 from daemon.catalog.catalog import Catalog, Session
 from daemon.catalog.ledger import Record, State
 from daemon.deletion.models import Outcome
@@ -37,7 +36,7 @@ def _result(record: Record, session: Session) -> Outcome | SweepdError:
         census=None
         if counts is None
         else Census(counts.files, counts.directories, counts.size_bytes, counts.freed_bytes),
-        deleted_at=_deleted_at(record, session),
+        deleted_at=record.committed_at.astimezone(session.zone).replace(tzinfo=None, microsecond=0),
         retained_until=entry.purge_after,
     )
 
@@ -52,12 +51,3 @@ def _unfinished(record: Record) -> TaskRefused:
         f"{entry.task_id} is out of its place, but not all of it can be removed: {record.error}; it is tried again"
     )
     return TaskRefused(message, code=ErrorCode.DELETION_FAILED, details=details)
-
-
-def _deleted_at(record: Record, session: Session) -> datetime:
-    """What the row says; of a row that is gone, or another by now, when the deletion was committed."""
-    if not record.entry.records_deleted and record.state is not State.RESTORED:
-        row = tasks.find(session.connection, session.tables, record.entry.task_id)
-        if row is not None and not row.directory_exists and row.updated_at is not None:
-            return row.updated_at.replace(microsecond=0)
-    return record.committed_at.astimezone(session.zone).replace(tzinfo=None, microsecond=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 from collections.abc import Sequence
 from datetime import timedelta
@@ -13,7 +14,7 @@ from daemon.catalog import idempotency, jobs
 from daemon.catalog.idempotency import Keyed
 from daemon.catalog.jobs import JobState
 from daemon.clock import now
-from daemon.deletion.models import Origin, Request, Trigger, What
+from daemon.deletion.models import Origin, Outcome, Request, Trigger, What
 from daemon.errors import CatalogUnavailable, ErrorCode, SweepdError, TaskRefused
 from daemon.jobs import failures
 from daemon.jobs.batch import BatchReport
@@ -149,6 +150,21 @@ def test_what_could_not_be_removed_is_a_failure_and_what_is_being_removed_is_wai
     assert (blocked.code, "EPERM" in str(blocked)) == (ErrorCode.DELETION_FAILED, True)
     site.store.query("UPDATE sweepd_deletions SET state = 'aborted'")
     assert recall(site.catalog, job_id, ["task_1"]) == {}
+
+
+@pytest.mark.parametrize("retain", [None, timedelta(days=1)])
+@pytest.mark.parametrize("what", [What.DIRECTORY, What.DIRECTORY_AND_RECORDS])
+def test_what_is_recalled_has_the_time_the_deletion_told(
+    site: Site, monkeypatch: pytest.MonkeyPatch, what: What, retain: timedelta | None
+) -> None:
+    """However long a deletion takes, and whatever this machine's clock is beside the database's."""
+    task, seconds = site.task("task_1"), itertools.count(5, 5)
+    monkeypatch.setattr("daemon.clock.now", lambda: now() + timedelta(seconds=next(seconds)))
+    job_id = new_deletion_id()
+    told = site.engine.delete(Request(task.task_id, what, Trigger.API, "test", retain=retain, job_id=job_id))
+    recalled = recall(site.catalog, job_id, [task.task_id])[task.task_id]
+    assert isinstance(recalled, Outcome)
+    assert (recalled.deleted_at, recalled.retained_until) == (told.deleted_at, told.retained_until)
 
 
 def test_a_bug_keeps_what_was_found_out_and_what_the_journal_knows(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,7 +154,7 @@ def test_the_tombstone_keeps_a_late_journal_entry_out(site: Site) -> None:
         assert ledger.abort(session.connection, [entry]) == {entry.deletion_id: ledger.State.ABORTED}
         assert ledger.abort(session.connection, [entry]) == {entry.deletion_id: ledger.State.ABORTED}
     with pytest.raises(Exception, match=r"(?i)unique"), site.catalog.write() as session:
-        ledger.insert(session.connection, [entry], ledger.State.COMMITTED)
+        ledger.insert(session.connection, [entry], ledger.State.COMMITTED, session.now.utc)
     assert site.store.task("task_1") == before.row
     assert [row["state"] for row in site.store.ledger("task_1")] == ["aborted"]
 
