@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from daemon import clock, log
 from daemon.catalog import figures, sweeps
@@ -92,16 +92,17 @@ class Sweeper:
         if policy.mode is Mode.DISABLED:
             message = f"policy {policy.name} is disabled; set mode: enforce (or observe) to run it"
             raise SweepRefused(message, code=ErrorCode.STARTUP_REFUSED)
-        started, began = clock.monotonic(), clock.now()
+        started = clock.monotonic()
         with self._reporting(policy, started), exclusive(self._root, f"sweep.{policy.name}") as free:
             if not free:
                 message = f"policy {policy.name} is being swept by another process; wait for it"
                 raise SweepRefused(message, code=ErrorCode.SWEEP_RUNNING)
             self._check(policies, policy)
-            self._metrics.policies.began(policy.name, began)
+            self._metrics.policies.began(policy.name, clock.now())
             try:
                 with self._catalog.write() as session:
                     sweeps.began(session.connection, policy.name)
+                    began = session.now.utc  # what guards compare with is in the database's time too
                 plan = plan or make_plan(self._catalog, policies, policy, max_stays=max_stays)
                 report = SweepReport(new_deletion_id(), trigger, plan, began)
                 self._run(report, policies, initiator, origin, progress or (lambda _report: None))
@@ -196,8 +197,8 @@ class Sweeper:
             return usual(figures.selected_before(session.connection, policy.name, HISTORY))
 
     def _finish(self, report: SweepReport, started: float) -> None:
-        report.finished_at = clock.now()
         seconds = clock.monotonic() - started
+        report.finished_at = report.started_at + timedelta(seconds=seconds)
         write = _log.info if report.succeeded else _log.error
         exceeded = report.outcome is SweepOutcome.BLOCKED or report.too_many_errors
         write(

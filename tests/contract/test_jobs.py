@@ -231,7 +231,7 @@ def test_a_job_is_made_once_and_forgotten_with_its_tasks(site: Site) -> None:
     finish_job(job_work(site, job_id))
     with site.catalog.write() as session:
         assert jobs.forget(session.connection, now() - timedelta(days=1)) == 0
-        assert jobs.forget(session.connection, now() + timedelta(seconds=1)) == 1
+        assert jobs.forget(session.connection, now() + timedelta(days=1)) == 1
     assert site.store.query("SELECT * FROM sweepd_job_tasks") == []
     with pytest.raises(SweepdError) as caught:
         Journal(site.catalog).find(job_id)

@@ -11,6 +11,7 @@ import pytest
 
 from daemon.catalog.catalog import Session
 from daemon.catalog.rows import TaskRow
+from daemon.clock import now
 from daemon.deletion.models import Trigger
 from daemon.errors import ErrorCode, SweepRefused, TaskRefused
 from daemon.policy.models import Action, PolicySet
@@ -202,7 +203,10 @@ def test_a_table_that_has_lost_most_of_its_rows_stops_every_policy(site: Site) -
     assert len(sweep(site, chosen).deleted) == 1, "somebody has seen that so few are right"
 
 
-def test_the_rows_sweepd_deleted_itself_are_not_missed(site: Site) -> None:
+@pytest.mark.parametrize("ahead", [-20, 0, 20])
+def test_the_rows_sweepd_deleted_itself_are_not_missed(site: Site, monkeypatch: pytest.MonkeyPatch, ahead: int) -> None:
+    """Though this machine's clock and the database's are some seconds apart."""
+    monkeypatch.setattr("daemon.clock.now", lambda: now() + timedelta(seconds=ahead))
     for index in range(10):
         site.task(f"task_{index}", steps=0, created_at="2024-01-01 00:00:00", completed_at="2024-01-01 00:00:00")
     other = policy_set({"status": "completed"}, mode="observe")
