@@ -85,7 +85,10 @@ def purge(entry: TrashEntry, items: Sequence[Item], tools: Tools, known: Mapping
 def _left(entry: TrashEntry, ids: Sequence[str], tools: Tools, error: OSError) -> dict[str, OSError]:
     """Which directories are still there, and why: the first error is one of theirs."""
     left: dict[str, OSError] = {}
-    held = entry.held()
+    try:
+        held = entry.held()
+    except OSError as unknown:  # nothing is gone that is not known to be
+        return dict.fromkeys(ids, unknown)
     remaining = [deletion_id for deletion_id in ids if deletion_id in held]
     if len(remaining) == 1:
         return {remaining[0]: error}

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 from daemon.storage.reserve import with_reserve
 from daemon.storage.root import OpenRoot
-from daemon.storage.syscalls import open_directory
+from daemon.storage.syscalls import DIRECTORY, open_directory
 
 
 @contextmanager
@@ -25,3 +25,15 @@ def folder(root: OpenRoot, name: str) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def names_in(fd: int) -> list[str]:
+    """What lies in a directory now, however long its descriptor has been open. Raises OSError.
+
+    btrfs lists through a descriptor what was there when it was opened.
+    """
+    fresh = os.open(".", DIRECTORY, dir_fd=fd)
+    try:
+        return os.listdir(fresh)
+    finally:
+        os.close(fresh)

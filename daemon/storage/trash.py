@@ -21,7 +21,7 @@ from typing import Final
 from daemon import clock
 from daemon.storage import durable, removal
 from daemon.storage.census import NOTHING, Census, take_small
-from daemon.storage.folders import folder
+from daemon.storage.folders import folder, names_in
 from daemon.storage.moves import move
 from daemon.storage.progress import Progress
 from daemon.storage.reserve import with_reserve
@@ -122,12 +122,12 @@ class TrashEntry:
 
     def held(self) -> set[str]:
         """The ids of the deletions whose directory lies in the entry; whatever else does counts as one."""
-        names = (name for name in os.listdir(self._fd) if name != _MANIFEST and not name.endswith(_CENSUSES))
+        names = (name for name in names_in(self._fd) if name != _MANIFEST and not name.endswith(_CENSUSES))
         return {name.removesuffix(_PURGE) for name in names}
 
     def begun(self) -> set[str]:
         """The ids of the deletions whose purge has begun, and can only go on."""
-        names = os.listdir(self._fd)
+        names = names_in(self._fd)
         return {name.removesuffix(suffix) for name in names for suffix in (_PURGE, _CENSUS) if name.endswith(suffix)}
 
     def glance(self, deletion_id: str) -> Census | None:
@@ -161,7 +161,7 @@ class TrashEntry:
         """Remove the entry itself, which holds no directory any more; ENOTEMPTY, and its manifest stays, if it does."""
         if self.held():
             raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), self.entry_id)
-        for name in os.listdir(self._fd):
+        for name in names_in(self._fd):
             if name.endswith(_CENSUSES):
                 removal.remove_file(self._fd, name)
         removal.remove_file(self._fd, _MANIFEST)

@@ -9,10 +9,12 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from daemon.errors import ErrorCode, TaskRefused
+from daemon.storage import trash
 from support.auditor import DELETED, KEPT, audit, audit_task
 from support.processes import ForkServer
 from support.site import Site, opened, request
@@ -34,6 +36,44 @@ def immutable(tmp_path: Path) -> Iterator[None]:
         pytest.skip("this user or this file system has no immutable files")
     yield
     subprocess.run(["chattr", "-R", "-i", str(tmp_path)], check=False, capture_output=True)
+
+
+@pytest.fixture
+def as_btrfs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A descriptor lists what was there when it was opened: of an entry, which is opened while it is new, nothing."""
+    opened_empty, lock, listdir = dict[int, int](), trash._lock, os.listdir
+
+    def locked(trash_fd: int, entry_id: str) -> int | None:
+        fd = lock(trash_fd, entry_id)
+        if fd is not None:
+            opened_empty[fd] = os.fstat(fd).st_ino
+        return fd
+
+    def listed(place: Any) -> list[str]:
+        old = isinstance(place, int) and opened_empty.get(place) == os.fstat(place).st_ino
+        return [] if old else listdir(place)
+
+    monkeypatch.setattr(trash, "_lock", locked)
+    monkeypatch.setattr(os, "listdir", listed)
+
+
+@pytest.mark.usefixtures("immutable", "as_btrfs")
+def test_a_file_system_that_lists_what_was_there_before_hides_no_failure(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, other = site.task("task_1"), site.task("task_2")
+    chattr("+i", site.path / "task_1" / "part-0" / "file-0.json")
+    with pytest.raises(TaskRefused) as caught:
+        site.engine.delete(request("task_1"))
+    assert caught.value.code is ErrorCode.PERMISSION_DENIED
+    assert site.store.ledger("task_1")[0]["state"] == "committed"
+    monkeypatch.setattr("daemon.catalog.ledger.insert", lambda *_arguments: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        site.engine.delete(request("task_2"))
+    assert audit_task(site.store, site.path, other) == KEPT
+    chattr("-i", site.held(site.entries()[0]) / "part-0" / "file-0.json")
+    assert dict(site.recovery.run()) == {"purged": 1}
+    assert audit_task(site.store, site.path, before) == DELETED
 
 
 @pytest.mark.usefixtures("immutable")
