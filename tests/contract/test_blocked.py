@@ -61,8 +61,8 @@ def as_btrfs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_file_system_that_lists_what_was_there_before_hides_no_failure(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, other = site.task("task_1"), site.task("task_2")
-    chattr("+i", site.path / "task_1" / "part-0" / "file-0.json")
+    before, other = site.task("task_1", files=9), site.task("task_2")
+    chattr("+i", site.path / "task_1" / "part-0" / "file-3.json")
     with pytest.raises(TaskRefused) as caught:
         site.engine.delete(request("task_1"))
     assert caught.value.code is ErrorCode.PERMISSION_DENIED
@@ -71,8 +71,8 @@ def test_a_file_system_that_lists_what_was_there_before_hides_no_failure(
     with pytest.raises(ZeroDivisionError):
         site.engine.delete(request("task_2"))
     assert audit_task(site.store, site.path, other) == KEPT
-    chattr("-i", site.held(site.entries()[0]) / "part-0" / "file-0.json")
-    assert dict(site.recovery.run()) == {"purged": 1}
+    chattr("-i", site.held(site.entries()[0]) / "part-0" / "file-3.json")
+    assert dict(site.recovery.run()) == {"finished": 1}
     assert audit_task(site.store, site.path, before) == DELETED
 
 
