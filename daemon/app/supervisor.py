@@ -149,10 +149,11 @@ class Supervisor:
             try:
                 self._prepare_once()
                 return True
-            except (CatalogUnavailable, CatalogNotReady, RootUnavailable) as error:
+            except (CatalogUnavailable, CatalogNotReady, RootUnavailable, OSError) as error:
                 component = _component(error)
                 if self._readiness.set(component, str(error)):
-                    _log.error("not_ready", component=component, error=error.code, reason=str(error))
+                    code = error.code if isinstance(error, SweepdError) else ErrorCode.ROOT_UNAVAILABLE
+                    _log.error("not_ready", component=component, error=code, reason=str(error))
             self._stopping.wait(retry)
             retry = min(retry * 2, _LONGEST_RETRY_S)
         return False
@@ -173,17 +174,17 @@ class Supervisor:
                 raise _taken(f"the catalog of {services.root.path}, perhaps on another machine,")
             self._janitor.note(services.recovery.run())
             self._readiness.set("journal", None)
-            self._held = stack.pop_all()
-        self._readiness.set("recovery", None)
-        self._look("clock", self._see_clock)
-        with self._changing:
-            policies = self._current.policies
-            anchors = self._remember(policies)
-            self._janitor.start()
-            self._scanning.start()
-            self._auditing.start()
-            self._scheduler.start(policies, anchors)
-            self._scheduled = True
+            self._look("clock", self._see_clock)
+            with self._changing:
+                policies = self._current.policies
+                anchors = self._remember(policies)
+                self._held = stack.pop_all()  # nothing fails any more: else all of it is tried again
+                self._readiness.set("recovery", None)
+                self._janitor.start()
+                self._scanning.start()
+                self._auditing.start()
+                self._scheduler.start(policies, anchors)
+                self._scheduled = True
         self.sign({})
         self._readiness.set("scheduler", None)
         _log.info("ready", root=str(services.root.path), policies=[policy.name for policy in policies.policies])
@@ -229,7 +230,7 @@ class Supervisor:
         try:
             with self._readiness.asking(component):
                 see()
-        except SweepdError as error:
+        except (SweepdError, OSError) as error:
             problem = str(error)
         if self._readiness.set(component, problem):
             (_log.error if problem else _log.info)("component_changed", component=component, reason=problem)
@@ -282,8 +283,8 @@ class Supervisor:
             self._on_sweep(report)
 
 
-def _component(error: SweepdError) -> str:
-    if isinstance(error, RootUnavailable):
+def _component(error: Exception) -> str:
+    if isinstance(error, RootUnavailable | OSError):
         return "storage_root"
     return "journal" if isinstance(error, CatalogRolledBack) else "catalog"
 

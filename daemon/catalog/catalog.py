@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property
 
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from daemon.catalog import holds, setup
@@ -92,6 +93,12 @@ class Catalog:
         """Look at schema and tables afresh. Raises CatalogUnavailable or CatalogNotReady."""
         with self.database.read() as connection:
             setup.check_schema(connection)
+            if not (self.database.is_sqlite or _is_writable(connection)):
+                self.database.close()  # a connection keeps the setting it began with
+                raise CatalogUnavailable(
+                    f"the database {self.database.name} takes no changes: it is a standby, or has "
+                    "default_transaction_read_only set; it is tried again"
+                )
             self._tables = inspect_tables(connection)
 
     def root_id(self) -> str:
@@ -148,3 +155,8 @@ class Catalog:
                 self._tables = inspect_tables(connection)
             tables = self._tables
         return Session(connection, tables, self.timeline, at)
+
+
+def _is_writable(connection: Connection) -> bool:
+    setting = sa.func.current_setting("transaction_read_only")
+    return connection.execute(sa.select(setting)).scalar_one() == "off"

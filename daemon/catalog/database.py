@@ -23,6 +23,8 @@ from daemon.metrics.database import PoolFacts
 _BUSY_TIMEOUT_MS = 10_000
 _CONNECT_TIMEOUT_S = 5
 _LOCK_TIMEOUT = "5s"
+# A server that has vanished without a word is given up after about a minute, where the kernel would wait for hours.
+_KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
 _READ_ONLY = "sweepd_read_only"
 AUDITED = "sweepd_audited"
 _USED_AT = "sweepd_used_at"
@@ -65,7 +67,11 @@ class Database:
         else:
             self._engine = sa.create_engine(
                 self.url,
-                connect_args={"connect_timeout": _CONNECT_TIMEOUT_S, "application_name": "sweepd"},
+                connect_args={
+                    **{name: value for name, value in _KEEPALIVE.items() if name not in self.url.query},
+                    "connect_timeout": _CONNECT_TIMEOUT_S,
+                    "application_name": "sweepd",
+                },
                 isolation_level="READ COMMITTED",
                 pool_size=pool_size,
                 pool_timeout=_CONNECT_TIMEOUT_S,
@@ -168,9 +174,20 @@ class Database:
             )
         if state == _FORBIDDEN:
             return CatalogNotReady(f"the database {self.name} refuses ({first_line}); grant its user what sweepd needs")
+        if "Could not decode to UTF-8" in first_line:  # SQLite keeps any bytes as text
+            return TaskRefused(
+                f"a row of {self.name} holds text that is not UTF-8 ({first_line!a}); mend it, and try again"
+            )
         unusable = state == _READ_ONLY_SERVER or type(error) is exc.DatabaseError  # a standby; a damaged SQLite file
         if unusable or isinstance(error, exc.OperationalError | exc.InterfaceError) or error.connection_invalidated:
             return CatalogUnavailable(f"the database {self.name} does not answer ({first_line}); it is tried again")
+        if isinstance(error, exc.IntegrityError):  # of a constraint that is looked at at COMMIT only
+            return TaskRefused(
+                f"other data of {self.name} needs these records ({first_line}); deal with it first",
+                code=ErrorCode.RECORDS_IN_USE,
+            )
+        if isinstance(error, exc.InternalError | exc.DataError | exc.NotSupportedError):  # a trigger's refusal, say
+            return TaskRefused(f"the database {self.name} refuses it ({first_line})")
         return error
 
 
@@ -202,7 +219,8 @@ def _begin_sqlite(connection: Connection) -> None:
 def _prepare_postgresql(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
     connection.autocommit = True
     cursor = connection.cursor()
-    cursor.execute(f"SET SESSION lock_timeout = '{_LOCK_TIMEOUT}'")
+    # Row security has to raise an error: rows that were hidden by it would make orphans of their directories.
+    cursor.execute(f"SET SESSION lock_timeout = '{_LOCK_TIMEOUT}'; SET SESSION row_security = off")
     cursor.close()
     connection.autocommit = False
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from daemon.errors import RootUnavailable
 from daemon.storage.root import StorageRoot
 
 _SAFE: Final = os.O_NOFOLLOW | os.O_CLOEXEC
@@ -21,10 +22,13 @@ _MOST: Final = 65_536
 def exclusive(root: StorageRoot, name: str) -> Iterator[bool]:
     """Hold the lock ``name`` of this root; yields False, without waiting, if another process or thread has it.
 
-    Raises RootUnavailable or OSError. The lock file stays behind on purpose: removing it would let two in.
+    Raises RootUnavailable. The lock file stays behind on purpose: removing it would let two in.
     """
     with root.open() as opened:
-        fd = os.open(_file(name), os.O_RDWR | os.O_CREAT | _SAFE, 0o600, dir_fd=opened.state_fd)
+        try:
+            fd = os.open(_file(name), os.O_RDWR | os.O_CREAT | _SAFE, 0o600, dir_fd=opened.state_fd)
+        except OSError as error:
+            raise RootUnavailable(f"cannot lock the storage root: {error}; see that it can be written to") from error
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -144,7 +144,10 @@ class StorageRoot:
         """
         if self._fault is None or clock.monotonic() < self._fault_until:
             with self.open() as root:
-                return space.look(root.fd)
+                try:
+                    return space.look(root.fd)
+                except OSError as error:
+                    raise RootUnavailable(f"the storage root {self.path} does not tell its space: {error}") from error
         reason, self._fault = self._fault, None
         try:
             with self.open() as root:

@@ -190,6 +190,9 @@ class Workers:
             if self._idle is None:
                 self._share_page()
             self._grow()
+            if not self._threads:
+                job.lost = True
+                return
             # A descriptor without the caller's lock: a child outlives a killed daemon by a moment.
             job.base_fd = os.open(".", DIRECTORY, dir_fd=job.base_fd)
             job.open = len(bundles)
@@ -210,8 +213,12 @@ class Workers:
         """Start what is missing. A new one says that it is idle, and the others share out to it."""
         while len(self._threads) < self._growth.wanted:
             thread = threading.Thread(target=self._serve, name=f"remover-{len(self._threads)}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system gives no more: those there are do it, or the caller
+                _log.warning("worker_lost", reason=str(error))
+                return
             self._threads.append(thread)
-            thread.start()
 
     def _serve(self) -> None:
         """One child's life: unit after unit."""

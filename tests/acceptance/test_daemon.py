@@ -255,3 +255,17 @@ def _left(trash: Path) -> int:
     """Files in the trash; it may be on its way there still."""
     left = [path for path in trash.glob("*/*.purge/**/*") if path.is_file()]
     return len(left) if any(trash.glob("*/*.purge")) else 10**9
+
+
+def test_a_database_that_takes_no_changes_at_the_start_is_waited_for(postgres_installation: Installation) -> None:
+    store = Store(postgres_installation.url)
+    postgres_installation.write_policies(sweeping())
+    database = f"ALTER DATABASE {store.url.rpartition('/')[2]}"
+    store.query(f"{database} SET default_transaction_read_only = on")
+    with postgres_installation.daemon(ready=False) as daemon:
+        daemon.wait_for_event("not_ready", component="catalog")
+        time.sleep(1.5)  # it tries again meanwhile
+        assert (daemon.get("/livez").status_code, daemon.get("/readyz").status_code) == (200, 503)
+        with connect(postgres_installation.url, options="-c default_transaction_read_only=off") as connection:
+            connection.cursor().execute(f"{database} RESET default_transaction_read_only")
+        daemon.wait_for_event("ready")

@@ -38,6 +38,11 @@ def test_a_covered_root_stops_everything_says_why_and_goes_on_by_itself_when_it_
     assert (said["ready"], said["deleted"]) == (200, True)
 
 
+def test_a_root_that_takes_no_changes_at_the_start_is_waited_for(tmp_path: Path, mounting: ForkServer) -> None:
+    said = mounting.run("support.mounts:start_on_a_root_that_takes_no_changes", folder=str(tmp_path)).value
+    assert said == {"refused": ["storage_root", "ROOT_UNAVAILABLE"], "answers": [200, 503], "ended": 0}
+
+
 def test_a_full_disk_with_everything_on_it_ends_nothing(tmp_path: Path, mounting: ForkServer) -> None:
     """Root, SQLite database and log. What cannot be committed is refused, and goes through once there is space."""
     said = mounting.run("support.mounts:fill_running_daemon", folder=str(tmp_path)).value

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -13,13 +15,14 @@ from typing import Any
 import pytest
 
 from daemon.catalog import ledger
-from daemon.deletion.models import What
+from daemon.deletion.models import Outcome, What
 from daemon.errors import CatalogNotReady, CatalogUnavailable, ErrorCode, TaskRefused
 from daemon.storage import moves, syscalls
 from daemon.storage.trash import TrashEntry
 from support.auditor import DELETED, KEPT, Before, audit
 from support.postgres import PostgresServer
 from support.prepared import Prepared
+from support.scanning import make_scanner
 from support.site import Site, opened, request
 from support.stores import Store
 from support.tcp_proxy import Cut, TcpProxy
@@ -268,6 +271,101 @@ def test_a_server_that_only_reads_leaves_everything(postgres_site: Site, prepare
             assert site.entries() == []
     finally:
         prepared.give_back(store)
+
+
+def test_a_server_that_only_reads_is_noticed_before_anything_is_asked_of_it(
+    postgres_site: Site, prepared: Prepared
+) -> None:
+    store = prepared.postgresql(timezone="UTC")
+    try:
+        with opened(store, postgres_site.path.with_name("other")) as site:
+            site.catalog.check()
+            store.query(f"ALTER DATABASE {store.url.rpartition('/')[2]} SET default_transaction_read_only = on")
+            site.catalog.close()
+            with pytest.raises(CatalogUnavailable, match="takes no changes"):
+                site.catalog.check()
+    finally:
+        prepared.give_back(store)
+
+
+def test_rows_hidden_by_row_security_make_no_orphans(postgres_site: Site) -> None:
+    """They are asked for as an error, not left out: what has a row for somebody is nobody's orphan."""
+    before = postgres_site.task("task_1", status="in_progress")
+    make_scanner(postgres_site).scan()
+    role = f"tenant_{secrets.token_hex(4)}"
+    postgres_site.store.query(f"CREATE ROLE {role} LOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")
+    postgres_site.store.query("ALTER TABLE data_pipeline_tasks ENABLE ROW LEVEL SECURITY")
+    url = postgres_site.store.url.replace("//sweepd@", f"//{role}@")
+    try:
+        with opened(postgres_site.store, postgres_site.path, url=url) as site:
+            with pytest.raises(CatalogNotReady, match="row-level security"):
+                site.engine.delete(request("task_1", orphan=True))
+        assert audit(postgres_site.store, postgres_site.path, [before]) == {"task_1": KEPT}
+    finally:
+        postgres_site.store.query("ALTER TABLE data_pipeline_tasks DISABLE ROW LEVEL SECURITY")
+        postgres_site.store.query(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_a_vanished_server_is_given_up_before_long(far_site: Site) -> None:
+    with far_site.catalog.read() as session:
+        driver = session.connection.connection.dbapi_connection
+        with socket.socket(fileno=os.dup(driver.fileno())) as connection:  # type: ignore[union-attr]
+            patience = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+            assert 0 < patience <= 60_000
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 60
+
+
+TRIGGER = """
+CREATE FUNCTION billed() RETURNS trigger AS $$
+BEGIN IF OLD.task_id = 'task_1' THEN RAISE EXCEPTION 'it is billed'; END IF; RETURN OLD; END $$ LANGUAGE plpgsql;
+CREATE TRIGGER billed BEFORE DELETE ON data_pipeline_tasks FOR EACH ROW EXECUTE FUNCTION billed()
+"""
+DEFERRED = """
+CREATE TABLE bills (task_id varchar(32) REFERENCES data_pipeline_tasks(task_id) DEFERRABLE INITIALLY DEFERRED);
+INSERT INTO bills VALUES ('task_1')
+"""
+
+
+@pytest.mark.parametrize(
+    ("made", "dropped", "code"),
+    [
+        (TRIGGER, "DROP FUNCTION billed() CASCADE", ErrorCode.DELETION_FAILED),
+        (DEFERRED, "DROP TABLE bills", ErrorCode.RECORDS_IN_USE),
+    ],
+)
+def test_what_the_database_refuses_of_one_row_is_that_tasks_alone(
+    postgres_site: Site, made: str, dropped: str, code: ErrorCode
+) -> None:
+    site = postgres_site
+    before = [site.task("task_1"), site.task("task_2")]
+    site.store.query(made)
+    try:
+        refused, deleted = site.engine.delete_group(
+            [request(task_id, What.DIRECTORY_AND_RECORDS) for task_id in ("task_1", "task_2")]
+        )
+    finally:
+        site.store.query(dropped)
+    assert isinstance(refused, TaskRefused)
+    assert refused.code is code
+    assert isinstance(deleted, Outcome)
+    assert audit(site.store, site.path, before) == {"task_1": KEPT, "task_2": DELETED}
+
+
+def test_text_of_sqlite_that_is_none_is_that_tasks_alone(prepared: Prepared, tmp_path: Path) -> None:
+    with opened(prepared.sqlite(tmp_path), tmp_path / "root") as site:
+        site.init()
+        before = [site.task("task_1"), site.task("task_2")]
+        site.store.query(
+            "UPDATE data_pipeline_tasks SET error_message = CAST(x'ff80' AS TEXT) WHERE task_id = 'task_1'"
+        )
+        week = timedelta(days=7)
+        refused, deleted = site.engine.delete_group(
+            [request(one.task_id, What.DIRECTORY_AND_RECORDS, retain=week) for one in before]
+        )
+        assert isinstance(refused, TaskRefused)
+        assert "not UTF-8" in str(refused)
+        assert isinstance(deleted, Outcome)
+        assert (tmp_path / "root" / "task_1").is_dir()
 
 
 def test_a_user_who_may_not_write_is_told_so_and_everything_stays(postgres_site: Site) -> None:

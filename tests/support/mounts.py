@@ -32,6 +32,8 @@ from support.trees import fill, snapshot
 
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
+_MS_RDONLY = 1
+_MS_REMOUNT = 0x20
 _MS_BIND = 0x1000
 _MS_REC = 0x4000
 _MS_PRIVATE = 1 << 18
@@ -101,6 +103,22 @@ def bind_over_root(folder: str) -> str:
             return f"opened: {opened.find('task_1')}"
     except Exception as error:
         return type(error).__name__
+
+
+def start_on_a_root_that_takes_no_changes(folder: str) -> dict[str, Any]:
+    """Start a daemon on a root that is mounted read-only, as after a fault; what it says, and once it is writable."""
+    _private_table()
+    installation = Installation(Path(folder), f"sqlite:///{folder}/catalog.sqlite")
+    installation.init()
+    root = str(installation.root)
+    _mount(root, root, None, _MS_BIND)
+    _mount("none", root, None, _MS_BIND | _MS_REMOUNT | _MS_RDONLY)
+    with installation.daemon(ready=False) as daemon:
+        refused = daemon.wait_for_event("not_ready")
+        answers = [daemon.get(path).status_code for path in ("/livez", "/readyz")]
+        _mount("none", root, None, _MS_BIND | _MS_REMOUNT)
+        daemon.wait_for_event("ready")
+        return {"refused": [refused["component"], refused["error"]], "answers": answers, "ended": daemon.terminate()}
 
 
 def delete_on_full_disk(folder: str) -> dict[str, Any]:

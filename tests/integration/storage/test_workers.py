@@ -134,6 +134,23 @@ def test_a_chain_deeper_than_any_path_goes(tmp_path: Path, folder: int, workers:
     assert os.listdir(tmp_path) == []
 
 
+def test_without_threads_to_be_had_the_caller_does_it_and_later_the_children_do(
+    tmp_path: Path, folder: int, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = count(wide(tmp_path / "tree"))
+
+    def exhausted(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", exhausted)
+        for _ in range(2):
+            assert tuple(workers.count(folder, ["tree"])[0].to_json().values()) == counts
+        assert children() == set()
+    assert tuple(workers.count(folder, ["tree"])[0].to_json().values()) == counts
+    assert len(children()) >= 2
+
+
 @pytest.mark.parametrize("doing", ["count", "remove"])
 def test_a_child_that_is_killed_loses_nothing(tmp_path: Path, folder: int, workers: Workers, doing: str) -> None:
     path = wide(tmp_path / "tree", directories=150)
