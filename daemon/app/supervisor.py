@@ -31,6 +31,7 @@ from daemon.errors import (
     RootUnavailable,
     StartupRefused,
     SweepdError,
+    TaskRefused,
 )
 from daemon.metrics.space import SpaceFacts
 from daemon.policy.models import PolicySet
@@ -149,7 +150,7 @@ class Supervisor:
             try:
                 self._prepare_once()
                 return True
-            except (CatalogUnavailable, CatalogNotReady, RootUnavailable, OSError) as error:
+            except (CatalogUnavailable, CatalogNotReady, RootUnavailable, TaskRefused, OSError) as error:
                 component = _component(error)
                 if self._readiness.set(component, str(error)):
                     code = error.code if isinstance(error, SweepdError) else ErrorCode.ROOT_UNAVAILABLE
@@ -219,7 +220,7 @@ class Supervisor:
             if now >= catalog_at:
                 catalog_at = now + _WATCH_CATALOG_S
                 if self._look("catalog", self._services.catalog.check):
-                    self._look("journal", self._see_journal)
+                    self._look_at_journal()
                     self._look("clock", self._see_clock)
                     self._keep_lock()
                 else:
@@ -232,11 +233,14 @@ class Supervisor:
                 see()
         except (SweepdError, OSError) as error:
             problem = str(error)
+        self._report(component, problem)
+        return problem is None
+
+    def _report(self, component: str, problem: str | None) -> None:
         if self._readiness.set(component, problem):
             (_log.error if problem else _log.info)("component_changed", component=component, reason=problem)
             if problem is None:
                 self._janitor.recover_soon()
-        return problem is None
 
     def _see_root(self) -> None:
         metrics, config = self._services.metrics, self._current.config
@@ -247,10 +251,18 @@ class Supervisor:
             raise
         metrics.space.seen(_space(disk), config.trash.min_free.of(disk.size_bytes))
 
-    def _see_journal(self) -> None:
-        with self._services.root.open() as root:
-            self._services.continuity.check(root, thoroughly=False)
-            self._services.continuity.advance(root)
+    def _look_at_journal(self) -> None:
+        """Whether the database has forgotten deletions. While that cannot be seen, what was seen last holds."""
+        problem: str | None = None
+        try:
+            with self._readiness.asking("catalog"), self._services.root.open() as root:
+                self._services.continuity.check(root, thoroughly=False)
+                self._services.continuity.advance(root)
+        except CatalogRolledBack as error:
+            problem = str(error)
+        except (SweepdError, OSError):
+            return  # catalog and root tell of themselves
+        self._report("journal", problem)
 
     def _see_clock(self) -> None:
         problem = self._services.clock_guard.problem()

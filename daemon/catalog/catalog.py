@@ -159,4 +159,4 @@ class Catalog:
 
 def _is_writable(connection: Connection) -> bool:
     setting = sa.func.current_setting("transaction_read_only")
-    return connection.execute(sa.select(setting)).scalar_one() == "off"
+    return bool(connection.execute(sa.select(setting)).scalar_one() == "off")

@@ -92,7 +92,7 @@ class Database:
 
         Raises CatalogUnavailable or CatalogNotReady.
         """
-        with self.translated(), self._connect(read_only=True) as connection, connection.begin():
+        with self.translated(reading=True), self._connect(read_only=True) as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -150,16 +150,20 @@ class Database:
                 self._waiting -= 1
 
     @contextmanager
-    def translated(self) -> Iterator[None]:
-        """Driver errors raised inside leave as sweepd's own."""
+    def translated(self, *, reading: bool = False) -> Iterator[None]:
+        """Driver errors raised inside leave as sweepd's own.
+
+        A lock that others hold for too long is the busy task's where rows are changed, and the database's where they
+        are only read.
+        """
         try:
             yield
         except exc.DBAPIError as error:
-            raise self._translate(error) from error
+            raise self._translate(error, reading) from error
         except exc.TimeoutError as error:
             raise CatalogUnavailable(f"no free connection to {self.name}; it is tried again") from error
 
-    def _translate(self, error: exc.DBAPIError) -> Exception:
+    def _translate(self, error: exc.DBAPIError, reading: bool) -> Exception:
         state = getattr(error.orig, "pgcode", None)
         first_line = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
         if state in _UNDEFINED or "no such table" in first_line or "no such column" in first_line:
@@ -168,6 +172,8 @@ class Database:
             )
         if "unable to open database file" in first_line and not Path(self.url.database or "").exists():
             return CatalogNotReady(f"there is no database at {self.name}; run: sweepd init")
+        if state in _LOCKED and reading:
+            return CatalogUnavailable(f"a table of {self.name} is locked by another transaction; it is tried again")
         if state in _LOCKED:
             return TaskRefused(
                 "another transaction has locked what is needed; try again in a moment", code=ErrorCode.TASK_BUSY

@@ -20,11 +20,15 @@ def require_recovered(context: ApiContext) -> None:
 
     CATALOG_ROLLED_BACK if the database has forgotten deletions.
     """
-    problems = context.readiness()
-    reason = problems.get("journal")
+    reason = context.readiness().get("journal")
     if reason not in (None, STARTING):
         raise ApiError(ErrorCode.CATALOG_ROLLED_BACK, data={"component": "journal", "reason": reason})
-    reason = problems.get("recovery")
+    require_started(context)
+
+
+def require_started(context: ApiContext) -> None:
+    """What is only read does not ask whether the database is the right one. Raises ApiError (STARTING)."""
+    reason = context.readiness().get("recovery")
     if reason is not None:
         raise ApiError(ApiCode.STARTING, data={"component": "recovery", "reason": reason})
 

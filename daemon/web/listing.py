@@ -13,7 +13,7 @@ from daemon.catalog.rows import TaskRow
 from daemon.catalog.task_list import Place, TaskList, TaskPage
 from daemon.web import answers, bodies, cursors
 from daemon.web.context import ApiContext
-from daemon.web.health import require_recovered
+from daemon.web.health import require_started
 from daemon.web.list_queries import TasksQuery
 from daemon.web.queries import check_query
 from daemon.web.work import Workers
@@ -30,7 +30,7 @@ class Listing:
 
     async def tasks(self, request: web.Request) -> web.Response:
         """One page, at the top level (the document's place) and under ``data`` (the existing service's)."""
-        require_recovered(self._context)
+        require_started(self._context)
         query = check_query(TasksQuery, request.query)
         after = _after(query)
         page, listed = await self._workers.read(lambda: self._load(query, after))

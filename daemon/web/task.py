@@ -14,7 +14,7 @@ from daemon.sweep.documents import summary_document
 from daemon.sweep.explanation import explain
 from daemon.web import answers
 from daemon.web.context import ApiContext
-from daemon.web.health import require_recovered
+from daemon.web.health import require_started
 from daemon.web.listing import entries
 from daemon.web.work import Workers
 
@@ -31,7 +31,7 @@ class Task:
 
     async def show(self, request: web.Request) -> web.Response:
         """The task's row, what scans found, its deletions, the holds on it, and what every policy says, in short."""
-        require_recovered(self._context)
+        require_started(self._context)
         task_id = request.match_info["task_id"]
         data = await self._workers.read(lambda: self._load(task_id))
         return answers.success(request, "TASK_SHOWN", data=data)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from support.daemons import Daemon, Installation
+from support.daemons import TASKS, Daemon, Installation
 from support.postgres import connect
 from support.stores import Store
 from support.trees import fill
@@ -269,3 +269,30 @@ def test_a_database_that_takes_no_changes_at_the_start_is_waited_for(postgres_in
         with connect(postgres_installation.url, options="-c default_transaction_read_only=off") as connection:
             connection.cursor().execute(f"{database} RESET default_transaction_read_only")
         daemon.wait_for_event("ready")
+
+
+def test_a_table_that_is_locked_at_the_start_is_waited_for(postgres_installation: Installation) -> None:
+    """By a migration of the pipeline, say."""
+    with connect(postgres_installation.url) as connection, connection.cursor() as cursor:
+        connection.autocommit = False
+        cursor.execute("LOCK TABLE data_pipeline_tasks IN ACCESS EXCLUSIVE MODE")
+        with postgres_installation.daemon(ready=False) as daemon:
+            daemon.wait_for_event("not_ready", component="catalog")
+            assert (daemon.get("/livez").status_code, daemon.get("/readyz").status_code) == (200, 503)
+            connection.rollback()
+            daemon.wait_for_event("ready")
+
+
+def test_while_the_root_is_away_that_is_what_everybody_is_told(installation: Installation) -> None:
+    add(installation, "task_1")
+    with installation.daemon() as daemon:
+        installation.root.rename(installation.root.with_name("away"))
+        daemon.wait_for_event("component_changed", component="storage_root", level="error")
+        time.sleep(6)  # by then everything has been looked at once more
+        checks = daemon.get("/readyz").json()["data"]["checks"]
+        assert [name for name, check in checks.items() if not check["ready"]] == ["storage_root"]
+        assert daemon.delete("task_1").json()["error_code"] == "ROOT_UNAVAILABLE"
+        assert [task["task_id"] for task in daemon.get(TASKS).json()["tasks"]] == ["task_1"]
+        installation.root.with_name("away").rename(installation.root)
+        daemon.wait_for_event("component_changed", component="storage_root", level="info")
+        assert daemon.delete("task_1").status_code == 200

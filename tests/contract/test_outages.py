@@ -20,7 +20,7 @@ from daemon.errors import CatalogNotReady, CatalogUnavailable, ErrorCode, TaskRe
 from daemon.storage import moves, syscalls
 from daemon.storage.trash import TrashEntry
 from support.auditor import DELETED, KEPT, Before, audit
-from support.postgres import PostgresServer
+from support.postgres import PostgresServer, connect
 from support.prepared import Prepared
 from support.scanning import make_scanner
 from support.site import Site, opened, request
@@ -253,6 +253,20 @@ def test_a_row_that_somebody_else_holds_is_busy_and_the_task_stays(
         assert time.monotonic() - started < 3
     assert caught.value.code is ErrorCode.TASK_BUSY
     assert audit(postgres_site.store, postgres_site.path, [before]) == {"task_1": KEPT}
+
+
+def test_a_table_that_stays_locked_for_a_reader_is_the_databases_matter(
+    postgres_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.catalog.database._LOCK_TIMEOUT", "200ms")
+    postgres_site.catalog.close()
+    with connect(postgres_site.store.url) as other, other.cursor() as cursor:
+        other.autocommit = False
+        cursor.execute("LOCK TABLE sweepd_deletions IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(CatalogUnavailable, match="locked"):
+            postgres_site.retention.waiting()
+        other.rollback()
+    assert postgres_site.retention.waiting() == []
 
 
 def test_a_server_that_only_reads_leaves_everything(postgres_site: Site, prepared: Prepared) -> None:
