@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_network
@@ -20,6 +20,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic import field_validator as validates
 
 from daemon.durations import Duration
+from daemon.errors import DocumentError
+from daemon.placement import misplaced
 from daemon.sizes import Space
 from daemon.strict_yaml import Document, Location, Mistake, kind, read, suggestion, validate
 from daemon.tokens import TokenEntry
@@ -291,7 +293,28 @@ def load_config(path: Path, *, environ: Mapping[str, str] | None = None) -> Conf
         filled: dict[str, Any] = {name: {} for name in SECTIONS if document.value.get(name) is None}
         document = replace(document, value={**document.value, **filled})
     parsed = validate(document, _ConfigFile, context={"base": path.parent})
-    return Config(file=path, **{name: getattr(parsed, name) for name in _ConfigFile.model_fields})
+    config = Config(file=path, **{name: getattr(parsed, name) for name in _ConfigFile.model_fields})
+    problems = [document.problem(location, message) for location, message in _misplaced(config)]
+    if problems:
+        raise DocumentError(problems)
+    return config
+
+
+def _misplaced(config: Config) -> Iterator[tuple[Location, str]]:
+    server, tls, url = config.server, config.server.tls, config.catalog.url.get_secret_value()
+    files: dict[Location, Path | None] = {
+        (): config.file,
+        ("catalog", "url"): Path(url.removeprefix("sqlite:///").partition("?")[0])
+        if url.startswith("sqlite")
+        else None,
+        ("audit", "file"): config.audit.file,
+        ("server", "socket"): server.socket,
+        ("server", "tokens_file"): server.tokens_file,
+        ("server", "tls", "certificate"): None if tls is None else tls.certificate,
+        ("server", "tls", "key"): None if tls is None else tls.key,
+    }
+    given = {location: path for location, path in files.items() if path is not None}
+    return misplaced(config.storage.root, given, {("policies",): config.policies})
 
 
 def _expand(document: Document, value: Any, location: Location, environ: Mapping[str, str]) -> Document:

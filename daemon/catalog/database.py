@@ -83,8 +83,9 @@ class Database:
 
     @property
     def name(self) -> str:
-        """The URL without its password, for people to read."""
-        return self.url.render_as_string(hide_password=True)
+        """The URL without its passwords, for people to read; libpq takes some among the parameters too."""
+        shown = self.url.difference_update_query([key for key in self.url.query if "password" in key.lower()])
+        return shown.render_as_string(hide_password=True)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

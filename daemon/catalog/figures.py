@@ -40,6 +40,12 @@ def task_rows(connection: Connection, tables: PipelineTables) -> int:
     return int(connection.execute(sa.select(sa.func.count()).select_from(tables.tasks)).scalar_one())
 
 
+def rows_with_directory(connection: Connection, tables: PipelineTables) -> int:
+    """How many tasks have a directory, by their rows."""
+    statement = sa.select(sa.func.count()).select_from(tables.tasks).where(tables.has_directory)
+    return int(connection.execute(statement).scalar_one())
+
+
 def selected_before(connection: Connection, policy: str, limit: int) -> list[int]:
     """How many tasks the policy's last sweeps selected, the latest first; only of those that came to their end."""
     c = sweeps.c

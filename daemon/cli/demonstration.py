@@ -14,7 +14,7 @@ from daemon.catalog.task_list import Order, TaskFilter, TaskList
 from daemon.cli.planning import measure, pipeline_zone, show_orphans, show_plan
 from daemon.cli.render import say
 from daemon.cli.sweeping import show_report
-from daemon.demo.workspace import create
+from daemon.demo.workspace import create, owned
 from daemon.policy.models import PolicySet
 from daemon.sizes import format_size
 from daemon.sweep.orphans import find_orphans
@@ -24,6 +24,11 @@ from daemon.sweep.report import SweepReport
 
 def show(folder: Path, port: int) -> None:
     """Run the demonstration in ``folder`` until SIGTERM or Ctrl-C. Raises SweepdError."""
+    with owned(folder):
+        _show(folder, port)
+
+
+def _show(folder: Path, port: int) -> None:
     workspace = create(folder, port)
     log.configure(workspace.config.log.level, workspace.config.log.format)
     say(f"A sample workspace is in {folder}:", style="bold")

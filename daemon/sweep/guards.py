@@ -23,6 +23,9 @@ ORPHANS_FROM: Final = 20
 ORPHAN_SHARE: Final = 0.2
 """Of all directories; beyond it the orphans may not have doubled."""
 
+MISSING_FROM: Final = 10
+"""So many rows whose directory should be there make an empty storage root odd."""
+
 OLDEST_SCAN: Final = timedelta(hours=48)
 """Orphans are what scans saw: an older one is no ground to delete on."""
 
@@ -30,22 +33,22 @@ _ADVICE: Final = "see that catalog.url names the right database and that it is c
 
 
 def check_catalog(catalog: Catalog, root: StorageRoot, policies: PolicySet, policy: Policy) -> None:
-    """Raises SweepRefused (CATALOG_EMPTY) if the tasks table has lost its rows; RootUnavailable, CatalogUnavailable.
+    """Raises SweepRefused if tasks table and storage root cannot belong together; RootUnavailable, CatalogUnavailable.
 
-    Empty while the root holds directories, or fewer than half of the rows that the last sweep looked at. What sweepd
-    deleted itself since is not missed. A sweep in mode observe takes the number it finds as the new one.
+    CATALOG_EMPTY: no row while the root holds directories, or fewer than half of the rows that the last sweep looked
+    at. What sweepd deleted itself since is not missed. A sweep in mode observe takes the number it finds as the new
+    one. ROOT_UNAVAILABLE: no directory while rows say that theirs are there, which would all be told as deleted.
     """
     with catalog.read() as session:
         rows = figures.task_rows(session.connection, session.tables)
         expected = _expected_rows(session, policies, policy)
-    if rows == 0:
-        with root.open() as opened:
-            found = next(opened.names(), None)
-        if found is not None:
-            message = (
-                f"the tasks table is empty, but the storage root holds directories ({found}): nothing is deleted; "
-            )
-            raise SweepRefused(message + _ADVICE, code=ErrorCode.CATALOG_EMPTY)
+    with root.open() as opened:
+        found = next(opened.names(), None)
+    if rows == 0 and found is not None:
+        message = f"the tasks table is empty, but the storage root holds directories ({found}): nothing is deleted; "
+        raise SweepRefused(message + _ADVICE, code=ErrorCode.CATALOG_EMPTY)
+    if found is None and policy.action.what != "records":
+        _see_that_none_is_missing(catalog, root)
     if rows < expected * LEAST_ROWS:
         raise SweepRefused(
             f"the tasks table has {rows} rows, at least {expected} were there at the last sweep: nothing is deleted; "
@@ -81,3 +84,15 @@ def _expected_rows(session: Session, policies: PolicySet, policy: Policy) -> int
     if last is None:
         return 0
     return last.considered - figures.records_deleted_since(session.connection, last.started_at)
+
+
+def _see_that_none_is_missing(catalog: Catalog, root: StorageRoot) -> None:
+    with catalog.read() as session:
+        missing = figures.rows_with_directory(session.connection, session.tables)
+    if missing >= MISSING_FROM:
+        raise SweepRefused(
+            f"the storage root {root.path} is empty, but {missing} tasks have their directory there by their rows: "
+            "nothing is deleted; put the right file system there (sweepd init --replace-root adopts another one), or "
+            "if they are gone for good, delete these tasks by hand: sweepd delete",
+            code=ErrorCode.ROOT_UNAVAILABLE,
+        )

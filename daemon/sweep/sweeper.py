@@ -35,6 +35,7 @@ _log = log.get(__name__)
 _ALARMS = {
     ErrorCode.CLOCK_UNRELIABLE,
     ErrorCode.CATALOG_EMPTY,
+    ErrorCode.ROOT_UNAVAILABLE,
     ErrorCode.CATALOG_ROLLED_BACK,
     ErrorCode.POLICY_SUSPENDED,
 }

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 import requests
 
+from daemon.demo.workspace import owned
 from support.daemons import Installation
 from support.stores import Store
-from support.trees import fill
+from support.trees import fill, snapshot
 
 POLICIES = """
 version: 1
@@ -280,3 +281,22 @@ def test_the_demo_runs_twice_and_stops_on_ctrl_c(tmp_path: Path) -> None:
         assert "sweep of finished-after-30-days: success" in output
         assert "protected by golden-runs" in output
         assert "curl -X DELETE" in output
+
+
+def test_the_demo_takes_no_folder_that_is_somebody_elses(tmp_path: Path) -> None:
+    site = Installation(tmp_path / "site", "sqlite:///var/sweepd.sqlite3", POLICIES)
+    site.init()
+    fill(site.root / "task_precious", 3)
+    before = snapshot(site.folder)
+    refused = site.run("demo", "--folder", str(site.folder), check=False)
+    assert (refused.returncode, "holds no earlier demo" in refused.stderr) == (8, True)
+    assert snapshot(site.folder) == before
+    nowhere = site.run("demo", "--folder", str(site.config), check=False)
+    assert (nowhere.returncode, "cannot use" in nowhere.stderr) == (8, True)
+
+
+def test_the_demo_does_not_take_the_folder_of_one_that_runs(tmp_path: Path) -> None:
+    with owned(tmp_path / "demo"):
+        site = Installation(tmp_path / "site", "sqlite:///var/sweepd.sqlite3", POLICIES)
+        refused = site.run("demo", "--folder", str(tmp_path / "demo"), check=False)
+    assert (refused.returncode, "runs in" in refused.stderr) == (8, True)

@@ -188,6 +188,20 @@ def test_an_emptied_tasks_table_makes_no_orphans(site: Site) -> None:
     assert names(site) == ["task_0", "task_1", "task_2"]
 
 
+def test_a_root_that_has_lost_every_directory_stops_what_deletes_them(site: Site) -> None:
+    """Another, empty one was adopted, or somebody has removed everything: that is no success of a policy."""
+    for index in range(10):
+        site.task(f"task_{index}", steps=0, created_at="2024-01-01 00:00:00", completed_at="2024-01-01 00:00:00")
+        shutil.rmtree(site.path / f"task_{index}")
+    chosen = policy_set({"older_than": "30d"}, mode="enforce")
+    with pytest.raises(SweepRefused, match="10 tasks have their directory there by their rows") as caught:
+        sweep(site, chosen)
+    assert caught.value.code is ErrorCode.ROOT_UNAVAILABLE
+    assert all(site.store.task(f"task_{index}")["directory_exists"] for index in range(10))  # type: ignore[index]
+    site.engine.delete(request("task_0"))
+    assert len(sweep(site, chosen).deleted) == 9, "few are nothing odd"
+
+
 def test_a_table_that_has_lost_most_of_its_rows_stops_every_policy(site: Site) -> None:
     for index in range(10):
         site.task(f"task_{index}", steps=0, created_at="2024-01-01 00:00:00", completed_at="2024-01-01 00:00:00")

@@ -408,8 +408,9 @@ def test_a_damaged_sqlite_file_is_unavailable(prepared: Prepared, tmp_path: Path
         assert snapshot(site.path / "task_1") == before.tree
 
 
-def test_a_message_about_the_database_holds_no_password(tmp_path: Path) -> None:
-    with opened(Store("postgresql://user:hunter2@127.0.0.1:1/none"), tmp_path / "root") as site:
+@pytest.mark.parametrize("url", ["user:hunter2@127.0.0.1:1/none", "user@127.0.0.1:1/none?password=hunter2"])
+def test_a_message_about_the_database_holds_no_password(tmp_path: Path, url: str) -> None:
+    with opened(Store(f"postgresql://{url}"), tmp_path / "root") as site:
         with pytest.raises(CatalogUnavailable) as caught:
             site.engine.delete(request("task_1"))
         with pytest.raises(CatalogUnavailable) as again:

@@ -287,3 +287,22 @@ def test_an_address_that_is_open_to_all_or_none_is_refused(load: Load, text: str
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "10.0.0.1", "example.org", "localhost.example.org"])
 def test_not_a_loopback_host(host: str) -> None:
     assert not loopback(host)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("storage: {root: .}", "1:1: {}/var/sweepd.sqlite3 is in the storage root"),
+        ("storage: {root: .}", "1:1: {}/policies is in the storage root"),
+        ("storage: {root: .}\naudit: {file: logs/audit.jsonl}", "2:15: {}/logs/audit.jsonl is in the storage root"),
+        ("storage: {root: policies}", "1:1: {}/policies is in the storage root"),
+        ("storage: {root: ..}", "1:1: {}/config.yaml is in the storage root"),
+        ("storage: {root: /}", "1:17: sweepd itself is installed in"),
+    ],
+)
+def test_nothing_of_its_own_lies_where_it_deletes(refusal: Refusal, tmp_path: Path, text: str, problem: str) -> None:
+    assert problem.format(tmp_path) in refusal(text)
+
+
+def test_what_cannot_be_a_tasks_may_lie_in_the_root(load: Load) -> None:
+    load("storage: {root: .}\npolicies: .config/policies\ncatalog: {url: 'sqlite:///sweepd.sqlite3'}")
