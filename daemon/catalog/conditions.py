@@ -54,6 +54,7 @@ class ConditionCompiler:
 
     def __init__(self, population: Population, tables: PipelineTables, timeline: Timeline, now: Instant) -> None:
         self._row = population.row
+        self._first_seen = population.first_seen
         self._tables = tables
         self._timeline = timeline
         self._now = now
@@ -114,7 +115,7 @@ class ConditionCompiler:
     def _age(self, path: str, word: str, age: Age) -> Clause:
         if age.by in OF_INVENTORY:
             name = f"{age.by}_at"
-            column: sa.ColumnElement[Any] = inventory.c[name]
+            column: sa.ColumnElement[Any] = self._first_seen if age.by == "first_seen" else inventory.c[name]
             bound = utc_before(self._now, age.age)
         else:
             name = _TIMESTAMPS[age.by]

@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from daemon.catalog.among import among
+from daemon.catalog.pipeline import PipelineTables
 from daemon.catalog.tables import inventory
 from daemon.catalog.together import Step
 
@@ -35,11 +36,12 @@ class Counted:
 class Found:
     """What a scan has to say of one directory: its counts, or the ``error`` that there are none.
 
-    ``is_new``: it had no row in the inventory when the scan looked.
+    ``is_new``: it had no row in the inventory when the scan looked; ``is_another``: that was another directory's.
     """
 
     task_id: str
     is_new: bool
+    is_another: bool
     signature: str
     measured_at: datetime
     counted: Counted | None
@@ -56,6 +58,9 @@ def record(connection: Connection, seen_at: datetime, unchanged: Sequence[str], 
     if known:
         free = set(connection.execute(_free(connection, known)).scalars())
         found = [one for one in found if one.is_new or one.task_id in free]
+    others = [one.task_id for one in found if one.is_another]
+    if others:  # of what had that name before, nothing holds
+        connection.execute(inventory.delete().where(_among(connection, others)))
     if unchanged:
         again = inventory.update().where(_are_free(connection, unchanged), c.last_seen_at < seen_at)
         connection.execute(again.values(last_seen_at=seen_at, sightings=c.sightings + 1))
@@ -80,6 +85,22 @@ def _among(connection: Connection, names: Sequence[str]) -> sa.ColumnElement[boo
 
 def _is_sqlite(connection: Connection) -> bool:
     return connection.dialect.name == "sqlite"
+
+
+def note_orphans(connection: Connection, tables: PipelineTables, seen_at: datetime) -> None:
+    """Count what the scan that began at ``seen_at`` met without a row; a row that is there ends the counting."""
+    c = inventory.c
+    has_row = sa.exists().where(tables.tasks.c.task_id == c.task_id)
+    counted = sa.select(c.task_id).where(c.orphan_since.is_not(None), has_row)
+    since = sa.func.coalesce(c.orphan_since, sa.literal(seen_at, c.orphan_since.type))
+    met = sa.select(c.task_id).where(c.last_seen_at == seen_at, sa.not_(has_row))
+    for chosen, values in (
+        (counted, {"orphan_since": None, "orphan_sightings": 0}),
+        (met, {"orphan_since": since, "orphan_sightings": c.orphan_sightings + 1}),
+    ):
+        # what a deletion has locked is about to go
+        free = chosen if _is_sqlite(connection) else chosen.with_for_update(skip_locked=True, of=inventory)
+        connection.execute(inventory.update().where(c.task_id.in_(free.scalar_subquery())).values(**values))
 
 
 def forgetting(task_ids: Collection[str]) -> Step:
@@ -130,7 +151,12 @@ def _write(connection: Connection, seen_at: datetime, found: Sequence[Found]) ->
     """Rows for all of them: what SQLAlchemy does to each value of each row takes longer than the database."""
     if _is_sqlite(connection):
         statement, order = _insert_on_sqlite()
-        seen = {"first_seen_at": _naive(seen_at), "last_seen_at": _naive(seen_at), "sightings": 1}
+        seen = {
+            "first_seen_at": _naive(seen_at),
+            "last_seen_at": _naive(seen_at),
+            "sightings": 1,
+            "orphan_sightings": 0,
+        }
         rows = [seen | _values(one, _naive) for one in found]
         connection.exec_driver_sql(statement, [tuple(row.get(name) for name in order) for row in rows])
     else:

@@ -19,7 +19,7 @@ from daemon.policy.models import Policy
 Expression = sa.ColumnElement[bool]
 
 SIGHTINGS: Final = 2
-"""Scans that have to meet a directory without a row before it is an orphan: its row may come a moment later."""
+"""Scans in a row that have to meet a directory without a row before it is an orphan: its row may come, or come back."""
 
 MEASURED: Final = ("files", "size_bytes", "freed_bytes", "modified_at", "first_seen_at")
 
@@ -54,7 +54,7 @@ class Population:
 
     ``row``: the columns of a task's row by name; of a directory without one they are NULL, except its name.
     ``since``: the date a task's age counts from; ``ranked``: the one ``keep.last`` ranks by. Both compare with
-    ``before``, which gives the moment so long before an instant.
+    ``before``, which gives the moment so long before an instant. ``first_seen``: when scans first met it as what it is.
     """
 
     source: sa.FromClause
@@ -65,12 +65,14 @@ class Population:
     running: Expression
     since: sa.ColumnElement[Any]
     ranked: sa.ColumnElement[Any]
+    first_seen: sa.ColumnElement[Any]
     before: Callable[[Instant, timedelta], sa.ColumnElement[Any]]
 
 
-def measured_of(connection: Connection, task_id: str) -> Measured | None:
-    """What scans found of the directory; None if they have never met it."""
-    statement = sa.select(*(inventory.c[name] for name in MEASURED)).where(inventory.c.task_id == task_id)
+def measured_of(connection: Connection, task_id: str, *, orphan: bool) -> Measured | None:
+    """What scans found of the directory, of one without a row if it is an ``orphan``; None if they never met it."""
+    columns = _measured(inventory.c.orphan_since if orphan else inventory.c.first_seen_at)
+    statement = sa.select(*columns).where(inventory.c.task_id == task_id)
     row = connection.execute(statement).one_or_none()
     return None if row is None else Measured(*row)
 
@@ -85,7 +87,7 @@ def tasks_of(
     row = _by_name(columns)
     if measured:
         source = tables.tasks.outerjoin(inventory, inventory.c.task_id == c.task_id)
-        columns += [inventory.c[name] for name in MEASURED]
+        columns += _measured(inventory.c.first_seen_at)
     return Population(
         source=source,
         columns=columns,
@@ -95,6 +97,7 @@ def tasks_of(
         running=tables.running(running),
         since=timeline.comparable(sa.func.coalesce(c.completed_at, c.started_at, c.created_at)),
         ranked=ranking_date(timeline, tables.tasks),
+        first_seen=inventory.c.first_seen_at,
         before=timeline.before,
     )
 
@@ -111,7 +114,7 @@ def ranking_date(timeline: Timeline, tasks: sa.FromClause) -> sa.ColumnElement[A
 
 
 def orphans(tables: PipelineTables) -> Population:
-    """The directories without a row that enough scans have met."""
+    """The directories that enough scans have met without a row, as old as that is."""
     c = inventory.c
     has_row = sa.exists().where(tables.tasks.c.task_id == c.task_id)
     named: dict[str, sa.ColumnElement[Any]] = {"task_id": c.task_id, "directory_exists": sa.true()}
@@ -120,15 +123,20 @@ def orphans(tables: PipelineTables) -> Population:
     ]
     return Population(
         source=inventory,
-        columns=[*columns, *(c[name] for name in MEASURED)],
+        columns=[*columns, *_measured(c.orphan_since)],
         row=_by_name(columns),
-        where=sa.and_(sa.not_(has_row), c.sightings >= SIGHTINGS),
+        where=sa.and_(sa.not_(has_row), c.orphan_sightings >= SIGHTINGS),
         task_id=c.task_id,
         running=sa.false(),
-        since=c.first_seen_at,
-        ranked=c.first_seen_at,
+        since=c.orphan_since,
+        ranked=c.orphan_since,
+        first_seen=c.orphan_since,
         before=utc_before,
     )
+
+
+def _measured(first_seen: sa.ColumnElement[Any]) -> list[sa.ColumnElement[Any]]:
+    return [first_seen.label(name) if name == "first_seen_at" else inventory.c[name] for name in MEASURED]
 
 
 def _by_name(columns: Sequence[sa.ColumnElement[Any]]) -> dict[str, sa.ColumnElement[Any]]:

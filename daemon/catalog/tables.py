@@ -148,6 +148,9 @@ inventory = sa.Table(
     sa.Column("freed_bytes", sa.BigInteger),
     sa.Column("modified_at", UtcDateTime),
     sa.Column("error", sa.Text),
+    # the first of the scans in a row that met it without a row in the pipeline's table, and how many they are
+    sa.Column("orphan_since", UtcDateTime),
+    sa.Column("orphan_sightings", sa.Integer, nullable=False, server_default="0"),
     sa.Index("sweepd_inventory_size", "size_bytes", "task_id", **_where("size_bytes IS NOT NULL")),
     # every scan writes each row anew: in the page where it is, without touching the indexes
     postgresql_with={"fillfactor": 50},

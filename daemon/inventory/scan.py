@@ -22,7 +22,7 @@ from daemon.catalog.inventory import Counted, Found
 from daemon.catalog.prior import Known
 from daemon.catalog.scans import Drift, DriftFinder, Scan
 from daemon.errors import ErrorCode, RootUnavailable, SweepdError
-from daemon.inventory.staleness import is_stale, signature
+from daemon.inventory.staleness import is_another, is_stale, signature
 from daemon.metrics.registry import Metrics
 from daemon.storage import faults, listing
 from daemon.storage.census import Measurement, ScanEnded
@@ -187,6 +187,7 @@ class _Run:
             self._write(opened)
         self._forget_gone()
         with self._catalog.write() as session:
+            inventory.note_orphans(session.connection, session.tables, self._started_at)
             since = self._catalog.timeline.now(session.connection, self._started_at)
             drift = DriftFinder(session.tables, self._catalog.timeline, since)
             scan = replace(
@@ -273,7 +274,8 @@ class _Run:
         self, listed: Listed, known: Known, at: datetime, error: str | None, counted: Counted | None = None
     ) -> None:
         self.progress.failed += error is not None
-        found = Found(listed.name, known.is_new, signature(listed, known), at, counted, error)
+        another = is_another(listed, known)
+        found = Found(listed.name, known.is_new, another, signature(listed, known), at, counted, error)
         self._found.append((listed, found))
 
     def _write_if_due(self, opened: OpenRoot) -> None:

@@ -18,6 +18,14 @@ def signature(listed: Listed, known: Known) -> str:
     return listed.signature + (_OPEN if known.open else "")
 
 
+def is_another(listed: Listed, known: Known) -> bool:
+    """Whether what scans have met under that name was another directory.
+
+    Told by the inode: the device's number may be another one after each start of the machine.
+    """
+    return known.signature is not None and known.signature.split(":")[1:2] not in ([], [str(listed.inode)])
+
+
 def is_stale(listed: Listed, known: Known, now: datetime, recount: timedelta) -> bool:
     """Whether to measure it (again). The row's times are exact to a second at best, so equal ones count as newer."""
     measured_at = known.measured_at

@@ -27,7 +27,14 @@ LIMITS: Final = (
     "orphan_share",
     "scan_age",
 )
-REFUSALS: Final = ("SWEEP_RUNNING", "POLICY_SUSPENDED", "CLOCK_UNRELIABLE", "CATALOG_EMPTY", "ROOT_UNAVAILABLE", "STARTUP_REFUSED")
+REFUSALS: Final = (
+    "SWEEP_RUNNING",
+    "POLICY_SUSPENDED",
+    "CLOCK_UNRELIABLE",
+    "CATALOG_EMPTY",
+    "ROOT_UNAVAILABLE",
+    "STARTUP_REFUSED",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ def explain(catalog: Catalog, policies: PolicySet, task_id: str, at: datetime | 
     with catalog.read(at) as session:
         connection, zone = session.connection, session.zone
         row = tasks.find(connection, session.tables, task_id)
-        measured = populations.measured_of(connection, task_id)
+        measured = populations.measured_of(connection, task_id, orphan=row is None)
         if row is None and measured is None:
             message = f"there is no task {task_id}, and no scan has met a directory of that name"
             raise TaskRefused(message, code=ErrorCode.TASK_NOT_FOUND)
@@ -86,7 +86,7 @@ def _not_looked_at(policy: Policy, row: TaskRow | None) -> str:
     if policy.source == "orphans":
         if row is not None:
             return "it has a row; the policy looks at directories without one"
-        return f"fewer than {SIGHTINGS} scans have met it"
+        return f"fewer than {SIGHTINGS} scans in a row have met it without a row"
     if row is None:
         return "it has no row; the policy looks at those that have one"
     if policy.action.what == "records":

@@ -157,6 +157,8 @@ def _found(case: Case, now: datetime, zone: tzinfo) -> Mapping[str, Any]:
         "first_seen_at": now if first_seen is None else _aware(first_seen, zone),
         "last_seen_at": now,
         "sightings": SIGHTINGS,
+        "orphan_since": now if first_seen is None else _aware(first_seen, zone),
+        "orphan_sightings": SIGHTINGS,
         "signature": "",
         "measured_at": now if measured else None,
         "files": case.files,

@@ -180,10 +180,11 @@ def test_every_policy_answers_and_what_keeps_the_task_is_named(store: Store) -> 
 def test_a_directory_without_a_row_is_explained_from_what_scans_found(store: Store) -> None:
     catalog = make_catalog(store)
     seen = clock.now().replace(microsecond=0) - timedelta(days=1)
-    values = [(seen if not store.sqlite else seen.replace(tzinfo=None))] * 2
+    first = seen - timedelta(days=90)  # with a row
+    values = [at if not store.sqlite else at.replace(tzinfo=None) for at in (first, seen, seen)]
     insert = (
-        "INSERT INTO sweepd_inventory (task_id, first_seen_at, last_seen_at, sightings, signature)"
-        " VALUES ('manual_1', ?, ?, 2, 's')"
+        "INSERT INTO sweepd_inventory (task_id, first_seen_at, last_seen_at, sightings, signature, orphan_since,"
+        " orphan_sightings) VALUES ('manual_1', ?, ?, 9, 's', ?, 2)"
     )
     store.query(insert, values)
     match = {"older_than": {"age": "3d", "by": "first_seen"}}

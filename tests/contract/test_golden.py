@@ -19,7 +19,8 @@ from support.site import make_catalog
 from support.stores import Store
 
 CASES = sorted((Path(__file__).parents[1] / "policies" / "golden").glob("*.yaml"))
-INVENTORY = ("task_id", "first_seen_at", "sightings", "size_bytes", "freed_bytes", "modified_at")
+INVENTORY = ("task_id", "orphan_since", "orphan_sightings", "size_bytes", "freed_bytes", "modified_at")
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 HOLDS = ("pattern", "owner", "reason", "expires_at")
 
 
@@ -44,11 +45,15 @@ def fill(store: Store, case: dict[str, Any], at: datetime) -> None:
         for step in steps:
             store.add_step(task["task_id"], step)
     for row in case.get("inventory", []):
-        values = {"first_seen_at": at, "sightings": 1, **row}
+        values = {"orphan_since": at, "orphan_sightings": 1, **row}
         store.query(
-            "INSERT INTO sweepd_inventory (last_seen_at, signature, task_id, first_seen_at, sightings, size_bytes,"
-            " freed_bytes, modified_at) VALUES (?, '-', ?, ?, ?, ?, ?, ?)",
-            [instant(store, at), *(instant(store, values.get(name)) for name in INVENTORY)],
+            "INSERT INTO sweepd_inventory (first_seen_at, last_seen_at, signature, sightings, task_id, orphan_since,"
+            " orphan_sightings, size_bytes, freed_bytes, modified_at) VALUES (?, ?, '-', 9, ?, ?, ?, ?, ?, ?)",
+            [
+                instant(store, LONG_AGO),
+                instant(store, at),
+                *(instant(store, values.get(name)) for name in INVENTORY),
+            ],
         )
     for number, hold in enumerate(case.get("holds", [])):
         store.query(

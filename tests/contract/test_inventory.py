@@ -262,7 +262,7 @@ def test_a_scan_does_not_bring_back_what_a_deletion_has_forgotten(site: Site, sc
     complete(scanner)
     with site.catalog.write() as session:
         together(session.connection, [inventory.forgetting(["task_1"])])
-    stale = Found("task_1", False, "signature", datetime.now(UTC), None, "late")
+    stale = Found("task_1", False, False, "signature", datetime.now(UTC), None, "late")
     with site.catalog.write() as session:
         inventory.record(session.connection, datetime.now(UTC), ["task_1"], [stale])
     assert rows(site) == {}
@@ -391,7 +391,7 @@ def test_a_scan_that_is_killed_is_gone_on_with_and_concludes_nothing(
     for number in range(1200):
         (site.path / f"task_{number:04}").mkdir()
     with site.catalog.write() as session:
-        gone = Found("task_gone", True, "", datetime.now(UTC), None, None)
+        gone = Found("task_gone", True, False, "", datetime.now(UTC), None, None)
         inventory.record(session.connection, datetime(2025, 1, 1, tzinfo=UTC), [], [gone])
     ended = processes.run("support.scanning:scan_and_die", url=site.store.url, path=str(site.path), directories=500)
     assert ended.killed_by is not None
@@ -462,7 +462,7 @@ def test_instants_are_kept_to_the_microsecond_whatever_their_zone(site: Site) ->
     }
     for _ in range(2):  # made, and then written again
         with site.catalog.write() as session:
-            found = [Found(name, True, "a:1", elsewhere, counted, None) for name, counted in counts.items()]
+            found = [Found(name, True, False, "a:1", elsewhere, counted, None) for name, counted in counts.items()]
             inventory.record(session.connection, whole, [], found)
     with site.catalog.read() as session:
         kept = inventory.measured(session.connection, list(counts))

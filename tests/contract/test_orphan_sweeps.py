@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -61,7 +61,7 @@ def ordinary(site: Site) -> list[str]:
 def test_orphans_go_and_tasks_stay(site: Site, ordinary: list[str]) -> None:
     site.directory("never_scanned")
     site.directory("met_once")
-    scanned(site, "met_once", sightings=1)
+    scanned(site, "met_once", orphan_sightings=1)
     report = sweep(site, policies())
     assert (report.outcome, sorted(o.task_id for o in report.deleted)) == (SweepOutcome.SUCCESS, ordinary)
     assert names(site) == ["met_once", "never_scanned", "task_0", "task_1", "task_2", "task_3"]
@@ -248,3 +248,48 @@ def test_what_real_scans_met_twice_goes_and_what_changed_since_stays(site: Site)
     assert [outcome.task_id for outcome in report.deleted] == ["orphan_00"]
     assert [(missed.task_id, missed.code) for missed in report.dropped] == [("orphan_01", ErrorCode.TASK_CHANGED)]
     assert names(site) == ["orphan_01", "task_1"]
+
+
+def aged(site: Site, *columns: str) -> None:
+    """As if it had been thirty days ago."""
+    long_ago = datetime.now(UTC) - timedelta(days=30)
+    for column in columns:
+        stamp = long_ago.replace(tzinfo=None) if site.store.sqlite else long_ago
+        site.store.query(f"UPDATE sweepd_inventory SET {column} = ? WHERE {column} IS NOT NULL", [stamp])
+
+
+def test_a_directory_is_an_orphan_only_since_its_row_is_gone(site: Site) -> None:
+    """However long scans have met it with its row: the row may be missing by mistake, and come back."""
+    site.task("task_0", steps=0)
+    site.task("task_1", steps=0)
+    for _ in range(3):
+        make_scanner(site).scan()
+    aged(site, "first_seen_at")
+    site.store.query("DELETE FROM data_pipeline_tasks WHERE task_id = 'task_1'")
+    old, any_age = policies(), policy_set({"task_id": {"glob": "task*"}}, mode="enforce", source="orphans")
+    for _ in range(2):
+        assert sweep(site, any_age).plan.considered == 0
+        make_scanner(site).scan()
+    assert (sweep(site, old).plan.considered, sweep(site, old).deleted) == (1, [])
+    site.store.add_task("task_1", status="completed")
+    make_scanner(site).scan()
+    site.store.query("DELETE FROM data_pipeline_tasks WHERE task_id = 'task_1'")
+    make_scanner(site).scan()
+    assert sweep(site, any_age).plan.considered == 0, "its row came back in between"
+    make_scanner(site).scan()
+    aged(site, "orphan_since")
+    assert [outcome.task_id for outcome in sweep(site, old).deleted] == ["task_1"]
+
+
+def test_another_directory_of_the_same_name_is_as_old_as_its_own_first_scan(site: Site) -> None:
+    site.task("task_1", steps=0)
+    orphans(site, 1)
+    for _ in range(3):
+        make_scanner(site).scan()
+    aged(site, "first_seen_at", "orphan_since")
+    (site.path / "orphan_00").rename(site.path.with_name("elsewhere"))
+    site.directory("orphan_00")
+    make_scanner(site).scan()
+    assert sweep(site, policies()).plan.considered == 0
+    make_scanner(site).scan()
+    assert (sweep(site, policies()).plan.considered, sweep(site, policies()).deleted) == (1, [])

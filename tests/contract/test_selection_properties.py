@@ -30,6 +30,7 @@ SECONDS = {"1h": 3600, "1d": 86_400, "30d": 30 * 86_400}
 SIZES = {"1KB": 1000, "1KiB": 1024, "2.5MB": 2_500_000}
 COLUMNS = {"created": "created_at", "started": "started_at", "completed": "completed_at", "updated": "updated_at"}
 SCANNED = {"modified": "modified_at", "first_seen": "first_seen_at"}
+MOMENTS = {**SCANNED, "orphan": "orphan_since"}
 GROUPS = {"database": "db_name", "user": "by_user", "status": "status"}
 
 # Around every bound, to the second; never, and in the future.
@@ -64,7 +65,8 @@ measured = st.fixed_dictionaries(
         "freed_bytes": st.none() | st.integers(0, 3),
         "modified_at": offsets,
         "first_seen_at": offsets.filter(lambda offset: offset is not None),
-        "sightings": st.integers(1, 3),
+        "orphan_since": offsets.filter(lambda offset: offset is not None),
+        "orphan_sightings": st.integers(0, 3),
     }
 )
 inventories = st.dictionaries(task_ids, measured, max_size=8)
@@ -351,7 +353,7 @@ def test_the_database_judges_as_the_rules_say(
             now = session.now.local.replace(microsecond=0)
             moments = [moved(row, COLUMNS, now) for row in table]
             insert(session.connection, moments, sqlite=catalog.database.is_sqlite)
-            found = {task_id: moved(row, SCANNED, now) for task_id, row in inventory.items()}
+            found = {task_id: moved(row, MOMENTS, now) for task_id, row in inventory.items()}
             shift = session.now.utc - session.now.local.replace(tzinfo=UTC)
             insert_scanned(session, found, held, shift)
             judged = judge_in(session, catalog, compiled)
@@ -372,9 +374,9 @@ def looked_at(table: list[Row], inventory: dict[str, Row], policy: Document) -> 
         return [{**NOT_SCANNED, **inventory.get(row["task_id"], {}), **row} for row in table]
     with_row = {row["task_id"] for row in table}
     return [
-        {**NO_ROW, **row, "task_id": task_id}
+        {**NO_ROW, **row, "task_id": task_id, "first_seen_at": row["orphan_since"]}
         for task_id, row in inventory.items()
-        if task_id not in with_row and row["sightings"] >= 2
+        if task_id not in with_row and row["orphan_sightings"] >= 2
     ]
 
 
@@ -389,9 +391,11 @@ def insert_scanned(session: Session, found: dict[str, Row], held: list[Document]
     values = []
     for task_id, row in found.items():
         dates = {
-            name: None if row[name] is None else (row[name] + shift).replace(tzinfo=UTC) for name in SCANNED.values()
+            name: None if row[name] is None else (row[name] + shift).replace(tzinfo=UTC) for name in MOMENTS.values()
         }
-        values.append({**row, **dates, "task_id": task_id, "last_seen_at": session.now.utc, "signature": "-"})
+        values.append(
+            {"sightings": 9, **row, **dates, "task_id": task_id, "last_seen_at": session.now.utc, "signature": "-"}
+        )
     if values:
         session.connection.execute(sweepd.inventory.insert(), values)
     for number, hold in enumerate(held):

@@ -22,6 +22,8 @@ def scanned(site: Site, *task_ids: str, ago: timedelta = timedelta(0), **columns
             "first_seen_at": _stored(site, stamp - timedelta(days=30)),
             "last_seen_at": _stored(site, stamp),
             "sightings": 2,
+            "orphan_since": _stored(site, stamp - timedelta(days=30)),
+            "orphan_sightings": 2,
             "signature": f"{status.st_dev}:{status.st_ino}:{status.st_mtime_ns}:{status.st_ctime_ns}",
             "measured_at": _stored(site, stamp),
             "files": files,

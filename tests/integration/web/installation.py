@@ -106,6 +106,7 @@ class Installation:
         now = "2026-01-01 00:00:00.000000"
         stamps = dict.fromkeys(("first_seen_at", "last_seen_at", "measured_at", "modified_at"), now)
         values = {"task_id": task_id, "sightings": 2, "signature": "-", "directories": 1, "freed_bytes": freed_bytes}
+        values |= {"orphan_since": now, "orphan_sightings": 2}
         values |= {**stamps, **counts}
         names, marks = ", ".join(values), ", ".join("?" for _ in values)
         with self.sql() as connection:
