@@ -130,6 +130,9 @@ class Sweeper:
         except SweepdError as error:
             self._failed(policy, str(error), error.code, started)
             raise
+        except Exception as error:  # nobody expects it, so nobody else counts it
+            self._failed(policy, f"{type(error).__name__}: {error}", None, started)
+            raise
         self._told.pop(policy.name, None)
 
     def _check(self, policies: PolicySet, policy: Policy) -> None:
@@ -234,7 +237,7 @@ class Sweeper:
         except SweepdError as error:
             _log.warning("sweep_record_lost", policy=report.policy, sweep_id=report.sweep_id, reason=str(error))
 
-    def _failed(self, policy: Policy, why: str, code: ErrorCode, started: float) -> None:
+    def _failed(self, policy: Policy, why: str, code: ErrorCode | None, started: float) -> None:
         seconds = clock.monotonic() - started
         outcome = SweepOutcome.FAILED
         _log.error(

@@ -242,3 +242,17 @@ def test_stopping_leaves_the_rest_for_the_next_sweep(site: Site, sweeper: Sweepe
     assert report.outcome is SweepOutcome.STOPPED
     assert len(report.deleted) + report.not_attempted == 8
     assert len(names(site)) == report.not_attempted > 0
+
+
+def test_a_sweep_that_ends_with_an_error_nobody_expected_is_counted_as_failed(
+    site: Site, sweeper: Sweeper, tmp_path: Path
+) -> None:
+    def fail(report: SweepReport) -> None:
+        raise ValueError("year -44 is out of range")
+
+    aged(site, "old_1", 40)
+    chosen = policies(tmp_path / "p")
+    with pytest.raises(ValueError, match="year -44"):
+        sweeper.sweep(chosen, chosen.get("old"), Trigger.SWEEP, "policy:old", progress=fail)
+    assert site.metric("sweepd_sweeps_total", policy="old", outcome="failed") == 1
+    assert site.metric("sweepd_policy_last_outcome", policy="old", outcome="failed") == 1
