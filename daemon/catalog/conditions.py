@@ -119,7 +119,7 @@ class ConditionCompiler:
             bound = utc_before(self._now, age.age)
         else:
             name = _TIMESTAMPS[age.by]
-            column = self._timeline.comparable(self._row[name])
+            column = self._timeline.known(self._row[name])
             bound = self._timeline.before(self._now, age.age)
         expression = column <= bound if word == "older_than" else column > bound
         return Clause(path, f"{word.replace('_', ' ')} {format_duration(age.age)} by {age.by}", name, expression)

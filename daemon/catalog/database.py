@@ -17,6 +17,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 
 from daemon import clock
+from daemon.catalog.dates import read_unknown_as_none
 from daemon.errors import CatalogNotReady, CatalogUnavailable, ErrorCode, TaskRefused
 from daemon.metrics.database import PoolFacts
 
@@ -224,6 +225,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _prepare_postgresql(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    read_unknown_as_none(connection)
     connection.autocommit = True
     cursor = connection.cursor()
     # Row security has to raise an error: rows that were hidden by it would make orphans of their directories.

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from daemon import clock
+from daemon.catalog.dates import FIRST, LAST
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,13 @@ class Timeline:
         """``column`` in the form that compares with ``before``; NULL if it holds no timestamp."""
         return sa.func.datetime(column) if self.sqlite else column
 
+    def known(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """As ``comparable``, and NULL for a date that cannot be read: one before Christ, say, makes nothing old.
+
+        No index of the column helps with it.
+        """
+        return self.comparable(column) if self.sqlite else sa.case((column.between(FIRST, LAST), column))
+
     def before(self, instant: Instant, age: timedelta) -> sa.ColumnElement[Any]:
         """The wall time that lay ``age`` before ``instant``, as a constant of the statement."""
         moment = instant.utc - age
@@ -110,7 +118,10 @@ class Timeline:
         if not self.sqlite:
             return value.astimezone(UTC)  # type: ignore[no-any-return]
         local = datetime.fromisoformat(value).replace(tzinfo=ZoneInfo(self._timezone or "UTC"), fold=1)
-        return local.astimezone(UTC)
+        try:
+            return local.astimezone(UTC)
+        except OverflowError:  # in the last hours of 9999
+            return None
 
     def _postgresql_local(self, instant: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         if self._timezone is None:

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from daemon.catalog import rows
+from daemon.catalog.dates import FIRST, LAST
 from daemon.catalog.instants import Instant, Timeline
 from daemon.catalog.patterns import contains
 from daemon.catalog.pipeline import PipelineTables
@@ -150,8 +151,11 @@ class TaskList:
                 return size, size.is_not(None), sa.not_(counted)
         column = c.created_at if self._order.by is SortBy.CREATED else c.updated_at
         # SQLite keeps text, in whatever form it was written: it is compared as it is
-        key = sa.type_coerce(column, sa.String) if self._timeline.sqlite else column
-        return key, column.is_not(None), column.is_(None)
+        if self._timeline.sqlite:
+            return sa.type_coerce(column, sa.String), column.is_not(None), column.is_(None)
+        # what cannot be read is no place to go on from
+        beyond = [column < FIRST, column > LAST]
+        return column, column.between(FIRST, LAST), sa.or_(column.is_(None), *beyond)
 
     def _behind(self, column: sa.ColumnElement[Any] | sa.Tuple, bound: Any) -> sa.ColumnElement[bool]:
         compare: Compare = operator.lt if self._order.descending else operator.gt

@@ -61,16 +61,17 @@ def earliest(policy: Policy, protections: Sequence[Protect], facts: Facts, now: 
     least = policy.keep.min_age if policy.keep else None
     instants = {now, *(hold.expires_at for hold in facts.holds if hold.expires_at is not None)}
     conditions = [policy.match, *(protection.match for protection in protections)]
-    instants.update(stamp + age for stamp, age in known.ages(conditions))
+    ages = list(known.ages(conditions))
     if least is not None and since is not None:
-        instants.add(since + least)
+        ages.append((since, least))
+    instants.update(instant for instant in (_later(*age) for age in ages) if instant is not None)
     obstacles: list[str] = []
     for instant in sorted(one for one in instants if one >= now):
         obstacles = [
             *(f"the hold of {h.owner}" for h in facts.holds if h.expires_at is None or h.expires_at > instant),
             *(f"protected by {p.name}" for p in protections if known.truth(p.match, instant) is not False),
         ]
-        if least is not None and since is not None and since + least > instant:
+        if least is not None and since is not None and not _has_passed(since, least, instant):
             obstacles.append("keep.min_age")
         if known.truth(policy.match, instant) is not True:
             obstacles.append("its match")
@@ -162,7 +163,7 @@ class _Timed:
 
     def _has_age(self, age: Age, at: datetime) -> bool | None:
         stamp = self._stamp(age)
-        return None if stamp is None else stamp + age.age <= at
+        return None if stamp is None else _has_passed(stamp, age.age, at)
 
     def _stamp(self, age: Age) -> datetime | None:
         if age.by in OF_INVENTORY:
@@ -170,7 +171,25 @@ class _Timed:
         return self._utc(getattr(self._task, f"{age.by}_at"))
 
     def _utc(self, stamp: datetime | None) -> datetime | None:
-        return None if stamp is None else stamp.replace(tzinfo=self._zone).astimezone(UTC)
+        if stamp is None:
+            return None
+        try:
+            return stamp.replace(tzinfo=self._zone).astimezone(UTC)
+        except OverflowError:  # the first or the last hours there are
+            return stamp.replace(tzinfo=UTC)
+
+
+def _later(stamp: datetime, age: timedelta) -> datetime | None:
+    """``age`` after ``stamp``; None where the calendar ends before that."""
+    try:
+        return stamp + age
+    except OverflowError:
+        return None
+
+
+def _has_passed(stamp: datetime, age: timedelta, at: datetime) -> bool:
+    later = _later(stamp, age)
+    return later is not None and later <= at
 
 
 def _and(truths: Iterable[bool | None]) -> bool | None:

@@ -11,6 +11,8 @@ import pytest
 
 from daemon.catalog.catalog import Catalog
 from daemon.errors import CatalogNotReady
+from daemon.sweep.eligibility import Eligibility, When
+from daemon.sweep.plan import make_plan
 from support.judging import judge, policy_set, selected, verdicts
 from support.prepared import Prepared
 from support.site import make_catalog
@@ -300,6 +302,31 @@ def test_keep_min_age_counts_from_the_latest_known_event_and_keeps_what_has_none
     store.add_task("future", **COMPLETED, created_at=old, completed_at=now + timedelta(days=2))
     store.add_task("undated", **COMPLETED, created_at=None)
     assert selected(catalog, policy_set({}, keep={"min_age": "1h"})) == {"completed_old", "created_old"}
+
+
+@pytest.mark.parametrize("date", ["infinity", "-infinity", "0044-03-15 00:00:00 BC", "20000-01-01"])
+def test_a_date_that_cannot_be_read_is_no_date(postgres_store: Store, date: str) -> None:
+    catalog = make_catalog(postgres_store)
+    every = dict.fromkeys(("created_at", "started_at", "completed_at", "updated_at"), date)
+    postgres_store.add_task("odd", **COMPLETED, **every)
+    postgres_store.add_task("plain", **COMPLETED, **dict.fromkeys(every, "2024-01-01"))
+    for by in ("created", "started", "completed", "updated"):
+        age = {"age": "30d", "by": by}
+        assert selected(catalog, policy_set({"older_than": age})) == {"plain"}
+        assert selected(catalog, policy_set({"newer_than": age})) == set()
+        assert selected(catalog, policy_set({"not": {"newer_than": age}})) == {"plain"}
+        assert verdicts(catalog, policy_set({}, protect=[{"newer_than": age}])) == {
+            "odd": "protected",
+            "plain": "selected",
+        }
+    assert selected(catalog, policy_set({}, keep={"min_age": "1h"})) == {"plain"}
+    postgres_store.add_task("plainer", **COMPLETED, created_at="2023-01-01")
+    assert selected(catalog, policy_set({}, keep={"last": 1})) == {"plainer"}
+    policies = policy_set({"older_than": "30d"})
+    stays = {d.task.task_id: d for d in make_plan(catalog, policies, policies.policies[0], max_stays=None).stays}
+    assert stays["odd"].reason == "never completed, needs: older than 30d by completed"
+    assert stays["odd"].eligible == Eligibility(When.NEVER, None, "not by time alone: its match")
+    catalog.close()
 
 
 def test_the_oldest_come_first_and_the_undated_last(store: Store, catalog: Catalog, now: datetime) -> None:

@@ -153,3 +153,13 @@ def test_every_protection_that_keeps_a_task_is_named() -> None:
         )
     ]
     assert protecting(protections, Facts(FRESH, None, False, None, ()), NOW, UTC) == ["one", "unknown"]
+
+
+@pytest.mark.parametrize("zone", [UTC, ZoneInfo("Asia/Shanghai"), ZoneInfo("America/New_York")])
+def test_the_last_date_there_is_is_no_matter_of_time(zone: Any) -> None:
+    last = task(completed_at=datetime.max, created_at=datetime.max)
+    assert ask(OLD, last, zone=zone) == Eligibility(When.NEVER, None, "not by time alone: its match")
+    kept = ask({"status": "completed"}, last, zone=zone, keep={"min_age": "1d"})
+    assert kept == Eligibility(When.NEVER, None, "not by time alone: keep.min_age")
+    first = task(completed_at=datetime.min)
+    assert ask(OLD, first, zone=zone).when is When.NOW
