@@ -192,8 +192,15 @@ class Condition(Strict):
         ages = [age for one in inside for age in (one.older_than, one.newer_than) if age is not None]
         return any(one.size for one in inside) or any(age.by in OF_INVENTORY for age in ages)
 
+    def asks_names(self) -> bool:
+        """Whether it asks for ``task_name`` anywhere."""
+        return any(condition.task_name for _, condition in self.places())
+
     def matches_everything(self) -> bool:
-        """Whether its structure alone says so: no key at all, or nothing but patterns that fit any text."""
+        """Whether its structure alone says so: no key at all, or nothing but patterns that fit any text.
+
+        Every name counts, though a task may have none: that is no cause to ask for so much without a word.
+        """
         return all(truth is True for truth in self._truths())
 
     def _truths(self) -> list[bool | None]:

@@ -322,7 +322,8 @@ class Policy(Strict):
             return value
         if info.data.get("allow_all") is False:
             raise ValueError("matches every task: narrow it, or say `allow_all: true` beside it if that is meant")
-        return Condition()
+        # a task without a name, or tables without names, make a difference to it
+        return value if value.asks_names() else Condition()
 
     @field_validator("catch_up")
     @classmethod

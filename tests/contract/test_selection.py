@@ -57,6 +57,15 @@ def test_a_missing_user_or_database_is_simply_not_the_one_asked_for(
     assert selected(catalog, policy_set({"not": {word: "alice"}})) == {"t_A", "t_b", "t_none", "t_empty"}
 
 
+def test_a_missing_name_fits_no_pattern_not_even_that_of_any_text(store: Store, catalog: Catalog) -> None:
+    store.add_task("t_named", **COMPLETED, task_name="x")
+    store.add_task("t_none", **COMPLETED, task_name=None)
+    any_name = {"task_name": {"glob": "*"}}
+    assert selected(catalog, policy_set(any_name, allow_all=True)) == {"t_named"}
+    assert selected(catalog, policy_set({"any": [any_name, {"status": "failed"}]}, allow_all=True)) == {"t_named"}
+    assert selected(catalog, policy_set({"not": any_name})) == {"t_none"}
+
+
 @pytest.mark.parametrize("by", ["created", "started", "completed", "updated"])
 def test_ages_are_inclusive_and_a_missing_or_future_date_is_never_old(
     store: Store, catalog: Catalog, now: datetime, by: str
@@ -400,7 +409,7 @@ def test_no_statement_ever_names_the_column_with_the_password(store: Store, cata
     assert "secret" not in repr(judge(catalog, policy_set({}))["t"])
 
 
-@pytest.mark.parametrize("place", ["match", "protect"])
+@pytest.mark.parametrize("place", ["match", "everything", "protect"])
 def test_asking_for_names_where_tasks_have_none_is_an_error_and_not_a_protection_that_never_holds(
     prepared: Prepared, place: str
 ) -> None:
@@ -408,7 +417,11 @@ def test_asking_for_names_where_tasks_have_none_is_an_error_and_not_a_protection
     catalog = make_catalog(store)
     store.add_task("task_1", **COMPLETED)
     named = {"task_name": {"glob": "golden*"}}
-    policies = policy_set(named) if place == "match" else policy_set(COMPLETED, protect=[named])
+    policies = {
+        "match": policy_set(named),
+        "everything": policy_set({"task_name": {"glob": "*"}}, allow_all=True),
+        "protect": policy_set(COMPLETED, protect=[named]),
+    }[place]
     try:
         with pytest.raises(CatalogNotReady, match="task_name"):
             judge(catalog, policies)

@@ -70,6 +70,13 @@ def test_a_condition_knows_whether_it_matches_everything(condition: Condition, e
         assert policy(match=condition).match == condition
 
 
+def test_a_name_that_may_be_anything_has_to_be_meant_and_is_asked_for_all_the_same() -> None:
+    named = Condition(any=(FAILED, Condition(task_name=Glob(glob=("*",)))))
+    with pytest.raises(ValidationError, match="allow_all: true"):
+        policy(match=named)
+    assert policy(match=named, allow_all=True).match == named
+
+
 def test_a_bare_duration_is_the_age_since_completion() -> None:
     condition = Condition.model_validate({"older_than": "30d"})
     assert condition.older_than == Age(age=timedelta(days=30), by="completed")
