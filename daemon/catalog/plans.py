@@ -48,20 +48,24 @@ class PlannedTask:
 
 
 def store(connection: Connection, plan: StoredPlan, tasks: Iterable[PlannedTask]) -> None:
-    """Keep the plan, and forget those that are too old. One of the same content that is there already is renewed."""
+    """Keep the plan, and forget those that are too old. One of the same content that is there already is renewed.
+
+    So are its sizes and reasons, of which the digest says nothing: limits are checked on what was shown last.
+    """
     forget(connection, plan.made_at - RETENTION)
     values: dict[str, Any] = {name: getattr(plan, name) for name in StoredPlan.__slots__}
     values["stay_counts"] = json.dumps(dict(plan.stay_counts))
     renewed = connection.execute(plans.update().where(plans.c.digest == plan.digest).values(values))
     if renewed.rowcount:
-        return
-    savepoint = connection.begin_nested()
-    try:
-        connection.execute(plans.insert().values(values))
-    except exc.IntegrityError:  # somebody has stored the same just now
-        savepoint.rollback()
-        return
-    savepoint.commit()
+        connection.execute(plan_tasks.delete().where(plan_tasks.c.digest == plan.digest))
+    else:
+        savepoint = connection.begin_nested()
+        try:
+            connection.execute(plans.insert().values(values))
+        except exc.IntegrityError:  # somebody has stored the same just now
+            savepoint.rollback()
+            return
+        savepoint.commit()
     values_of_all = (_task_values(plan.digest, *numbered) for numbered in enumerate(tasks))
     while batch := list(islice(values_of_all, _BATCH)):
         connection.execute(plan_tasks.insert(), batch)

@@ -18,6 +18,7 @@ from daemon.sweep import stored
 from daemon.sweep.plan import Plan, make_plan
 from daemon.sweep.report import SweepOutcome, SweepReport
 from daemon.sweep.sweeper import Sweeper
+from support.inventories import scanned
 from support.site import Site
 
 STATUSES = ("pending", "in_progress", "running", "partial_completed", "completed", "failed")
@@ -157,6 +158,25 @@ def test_saving_again_renews_the_plan_and_saving_any_forgets_old_ones(site: Site
         stored.load(site.catalog, chosen.get("old"), digest)
     assert caught.value.code is ErrorCode.PLAN_NOT_FOUND
     assert site.store.query("SELECT digest FROM sweepd_plan_tasks WHERE digest = ?", [digest]) == []
+
+
+def test_saving_again_renews_the_sizes_that_limits_are_checked_on(site: Site, sweeper: Sweeper, tmp_path: Path) -> None:
+    aged(site, "old_1", 40)
+    limited = policies(tmp_path / "p", extra="limits: {max_bytes: 1MB}")
+    digest = save(site, limited)
+    unmeasured = apply(site, sweeper, limited, digest)
+    assert (unmeasured.outcome, unmeasured.limits) == (SweepOutcome.BLOCKED, ["max_bytes"])
+    (site.path / "old_1" / "large").write_bytes(bytes(2_000_000))
+    scanned(site, "old_1")
+    assert save(site, limited) == digest
+    report = apply(site, sweeper, limited, digest)
+    assert (report.outcome, report.limits) == (SweepOutcome.BLOCKED, ["max_bytes"])
+    assert "2.0 MB are selected, limits.max_bytes is 1.0 MB" in str(report.error)
+    (site.path / "old_1" / "large").unlink()
+    site.store.query("DELETE FROM sweepd_inventory")
+    scanned(site, "old_1")
+    assert save(site, limited) == digest
+    assert len(apply(site, sweeper, limited, digest).deleted) == 1
 
 
 @pytest.mark.parametrize("change", [{"age": "29d"}, {"extra": "keep: {last: 1}"}, {"extra": "limits: {max_tasks: 1}"}])
