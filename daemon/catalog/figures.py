@@ -10,6 +10,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from daemon.catalog.among import among
 from daemon.catalog.ledger import State
 from daemon.catalog.pipeline import PipelineTables
 from daemon.catalog.tables import deletions, inventory, scans, sweeps
@@ -97,7 +98,6 @@ def signatures(connection: Connection, task_ids: Sequence[str]) -> dict[str, str
     if not task_ids:
         return {}
     c = inventory.c
-    return {
-        row.task_id: row.signature
-        for row in connection.execute(sa.select(c.task_id, c.signature).where(c.task_id.in_(task_ids)))
-    }
+    these = among(c.task_id, task_ids, sqlite=connection.dialect.name == "sqlite")
+    found = connection.execute(sa.select(c.task_id, c.signature).where(these))
+    return {row.task_id: row.signature for row in found}

@@ -40,11 +40,15 @@ class StoredPlan:
 
 @dataclass(frozen=True, slots=True)
 class PlannedTask:
-    """A task that goes by the plan, as it was, and why; ``measured`` if the policy asks for what scans found."""
+    """A task that goes by the plan, as it was, and why; ``measured`` if the policy asks for what scans found.
+
+    ``directory``: which one the last scan saw, of an orphan.
+    """
 
     task: TaskRow
     measured: Measured | None
     reason: str
+    directory: str | None
 
 
 def store(connection: Connection, plan: StoredPlan, tasks: Iterable[PlannedTask]) -> None:
@@ -90,7 +94,8 @@ def tasks_of(connection: Connection, digest: str) -> Iterator[PlannedTask]:
     for row in connection.execute(statement, execution_options={"yield_per": _BATCH}):
         stored = json.loads(row.task)
         measured = populations.from_json(stored["measured"]) if stored["measured"] else None
-        yield PlannedTask(rows.from_json(stored["task"]), measured, row.reason)
+        # plans of earlier versions say nothing of directories
+        yield PlannedTask(rows.from_json(stored["task"]), measured, row.reason, stored.get("directory"))
 
 
 def forget(connection: Connection, before: datetime) -> None:
@@ -102,7 +107,8 @@ def forget(connection: Connection, before: datetime) -> None:
 
 def _task_values(digest: str, position: int, planned: PlannedTask) -> dict[str, Any]:
     measured = populations.to_json(planned.measured) if planned.measured else None
-    text = json.dumps({"task": rows.to_json(planned.task), "measured": measured}, ensure_ascii=False)
+    content = {"task": rows.to_json(planned.task), "measured": measured, "directory": planned.directory}
+    text = json.dumps(content, ensure_ascii=False)
     return {
         "digest": digest,
         "position": position,

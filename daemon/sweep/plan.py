@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 
+from daemon.catalog import figures
 from daemon.catalog.catalog import Catalog
 from daemon.catalog.instants import Instant
 from daemon.catalog.populations import Measured
@@ -22,7 +23,7 @@ class Decision:
     """The answer for one task: it goes, or it stays, and why.
 
     ``clauses`` is empty in a plan that was stored; ``eligible`` says when one that stays could go; ``measured`` is what
-    the last scan found, if the policy asks for it.
+    the last scan found, if the policy asks for it; ``directory`` which one it saw, of an orphan that goes.
     """
 
     task: TaskRow
@@ -31,6 +32,7 @@ class Decision:
     clauses: tuple[ClauseResult, ...]
     measured: Measured | None = None
     eligible: Eligibility | None = None
+    directory: str | None = None
 
     @property
     def goes(self) -> bool:
@@ -56,10 +58,13 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """SHA-256, in hex, of what the policy does and the tasks that go, with their state."""
+        """SHA-256, in hex, of what the policy does and the tasks that go, with their state.
+
+        An orphan has no row: its state is which directory it is.
+        """
         content = hashlib.sha256(meaning(self.policy).encode())
         for decision in self.goes:
-            content.update(f"\n{decision.task!r}".encode())
+            content.update(f"\n{decision.task!r}{decision.directory or ''}".encode())
         return content.hexdigest()
 
 
@@ -80,10 +85,11 @@ def make_plan(
         selection, zone = catalog.select(session, policy, policies), session.zone
         counts, selected = selection.survey(session.connection)
         del counts[Verdict.SELECTED]
+        seen = figures.signatures(session.connection, selected) if policy.source == "orphans" else {}
         goes: list[Decision] = []
         for judged in selection.judge_selected(session.connection, selected):
             if judged.verdict is Verdict.SELECTED:
-                goes.append(decide(judged, selection))
+                goes.append(replace(decide(judged, selection), directory=seen.get(judged.task.task_id)))
             else:  # changed since it was surveyed a moment ago
                 counts[judged.verdict] += 1
         others = (

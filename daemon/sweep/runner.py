@@ -8,6 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import cached_property
 from itertools import islice
 
+from daemon.catalog import figures
 from daemon.catalog.catalog import Catalog, Session
 from daemon.catalog.rows import TaskRow
 from daemon.catalog.selection import Verdict
@@ -107,10 +108,14 @@ class Runner:
     def _guard(self, chosen: Sequence[Decision]) -> Guard:
         """Under the rows' locks: unchanged since the plan, and still selected by the policy."""
         policy = self._report.plan.policy
-        planned = {decision.task.task_id: decision.task for decision in chosen}
+        planned = {decision.task.task_id: decision for decision in chosen}
 
         def check(session: Session, rows: Sequence[TaskRow]) -> dict[str, str]:
-            refused = {row.task_id: "it has changed since the plan" for row in rows if row != planned[row.task_id]}
+            changed = [row.task_id for row in rows if row != planned[row.task_id].task]
+            if policy.source == "orphans":
+                seen = figures.signatures(session.connection, [row.task_id for row in rows])
+                changed += [task_id for task_id in seen if seen[task_id] != planned[task_id].directory]
+            refused = dict.fromkeys(changed, "it has changed since the plan")
             asked = [row.task_id for row in rows if row.task_id not in refused]
             selection = self._catalog.select(session, policy, self._policies)
             judged = selection.judge_some(session.connection, asked)

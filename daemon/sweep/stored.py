@@ -30,7 +30,7 @@ def save(catalog: Catalog, plan: Plan, made_by: str) -> str:
         selected=len(plan.goes),
         stay_counts={str(verdict): count for verdict, count in plan.stay_counts.items()},
     )
-    tasks = (PlannedTask(decision.task, decision.measured, decision.reason) for decision in plan.goes)
+    tasks = (PlannedTask(d.task, d.measured, d.reason, d.directory) for d in plan.goes)
     with catalog.write() as session:
         plans.store(session.connection, stored, tasks)
     return stored.digest
@@ -67,7 +67,7 @@ def load(catalog: Catalog, policy: Policy, digest: str) -> Plan:
                 code=ErrorCode.PLAN_OUTDATED,
             )
         goes = tuple(
-            Decision(planned.task, Verdict.SELECTED, planned.reason, (), planned.measured)
+            Decision(planned.task, Verdict.SELECTED, planned.reason, (), planned.measured, directory=planned.directory)
             for planned in plans.tasks_of(session.connection, stored.digest)
         )
         counts = Counter({Verdict(name): count for name, count in stored.stay_counts.items()})

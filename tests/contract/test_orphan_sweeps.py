@@ -15,6 +15,8 @@ from daemon.clock import now
 from daemon.deletion.models import Trigger
 from daemon.errors import ErrorCode, SweepRefused, TaskRefused
 from daemon.policy.models import Action, PolicySet
+from daemon.sweep import stored
+from daemon.sweep.plan import make_plan
 from daemon.sweep.report import Progress, SweepOutcome, SweepReport
 from support.inventories import scan, scanned
 from support.judging import policy_set
@@ -121,6 +123,28 @@ def test_a_directory_that_is_not_what_the_scan_saw_stays(site: Site, ordinary: l
     assert [missed.task_id for missed in report.dropped] == [ordinary[1]]
     assert "is not what the last scan saw" in report.dropped[0].reason
     assert ordinary[1] in names(site)
+
+
+def test_a_reviewed_plan_takes_the_very_directories_that_were_reviewed(site: Site, ordinary: list[str]) -> None:
+    """A later scan has seen the other one of the same name, and would let it go."""
+    chosen = policies()
+    plan = make_plan(site.catalog, chosen, chosen.policies[0])
+    digest = stored.save(site.catalog, plan, "test")
+    replaced = site.path / ordinary[1]
+    shutil.rmtree(replaced)
+    replaced.mkdir()
+    (replaced / "precious").write_text("another one")
+    site.store.query("DELETE FROM sweepd_inventory WHERE task_id = ?", [ordinary[1]])
+    scanned(site, ordinary[1])
+    assert make_plan(site.catalog, chosen, chosen.policies[0]).digest != digest
+
+    loaded = stored.load(site.catalog, chosen.policies[0], digest)
+    assert loaded.digest == digest
+    report = site.sweeper().sweep(chosen, chosen.policies[0], Trigger.CLI, "test", plan=loaded)
+    assert [outcome.task_id for outcome in report.deleted] == [ordinary[0], ordinary[2]]
+    assert [missed.task_id for missed in report.dropped] == [ordinary[1]]
+    assert "it has changed since the plan" in report.dropped[0].reason
+    assert (replaced / "precious").exists()
 
 
 def test_a_protected_or_held_orphan_stays(site: Site, ordinary: list[str]) -> None:
