@@ -47,10 +47,15 @@ def rows_with_directory(connection: Connection, tables: PipelineTables) -> int:
     return int(connection.execute(statement).scalar_one())
 
 
-def selected_before(connection: Connection, policy: str, limit: int) -> list[int]:
-    """How many tasks the policy's last sweeps selected, the latest first; only of those that came to their end."""
+def selected_before(connection: Connection, policy: str, limit: int, *, idle: bool = True) -> list[int]:
+    """How many tasks the policy's last sweeps selected, the latest first; only of those that came to their end.
+
+    ``idle``: those that selected none count.
+    """
     c = sweeps.c
     statement = sa.select(c.selected).where(c.policy == policy, c.outcome.in_(_ENDED))
+    if not idle:
+        statement = statement.where(c.selected > 0)
     return [int(n) for n in connection.execute(statement.order_by(c.started_at.desc()).limit(limit)).scalars()]
 
 

@@ -14,7 +14,7 @@ from daemon.policy.models import Limits
 from daemon.sizes import format_size
 
 HISTORY: Final = 10
-"""How many of a policy's last sweeps say what is usual."""
+"""How many of a policy's last sweeps say what is usual; of a quota, those that had something to do."""
 
 LEAST_HISTORY: Final = 3
 """With fewer than these nothing is usual yet."""

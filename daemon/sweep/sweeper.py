@@ -198,7 +198,9 @@ class Sweeper:
         if policy.limits is None or policy.limits.max_times_usual is None:
             return None
         with self._catalog.read() as session:
-            return usual(figures.selected_before(session.connection, policy.name, HISTORY))
+            # A quota has nothing to do until the mark is reached: that would be what is usual, and the sweep that has
+            # to make room would always be too large.
+            return usual(figures.selected_before(session.connection, policy.name, HISTORY, idle=policy.quota is None))
 
     def _finish(self, report: SweepReport, started: float) -> None:
         seconds = clock.monotonic() - started

@@ -12,7 +12,7 @@ import pytest
 from daemon.deletion.models import Trigger, What
 from daemon.policy.models import PolicySet
 from daemon.sweep.report import SweepOutcome, SweepReport
-from support.inventories import scanned
+from support.inventories import scanned, swept
 from support.judging import policy_set
 from support.processes import ForkServer
 from support.site import Site, request
@@ -170,6 +170,23 @@ def test_limits_hold_for_quotas_too(site: Site) -> None:
     assert "max_tasks stopped the sweep" in str(report.error)
     assert sweep(site, policies("root", f"{BLOCK * 60}B", *marks[1:], limits={"max_tasks": 4})).outcome == "success"
     assert names(site) == made[5:], "what is not needed is not counted"
+
+
+def test_sweeps_below_the_mark_do_not_make_it_unusual_to_make_room(site: Site) -> None:
+    made = [task(site, f"task_{hour}", hour) for hour in range(10)]
+    scanned(site, *made)
+    limits = {"max_times_usual": 2}
+    below = policies("root", f"{BLOCK * 102}B", f"{BLOCK * 50}B", limits=limits)
+    for _ in range(12):
+        assert sweep(site, below).selected == 0
+    full = policies("root", f"{BLOCK * 100}B", f"{BLOCK * 50}B", limits=limits)
+    for _ in range(3):
+        swept(site, "policy", considered=10, selected=2)
+    report = sweep(site, full)
+    assert (report.outcome, report.limits, report.selected) == (SweepOutcome.BLOCKED, ["max_times_usual"], 5)
+    for _ in range(4):
+        swept(site, "policy", considered=10, selected=3)
+    assert (sweep(site, full).outcome, names(site)) == (SweepOutcome.SUCCESS, made[5:])
 
 
 def test_observing_shows_what_would_go(site: Site) -> None:
