@@ -45,8 +45,9 @@ def reason(judged: Judged, results: Sequence[ClauseResult], keep: Keep | None, n
         case Verdict.PROTECTED:
             return f"protected by {judged.protected_by}"
         case Verdict.KEEP_LAST:
-            if keep is None or keep.last is None or judged.rank is None or judged.rank > keep.last:
+            if not (task.created_at or task.started_at or task.completed_at):  # however few others there are
                 return "kept: it has no date to rank it by"
+            assert keep is not None  # the verdict is by it
             group = f" of its {' and '.join(keep.per)}" if keep.per else ""
             return f"kept: number {judged.rank} of the newest {keep.last}{group}"
         case Verdict.KEEP_MIN_AGE:

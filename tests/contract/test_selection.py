@@ -12,6 +12,7 @@ import pytest
 from daemon.catalog.catalog import Catalog
 from daemon.errors import CatalogNotReady
 from daemon.sweep.eligibility import Eligibility, When
+from daemon.sweep.explanation import explain
 from daemon.sweep.plan import make_plan
 from support.judging import judge, policy_set, selected, verdicts
 from support.prepared import Prepared
@@ -291,6 +292,18 @@ def test_a_task_without_any_date_cannot_be_ranked_and_stays(store: Store, catalo
         "dated_1": "selected",
         "dated_2": "selected",
     }
+
+
+def test_plan_and_explanation_of_an_undated_task_do_not_tell_a_rank(store: Store, catalog: Catalog) -> None:
+    store.add_task("undated", **COMPLETED, created_at=None)
+    store.add_task("dated", **COMPLETED, created_at=datetime(2024, 1, 1))
+    policies = policy_set({}, keep={"last": 5})
+    plan = make_plan(catalog, policies, policies.policies[0], max_stays=None)
+    [answer] = explain(catalog, policies, "undated").answers
+    reasons = {decision.task.task_id: decision.reason for decision in plan.stays}
+    assert reasons == {"dated": "kept: number 1 of the newest 5", "undated": "kept: it has no date to rank it by"}
+    assert answer.decision is not None
+    assert answer.decision.reason == reasons["undated"]
 
 
 def test_the_date_of_a_rank_falls_back_to_start_and_completion(store: Store, catalog: Catalog, now: datetime) -> None:
