@@ -99,8 +99,8 @@ class HoldCase(Strict):
 class Expected(Strict):
     """What one policy is expected to decide.
 
-    ``goes``: exactly these. ``stays``: each of these with that verdict, or with a reason that contains the text; the
-    text ``stays`` takes any reason.
+    ``goes``: exactly these. ``stays``: each of these with that verdict, or with a reason that contains any other text;
+    the text ``stays`` takes any reason.
     """
 
     goes: tuple[StrictStr, ...] | None = None

@@ -14,6 +14,7 @@ from daemon.catalog import sample, setup
 from daemon.catalog.catalog import Catalog
 from daemon.catalog.database import Database
 from daemon.catalog.populations import SIGHTINGS
+from daemon.catalog.selection import Verdict
 from daemon.policy.cases import Case, CaseFile, Expected, check_policies, load_cases
 from daemon.policy.loader import load_policies
 from daemon.policy.models import PolicySet
@@ -21,6 +22,8 @@ from daemon.sweep.plan import Decision, make_plan
 
 NOT_LOOKED_AT: Final = "not_looked_at"
 """Stands for a verdict where the policy does not look at the task at all."""
+
+_VERDICTS: Final = frozenset({*Verdict, NOT_LOOKED_AT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ def _compare(catalog: Catalog, policies: PolicySet, file: CaseFile, now: datetim
 
 
 def _wanted(file: CaseFile, expected: Expected) -> Iterator[tuple[str, str]]:
-    """Of each task that is spoken of, ``goes``, ``stays``, or the text that its verdict or reason has to have."""
+    """Of each task that is spoken of, ``goes``, ``stays``, its verdict, or a text that its reason has to have."""
     for case in file.tasks:
         if case.task_id in expected.stays:
             yield case.task_id, expected.stays[case.task_id]
@@ -89,7 +92,9 @@ def _fits(wanted: str, decision: Decision | None) -> bool:
         return goes == (wanted == "goes")
     if goes:
         return False
-    return wanted == NOT_LOOKED_AT if decision is None else wanted == decision.verdict or wanted in decision.reason
+    if wanted in _VERDICTS:  # a reason may have the word as well: "protected by keep-running-demos"
+        return wanted == (NOT_LOOKED_AT if decision is None else decision.verdict)
+    return decision is not None and wanted in decision.reason
 
 
 def _in_words(decision: Decision | None) -> str:

@@ -100,6 +100,18 @@ def test_what_differs_is_named_with_what_was_found(tmp_path: Path) -> None:
     )
 
 
+def test_a_verdict_in_a_reason_is_not_taken_for_the_verdict(tmp_path: Path) -> None:
+    demo = "  - {task_id: demo_1, status: completed, completed_at: 2026-01-01}\nexpect:\n"
+    cases = CASES.replace("expect:\n", demo)
+    (tmp_path / "more.yaml").write_text(
+        'version: 1\nprotect: [{name: keep-running-demos, match: {task_id: {glob: "demo_*"}}}]\n', encoding="utf-8"
+    )
+    [difference] = run(tmp_path, cases + "  large: {stays: {demo_1: running}}\n").differences
+    assert difference.found.startswith("stays (protected): protected by ")
+    assert run(tmp_path, cases + "  large: {stays: {demo_1: protected}}\n").differences == ()
+    assert run(tmp_path, cases + "  large: {stays: {demo_1: protected by}}\n").differences == ()
+
+
 def test_a_broken_policy_is_told_as_check_tells_it(tmp_path: Path) -> None:
     (tmp_path / "broken.yaml").write_text("version: 1\npolicies: [{name: x}]\n", encoding="utf-8")
     with pytest.raises(DocumentError, match=r"broken\.yaml:2:12: missing key `match`"):
