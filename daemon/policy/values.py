@@ -13,11 +13,16 @@ from daemon.strict_yaml import kind
 
 __all__ = ["Duration", "Size", "format_duration", "parse_duration", "parse_size"]
 
+# What the databases count with; 8192PiB.
+_MOST = 2**63
 _SIZES = "write a number and a unit, such as 500MB, 20GB (decimal) or 20GiB"
 
 
 def parse_size(text: str) -> int:
-    """``500GB`` (decimal) or ``500GiB`` in bytes. Raises `ValueError` for anything else, a bare number included."""
+    """``500GB`` (decimal) or ``500GiB`` in bytes.
+
+    Raises `ValueError` for anything else, a bare number included, and for 8192PiB or more.
+    """
     if re.fullmatch(r"[+-]?[0-9.]+", text):
         raise ValueError(f"a size needs a unit: {_SIZES}")
     try:
@@ -26,6 +31,8 @@ def parse_size(text: str) -> int:
         raise ValueError(f"not a size: {_SIZES}") from None
     if space.size_bytes is None:
         raise ValueError(f"a share is not a size: {_SIZES}")
+    if space.size_bytes >= _MOST:
+        raise ValueError("a size has to be less than 8192PiB, which no directory reaches: lower it, or remove it")
     return space.size_bytes
 
 

@@ -69,6 +69,7 @@ MEANING = frozenset(
         "schedule-timezone-with-every",
         "size-bound-twice",
         "size-empty-range",
+        "size-too-large",
         "status-unknown",
         "status-unknown-in-protect",
     ]

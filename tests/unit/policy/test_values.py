@@ -1,4 +1,4 @@
-"""Durations."""
+"""Durations and sizes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.policy.values import format_duration, parse_duration
+from daemon.policy.values import format_duration, parse_duration, parse_size
 
 
 @pytest.mark.parametrize(
@@ -84,3 +84,14 @@ def test_arbitrary_text_is_a_positive_duration_or_refused(text: str) -> None:
     except ValueError:
         return
     assert duration > timedelta()
+
+
+@pytest.mark.parametrize(("text", "size_bytes"), [("9223PB", 9223 * 10**15), ("8191PiB", 8191 * 2**50), ("0B", 0)])
+def test_a_size_fits_into_a_databases_integer(text: str, size_bytes: int) -> None:
+    assert parse_size(text) == size_bytes
+
+
+@pytest.mark.parametrize("text", ["9224PB", "8192PiB", "10000PB", "999999999999999PiB"])
+def test_a_larger_one_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="less than 8192PiB"):
+        parse_size(text)
