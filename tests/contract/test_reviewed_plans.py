@@ -125,7 +125,8 @@ def test_the_same_content_has_the_same_digest_and_other_content_another(site: Si
     aged(site, "old_1", 40)
     first = plan_of(site, policies(tmp_path / "p"))
     assert plan_of(site, policies(tmp_path / "p")).digest == first.digest
-    assert plan_of(site, policies(tmp_path / "p", mode="observe", extra="schedule: {every: 6h}")).digest == first.digest
+    when_and_whom = "schedule: {every: 6h}\n    notify: {before: 48h}"
+    assert plan_of(site, policies(tmp_path / "p", mode="observe", extra=when_and_whom)).digest == first.digest
     assert plan_of(site, policies(tmp_path / "p", age="31d")).digest != first.digest
     site.store.query("UPDATE data_pipeline_tasks SET by_user = 'bob'")
     assert plan_of(site, policies(tmp_path / "p")).digest != first.digest
