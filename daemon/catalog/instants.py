@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import sqlalchemy as sa
@@ -18,6 +18,8 @@ from sqlalchemy.engine import Connection
 
 from daemon import clock
 from daemon.catalog.dates import FIRST, LAST
+
+_TICK: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,11 @@ class Instant:
     def stamp(self) -> datetime:
         """What the pipeline's columns get: wall time in whole seconds, as the contract shows it."""
         return self.local.replace(microsecond=0)
+
+
+def later(wall: datetime, zone: tzinfo) -> datetime:
+    """The moment, in UTC, that a wall time means; of two, the later one. Raises OverflowError beyond the calendar."""
+    return max(wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
 
 
 def parse_instant(text: str, zone: tzinfo) -> datetime:
@@ -96,11 +103,20 @@ class Timeline:
         return self.comparable(column) if self.sqlite else sa.case((column.between(FIRST, LAST), column))
 
     def before(self, instant: Instant, age: timedelta) -> sa.ColumnElement[Any]:
-        """The wall time that lay ``age`` before ``instant``, as a constant of the statement."""
+        """The last wall time that is ``age`` before ``instant`` or longer ago, as a constant of the statement.
+
+        In the hour that the clocks will repeat it is the end of the one before: a row may mean the second time.
+        """
         moment = instant.utc - age
         if self.sqlite:
-            return sa.literal(self._sqlite_local(moment).strftime("%Y-%m-%d %H:%M:%S"))
-        return self._postgresql_local(sa.literal(moment, sa.DateTime(timezone=True)))
+            local = self._sqlite_local(moment)
+            if self._sqlite_instant(local) > moment:
+                local = local.replace(minute=0, second=0, microsecond=0) - _TICK
+            return sa.literal(local.strftime("%Y-%m-%d %H:%M:%S"))
+        then = sa.literal(moment, sa.DateTime(timezone=True))
+        wall = self._postgresql_local(then)
+        hour = sa.func.date_trunc("hour", wall, type_=sa.DateTime(timezone=False))
+        return sa.case((self.instant(wall) > then, hour - _TICK), else_=wall)
 
     def instant(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         """The moment a column's wall time means, for ``read_instant``; of two, the later one."""
@@ -117,9 +133,8 @@ class Timeline:
             return None
         if not self.sqlite:
             return value.astimezone(UTC)  # type: ignore[no-any-return]
-        local = datetime.fromisoformat(value).replace(tzinfo=ZoneInfo(self._timezone or "UTC"), fold=1)
         try:
-            return local.astimezone(UTC)
+            return self._sqlite_instant(datetime.fromisoformat(value))
         except OverflowError:  # in the last hours of 9999
             return None
 
@@ -127,6 +142,9 @@ class Timeline:
         if self._timezone is None:
             return sa.cast(instant, sa.DateTime(timezone=False))  # in the session's zone
         return sa.func.timezone(self._timezone, instant, type_=sa.DateTime(timezone=False))
+
+    def _sqlite_instant(self, local: datetime) -> datetime:
+        return later(local, ZoneInfo(self._timezone or "UTC"))
 
     def _sqlite_local(self, instant: datetime) -> datetime:
         return instant.astimezone(ZoneInfo(self._timezone or "UTC")).replace(tzinfo=None)

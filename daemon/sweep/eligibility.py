@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 
 from daemon.catalog.holds import Hold
+from daemon.catalog.instants import later
 from daemon.catalog.patterns import fits
 from daemon.catalog.populations import Measured
 from daemon.catalog.rows import TaskRow
@@ -64,7 +65,7 @@ def earliest(policy: Policy, protections: Sequence[Protect], facts: Facts, now: 
     ages = list(known.ages(conditions))
     if least is not None and since is not None:
         ages.append((since, least))
-    instants.update(instant for instant in (_later(*age) for age in ages) if instant is not None)
+    instants.update(instant for instant in (_after(*age) for age in ages) if instant is not None)
     obstacles: list[str] = []
     for instant in sorted(one for one in instants if one >= now):
         obstacles = [
@@ -174,12 +175,12 @@ class _Timed:
         if stamp is None:
             return None
         try:
-            return stamp.replace(tzinfo=self._zone).astimezone(UTC)
+            return later(stamp, self._zone)
         except OverflowError:  # the first or the last hours there are
             return stamp.replace(tzinfo=UTC)
 
 
-def _later(stamp: datetime, age: timedelta) -> datetime | None:
+def _after(stamp: datetime, age: timedelta) -> datetime | None:
     """``age`` after ``stamp``; None where the calendar ends before that."""
     try:
         return stamp + age
@@ -188,8 +189,8 @@ def _later(stamp: datetime, age: timedelta) -> datetime | None:
 
 
 def _has_passed(stamp: datetime, age: timedelta, at: datetime) -> bool:
-    later = _later(stamp, age)
-    return later is not None and later <= at
+    due = _after(stamp, age)
+    return due is not None and due <= at
 
 
 def _and(truths: Iterable[bool | None]) -> bool | None:

@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from daemon.catalog.catalog import Catalog
+from daemon.sweep.eligibility import Eligibility, When
+from daemon.sweep.explanation import explain
 from support.judging import policy_set, selected
 from support.prepared import Prepared
 from support.site import make_catalog
@@ -97,4 +99,40 @@ def test_ages_are_counted_across_a_change_of_the_clocks(store: Store, zone: str)
         chosen = selected(catalog, policies)
         assert f"t_{days}_old" in chosen
         assert f"t_{days}_young" not in chosen
+    catalog.close()
+
+
+@pytest.mark.parametrize("zoned", ["Europe/Berlin"], indirect=True)
+def test_postgresql_takes_a_time_that_was_shown_twice_for_the_later_one(zoned: Store) -> None:
+    """In the zone of its own sessions."""
+    old_at_the_instant_that_is_told(zoned, None)
+
+
+def test_a_time_that_was_shown_twice_is_the_later_one(store: Store) -> None:
+    old_at_the_instant_that_is_told(store, "Europe/Berlin")
+
+
+def old_at_the_instant_that_is_told(store: Store, zone: str | None) -> None:
+    """On 2026-10-25 the clocks went from 03:00 back to 02:00, at 01:00 UTC."""
+    ends = {
+        "01:59:59": datetime(2026, 10, 24, 23, 59, 59, tzinfo=UTC),
+        "02:00:00": datetime(2026, 10, 25, 1, 0, tzinfo=UTC),
+        "02:30:00": datetime(2026, 10, 25, 1, 30, tzinfo=UTC),
+        "03:00:00": datetime(2026, 10, 25, 2, 0, tzinfo=UTC),
+    }
+    instants = {}
+    for wall, ended in ends.items():
+        task_id = f"t_{wall.replace(':', '')}"
+        instants[task_id] = ended + timedelta(hours=1)
+        store.add_task(task_id, status="completed", completed_at=f"2026-10-25 {wall}")
+    catalog = make_catalog(store, timezone=zone)
+    now = datetime(2026, 10, 25, tzinfo=UTC)
+    for minutes in range(0, 200, 5):
+        at = now + timedelta(minutes=minutes)
+        for task_id, instant in instants.items():
+            [answer] = explain(catalog, OLDER, task_id, at).answers
+            assert answer.decision is not None
+            assert answer.decision.goes == (at >= instant), (task_id, at)
+            if not answer.decision.goes:
+                assert answer.decision.eligible == Eligibility(When.LATER, instant, "")
     catalog.close()
