@@ -125,10 +125,7 @@ class Janitor:
                 forgotten = sweeps.forget(session.connection, clock.now() - _HISTORY)
 
     def _make_room(self) -> None:
-        while not self._stopping.is_set() and self._is_full():
-            if not self._services.retention.purge_oldest():
-                return
-            self._services.retention.report()
+        self._services.retention.purge_oldest(self._is_full)
 
     def _is_full(self) -> bool:
         space = os.statvfs(self._services.root.path)

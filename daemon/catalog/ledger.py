@@ -175,19 +175,15 @@ def retained(
     expired_at: datetime | None = None,
     uncounted: bool = False,
     spared: Sequence[Hold] = (),
+    after: Record | None = None,
     limit: int | None = None,
 ) -> list[Record]:
     """What waits in the trash, the first to be purged first: all, of one task, due, or not counted yet.
 
-    Not those of tasks under one of the holds ``spared``.
+    Not those of tasks under one of the holds ``spared``; with ``after``, those that come behind it.
     """
     c = deletions.c
-    statement = (
-        sa.select(deletions)
-        .where(c.state == State.COMMITTED, c.purge_after.is_not(None))
-        .order_by(c.purge_after, c.deletion_id)
-        .limit(limit)
-    )
+    statement = sa.select(deletions).where(*waits()).order_by(c.purge_after, c.deletion_id).limit(limit)
     if task_id is not None:
         statement = statement.where(c.task_id == task_id)
     if expired_at is not None:
@@ -195,25 +191,36 @@ def retained(
     if uncounted:
         statement = statement.where(c.files.is_(None), c.directory_deleted)
     if spared:
-        statement = statement.where(_not_held(connection, spared))
+        statement = statement.where(not_held(connection, spared))
+    if after is not None:
+        statement = statement.where(_behind(after, c.purge_after, after.entry.purge_after))
     return [read(row) for row in connection.execute(statement)]
 
 
-def oldest_retained(connection: Connection, limit: int, *, spared: Sequence[Hold] = ()) -> list[Record]:
+def oldest_retained(
+    connection: Connection,
+    *,
+    spared: Sequence[Hold] = (),
+    after: Record | None = None,
+    only: sa.ColumnElement[bool] | None = None,
+) -> Record | None:
     """What has waited in the trash longest, whenever it is due; only what has a directory there.
 
-    Not those of tasks under one of the holds ``spared``.
+    Not of tasks under one of the holds ``spared``; with ``after``, what comes behind it. ``only`` narrows it down.
     """
     c = deletions.c
     statement = (
         sa.select(deletions)
-        .where(
-            c.state == State.COMMITTED, c.purge_after.is_not(None), c.directory_deleted, _not_held(connection, spared)
-        )
+        .where(*waits(), c.directory_deleted, not_held(connection, spared))
         .order_by(c.committed_at, c.deletion_id)
-        .limit(limit)
+        .limit(1)
     )
-    return [read(row) for row in connection.execute(statement)]
+    if after is not None:
+        statement = statement.where(_behind(after, c.committed_at, after.committed_at))
+    if only is not None:
+        statement = statement.where(only)
+    row = connection.execute(statement).one_or_none()
+    return None if row is None else read(row)
 
 
 def of_task(connection: Connection, task_id: str, limit: int) -> list[Record]:
@@ -270,7 +277,7 @@ def waiting(connection: Connection) -> Waiting:
     sums = [sa.func.coalesce(sa.func.sum(column), 0) for column in (c.files, c.size_bytes, c.freed_bytes)]
     statement = sa.select(
         sa.func.count(), uncounted, *sums, sa.func.min(c.committed_at), sa.func.min(c.purge_after)
-    ).where(c.state == State.COMMITTED, c.purge_after.is_not(None))
+    ).where(*waits())
     number, without, files, size, freed, oldest, next_one = connection.execute(statement).one()
     return Waiting(int(number), int(without), int(files), int(size), int(freed), oldest, next_one)
 
@@ -333,8 +340,20 @@ def _forget(connection: Connection, deletion_ids: Collection[str]) -> None:
         connection.execute(snapshots.delete().where(snapshots.c.deletion_id.in_(sorted(deletion_ids))))
 
 
-def _not_held(connection: Connection, spared: Sequence[Hold]) -> sa.ColumnElement[bool]:
+def waits() -> tuple[sa.ColumnElement[bool], ...]:
+    """Whether a deletion waits in the trash, as ``Record.retained`` has it."""
+    return deletions.c.state == State.COMMITTED, deletions.c.purge_after.is_not(None)
+
+
+def not_held(connection: Connection, spared: Sequence[Hold]) -> sa.ColumnElement[bool]:
+    """Whether a deletion's task is under none of these holds."""
     return sa.not_(held(spared, deletions.c.task_id, sqlite=connection.dialect.name == "sqlite"))
+
+
+def _behind(after: Record, column: sa.Column[Any], value: datetime | None) -> sa.ColumnElement[bool]:
+    """Whether it comes behind a record in the order of this column, whose value there is given, and of the ids."""
+    same = sa.and_(column == value, deletions.c.deletion_id > after.entry.deletion_id)
+    return sa.and_(column >= value, sa.or_(column > value, same))
 
 
 def _values(entry: Entry) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from daemon.catalog import ledger
+from daemon.catalog.holds import Hold
 from daemon.catalog.ledger import Record, State
 from daemon.catalog.pipeline import PipelineTables
 from daemon.catalog.tables import deletions, inventory
@@ -19,24 +20,33 @@ _COLUMNS: Final = {"user": "by_user", "database": "db_name"}
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """Bytes or inodes: in task directories as the last scan counted them, and waiting in the trash."""
+    """Bytes or inodes: in task directories as the last scan counted them, waiting in the trash, and held of that."""
 
     present: int
     waiting: int
+    held: int
 
     @property
     def total(self) -> int:
         return self.present + self.waiting
 
+    @property
+    def purgeable(self) -> int:
+        """What a purge of the trash frees."""
+        return self.waiting - self.held
 
-def of_root(connection: Connection, *, inodes: bool) -> Used:
+
+def of_root(connection: Connection, holds: Sequence[Hold], *, inodes: bool) -> Used:
     """All task directories, with and without a row."""
     present = sa.select(_sum(inventory.c, inodes)).where(sa.not_(_gone()))
-    waiting = sa.select(_sum(deletions.c, inodes)).where(*_waits())
-    return Used(int(connection.execute(present).scalar_one()), int(connection.execute(waiting).scalar_one()))
+    waiting = sa.select(_sum(deletions.c, inodes)).where(*ledger.waits())
+    statements = (present, waiting, waiting.where(_held(connection, holds)))
+    return Used(*(int(connection.execute(statement).scalar_one()) for statement in statements))
 
 
-def by_group(connection: Connection, tables: PipelineTables, of: str, *, inodes: bool) -> dict[str, Used]:
+def by_group(
+    connection: Connection, tables: PipelineTables, holds: Sequence[Hold], of: str, *, inodes: bool
+) -> dict[str, Used]:
     """Of each ``user`` or ``database`` that a row names."""
     tasks = tables.tasks
     group = tasks.c[_COLUMNS[of]]
@@ -49,30 +59,31 @@ def by_group(connection: Connection, tables: PipelineTables, of: str, *, inodes:
     waiting = (
         sa.select(group, _sum(deletions.c, inodes))
         .join_from(deletions, tasks, tasks.c.task_id == deletions.c.task_id)
-        .where(group.is_not(None), *_waits())
+        .where(group.is_not(None), *ledger.waits())
         .group_by(group)
     )
     sums: tuple[Mapping[str, int], ...] = tuple(
-        {str(name): int(used) for name, used in connection.execute(statement)} for statement in (present, waiting)
+        {str(name): int(used) for name, used in connection.execute(statement)}
+        for statement in (present, waiting, waiting.where(_held(connection, holds)))
     )
-    return {name: Used(sums[0].get(name, 0), sums[1].get(name, 0)) for name in sorted({*sums[0], *sums[1]})}
+    return {name: Used(*(each.get(name, 0) for each in sums)) for name in sorted({*sums[0], *sums[1]})}
 
 
-def oldest_waiting(connection: Connection, tables: PipelineTables, of: str, group: str | None) -> Record | None:
-    """What has waited in the trash longest; of a group, if one is named."""
-    if group is None:
-        found = ledger.oldest_retained(connection, 1)
-        return found[0] if found else None
-    tasks = tables.tasks
-    statement = (
-        sa.select(deletions.c.deletion_id)
-        .join_from(deletions, tasks, tasks.c.task_id == deletions.c.task_id)
-        .where(tasks.c[_COLUMNS[of]] == group, deletions.c.directory_deleted, *_waits())
-        .order_by(deletions.c.committed_at, deletions.c.deletion_id)
-        .limit(1)
-    )
-    deletion_id = connection.execute(statement).scalar_one_or_none()
-    return None if deletion_id is None else ledger.find(connection, [deletion_id])[deletion_id]
+def oldest_waiting(
+    connection: Connection,
+    tables: PipelineTables,
+    of: str,
+    group: str | None,
+    *,
+    spared: Sequence[Hold],
+    after: Record | None,
+) -> Record | None:
+    """What has waited in the trash longest, as ``ledger.oldest_retained`` finds it; of a group, if one is named."""
+    only = None
+    if group is not None:
+        tasks = tables.tasks
+        only = sa.exists().where(tasks.c.task_id == deletions.c.task_id, tasks.c[_COLUMNS[of]] == group)
+    return ledger.oldest_retained(connection, spared=spared, after=after, only=only)
 
 
 def _sum(columns: Any, inodes: bool) -> sa.ColumnElement[int]:
@@ -91,5 +102,5 @@ def _gone() -> sa.ColumnElement[bool]:
     )
 
 
-def _waits() -> tuple[sa.ColumnElement[bool], ...]:
-    return deletions.c.state == State.COMMITTED, deletions.c.purge_after.is_not(None)
+def _held(connection: Connection, holds: Sequence[Hold]) -> sa.ColumnElement[bool]:
+    return sa.not_(ledger.not_held(connection, holds))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from daemon import log
 from daemon.catalog import holds, ledger
+from daemon.catalog.catalog import Session
 from daemon.catalog.holds import Hold
 from daemon.catalog.ledger import Counts, Record
 from daemon.deletion import holding, manifest
@@ -25,6 +26,9 @@ _log = log.get(__name__)
 _AT_ONCE: Final = 64
 _COUNTED_AT_ONCE: Final = 16
 _DOING = "purging it from the trash"
+
+Find = Callable[[Session, Sequence[Hold], Record | None], Record | None]
+"""What has waited longest of those that come behind the last one and are under none of the holds; None if nothing."""
 
 
 class Retention:
@@ -48,37 +52,39 @@ class Retention:
     def purge_expired(self) -> int:
         """Purge what has waited long enough by the catalog's clock, except for what is held; how many that was.
 
-        Raises RootUnavailable, CatalogUnavailable or CatalogNotReady. What cannot be removed is logged, and
-        recovery goes on with it.
+        Raises RootUnavailable, CatalogUnavailable or CatalogNotReady. What cannot be removed is logged and passed
+        over, and recovery goes on with it.
         """
-        purged = 0
+        purged, last = 0, None
         while not self._stop.is_set():
             with self._tools.catalog.read() as session:
                 spared = self._tools.catalog.holds(session)
-                due = ledger.retained(session.connection, expired_at=session.now.utc, spared=spared, limit=_AT_ONCE)
-            done = self._purge(due) if due else 0
-            purged += done
-            if done < len(due) or not due:
+                due = ledger.retained(
+                    session.connection, expired_at=session.now.utc, spared=spared, after=last, limit=_AT_ONCE
+                )
+            if not due:
                 break
+            purged, last = purged + self._purge(due), due[-1]
         return purged
 
-    def purge_oldest(self) -> int:
-        """Purge what has waited longest, for a full disk; the bytes it freed. 0 if nothing waits that is not held."""
-        with self._tools.catalog.read() as session:
-            spared = self._tools.catalog.holds(session)
-            oldest = ledger.oldest_retained(session.connection, 1, spared=spared)
-        if not oldest:
-            return 0
-        return self.purge_early(oldest[0])
+    def purge_oldest(self, wanted: Callable[[], bool], find: Find | None = None) -> int:
+        """Purge what has waited longest, whenever it is due, one after the other while it is ``wanted``; how many.
 
-    def purge_early(self, record: Record) -> int:
-        """Purge what waits before its time, to make room; the bytes it freed, 0 if it could not be removed."""
-        _log.warning("trash_purged_early", deletion_id=record.entry.deletion_id, task_ids=[record.entry.task_id])
-        if not self._purge([record]):
-            return 0
-        with self._tools.catalog.read() as session:
-            counts = ledger.find(session.connection, [record.entry.deletion_id])[record.entry.deletion_id].counts
-        return counts.freed_bytes if counts else 0
+        For room: ``find`` says whose. What is held is spared, and what cannot be removed passed over. Raises as
+        ``purge_expired`` does.
+        """
+        purged, last = 0, None
+        while not self._stop.is_set() and wanted():
+            with self._tools.catalog.read() as session:
+                spared = self._tools.catalog.holds(session)
+                last = (find or _oldest)(session, spared, last)
+            if last is None:
+                break
+            if self._purge([last]):
+                purged += 1
+                _log.warning("trash_purged_early", deletion_id=last.entry.deletion_id, task_ids=[last.entry.task_id])
+                self.report()
+        return purged
 
     def purge(self, deletion_ids: Sequence[str]) -> list[Record]:
         """Purge these before their time; as they are now.
@@ -155,7 +161,10 @@ class Retention:
             with trash.new_entry(root) as entry:
                 held = Manifest(Kind.PURGE, entry.entry_id, root.root_id, tuple(items))
                 entry.write_manifest(held.to_json())
-                free, taken = self._take(entry, records)
+                free, taken, stuck = self._take(entry, records)
+                for deletion_id, error in stuck.items():
+                    self._failed(error, next(r.entry.task_id for r in free if r.entry.deletion_id == deletion_id))
+                free = [record for record in free if record.entry.deletion_id not in stuck]
                 items = [Item(record.entry) for record in free]
                 # Not there, though the journal says so: being restored, or removed by hand. Only the former goes on.
                 missing = [r for r in free if r.entry.directory_deleted and r.entry.deletion_id not in taken]
@@ -167,11 +176,7 @@ class Retention:
                 # counted anew: what has waited in the trash may have had a writer when it was counted
                 purged = purge(entry, items, self._tools)
         except OSError as error:
-            fault = faults.explain(error, records[0].entry.task_id, _DOING)
-            _log.error("purge_failed", error=fault.code, reason=str(fault))
-            self._root.note(fault)
-            if fault.code is ErrorCode.ROOT_UNAVAILABLE:
-                raise fault from error
+            self._failed(error, records[0].entry.task_id)
             return 0
         for item in items:
             error_left = purged.errors.get(item.deletion_id)
@@ -190,8 +195,16 @@ class Retention:
             )
         return len(purged.recorded)
 
-    def _take(self, entry: TrashEntry, records: Sequence[Record]) -> tuple[list[Record], set[str]]:
-        """Those that still wait and are not held now, and of which of them the directory has left its place.
+    def _failed(self, error: OSError, task_id: str) -> None:
+        """Tell it. Raises RootUnavailable if the root is to blame."""
+        fault = faults.explain(error, task_id, _DOING)
+        _log.error("purge_failed", error=fault.code, reason=str(fault))
+        self._root.note(fault)
+        if fault.code is ErrorCode.ROOT_UNAVAILABLE:
+            raise fault from error
+
+    def _take(self, entry: TrashEntry, records: Sequence[Record]) -> tuple[list[Record], set[str], dict[str, OSError]]:
+        """Those that still wait and are not held now; of which the directory has left its place, or why it could not.
 
         Once it has left, a hold that is placed comes too late.
         """
@@ -200,7 +213,8 @@ class Retention:
             now = ledger.find(session.connection, [record.entry.deletion_id for record in records])
             waiting = [record for record in now.values() if record.retained]
             free = [record for record in waiting if holds.holding(found, record.entry.task_id) is None]
-            return free, set(entry.take_retained(r.entry.deletion_id for r in free if r.entry.directory_deleted))
+            ids = [record.entry.deletion_id for record in free if record.entry.directory_deleted]
+            return free, *entry.take_retained(ids)
 
     def _gone(self, entry: TrashEntry, missing: Sequence[Record]) -> set[str]:
         """Of directories that do not wait where they should, those that nobody is working on either."""
@@ -215,6 +229,10 @@ class Retention:
         for deletion_id in sorted(ids):
             _log.error("retained_directory_missing", deletion_id=deletion_id)
         return ids
+
+
+def _oldest(session: Session, spared: Sequence[Hold], last: Record | None) -> Record | None:
+    return ledger.oldest_retained(session.connection, spared=spared, after=last)
 
 
 def _check_not_held(record: Record, found: Sequence[Hold]) -> None:

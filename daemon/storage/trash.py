@@ -108,17 +108,22 @@ class TrashEntry:
             os.fsync(retained_fd)
             os.fsync(self._fd)
 
-    def take_retained(self, deletion_ids: Iterable[str]) -> list[str]:
-        """Move directories that wait in here, durably; those that were still there."""
-        taken = []
+    def take_retained(self, deletion_ids: Iterable[str]) -> tuple[set[str], dict[str, OSError]]:
+        """Move directories that wait in here, durably; those that came, and why others that are there could not."""
+        taken: set[str] = set()
+        stuck: dict[str, OSError] = {}
         with folder(self.root, RETAINED) as retained_fd:
             for deletion_id in deletion_ids:
-                with suppress(FileNotFoundError):
+                try:
                     move(retained_fd, deletion_id, self._fd, deletion_id, sync=False)
-                    taken.append(deletion_id)
+                    taken.add(deletion_id)
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    stuck[deletion_id] = error
             os.fsync(self._fd)
             os.fsync(retained_fd)
-        return taken
+        return taken, stuck
 
     def held(self) -> set[str]:
         """The ids of the deletions whose directory lies in the entry; whatever else does counts as one."""

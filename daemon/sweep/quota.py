@@ -10,7 +10,9 @@ from typing import Final
 
 from daemon import clock, log
 from daemon.catalog import usage
-from daemon.catalog.catalog import Catalog
+from daemon.catalog.catalog import Catalog, Session
+from daemon.catalog.holds import Hold
+from daemon.catalog.ledger import Record
 from daemon.catalog.populations import Measured
 from daemon.deletion.engine import GROUP
 from daemon.deletion.retention import Retention
@@ -39,11 +41,14 @@ Exceeded = Callable[[Sequence[int | None]], list[Breach]]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How full it is, in bytes or inodes; ``group`` is a user or database, None for all."""
+    """How full it is, in bytes or inodes; ``group`` is a user or database, None for all.
+
+    ``purgeable``: what waits in the trash and is not held.
+    """
 
     group: str | None
     used: int
-    waiting: int
+    purgeable: int
     high: int
     low: int
 
@@ -201,13 +206,20 @@ class QuotaSweep:
 
     def _purge_trash(self, reading: Reading) -> Reading:
         """What waits goes first, the oldest of it; nothing that waits is worth more than what nobody has given up."""
-        while reading.used > reading.low and not self._runner.ended:
-            with self._catalog.read() as session:
-                oldest = usage.oldest_waiting(session.connection, session.tables, self._quota.of, reading.group)
-            if oldest is None or not self._retention.purge_early(oldest):
-                break
-            reading = self._again(reading)
-        return reading
+        now = reading
+
+        def too_much() -> bool:
+            nonlocal now
+            now = self._again(now)
+            return now.used > now.low and not self._runner.ended
+
+        def find(session: Session, spared: Sequence[Hold], last: Record | None) -> Record | None:
+            return usage.oldest_waiting(
+                session.connection, session.tables, self._quota.of, reading.group, spared=spared, after=last
+            )
+
+        self._retention.purge_oldest(too_much, find)
+        return now
 
     def _settled(self, before: Reading, freed: int) -> Reading:
         """How full it is after ``freed`` was deleted; waits for a file system that is late, if that would be enough."""
@@ -223,7 +235,7 @@ class QuotaSweep:
         for now in self._read():
             if now.group == reading.group:
                 return now
-        return replace(reading, used=0, waiting=0)
+        return replace(reading, used=0, purgeable=0)
 
     def _read(self) -> Iterator[Reading]:
         quota, inodes = self._quota, self._quota.measure == "inodes"
@@ -232,13 +244,15 @@ class QuotaSweep:
         total = disk.inodes if inodes else disk.size_bytes
         high, low = quota.high.of(total), quota.low.of(total)
         with self._catalog.read() as session:
+            holds = self._catalog.holds(session)
             if quota.of in ("user", "database"):
-                for group, used in usage.by_group(session.connection, session.tables, quota.of, inodes=inodes).items():
-                    yield Reading(group, used.total, used.waiting, high, low)
+                groups = usage.by_group(session.connection, session.tables, holds, quota.of, inodes=inodes)
+                for group, used in groups.items():
+                    yield Reading(group, used.total, used.purgeable, high, low)
                 return
-            found = usage.of_root(session.connection, inodes=inodes)
+            found = usage.of_root(session.connection, holds, inodes=inodes)
         on_disk = disk.used_inodes if inodes else disk.used_bytes
-        yield Reading(None, on_disk if quota.of == "filesystem" else found.total, found.waiting, high, low)
+        yield Reading(None, on_disk if quota.of == "filesystem" else found.total, found.purgeable, high, low)
 
     def _end(self, before: Reading, purged: Reading, after: Reading) -> None:
         report = self._report
@@ -270,4 +284,4 @@ def _result(before: Reading, after: Reading, purged: int, why: str | None) -> Qu
 
 def _without_trash(reading: Reading) -> Reading:
     """As it would be after the trash was purged, for a policy that only observes."""
-    return replace(reading, used=max(reading.low, reading.used - reading.waiting))
+    return replace(reading, used=max(reading.low, reading.used - reading.purgeable))

@@ -32,7 +32,7 @@ def explain(
     unmeasured = 0
     column = {"user": "by_user", "database": "db_name"}.get(quota.of)
     with catalog.read() as session:
-        root = usage.of_root(session.connection, inodes=inodes)
+        root = usage.of_root(session.connection, (), inodes=inodes)
         for judged in catalog.select(session, policy, policies).judge_all(session.connection):
             if judged.verdict is Verdict.SELECTED or (column and getattr(judged.task, column) != group):
                 continue

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from daemon.errors import ErrorCode, TaskRefused
 from daemon.storage import trash
-from support.auditor import DELETED, KEPT, audit, audit_task
+from support.auditor import DELETED, KEPT, Before, audit, audit_task
 from support.processes import ForkServer
 from support.site import Site, opened, request
 from support.stores import Store
@@ -105,6 +106,45 @@ def test_an_immutable_file_blocks_its_own_task_only_and_recovery_finishes_when_i
     assert dict(again.run()) == {"finished": 1}
     assert site.metric("sweepd_trash_blocked_entries") == 0
     assert audit(site.store, site.path, [before, other]) == {"task_1": DELETED, "task_2": DELETED}
+
+
+def stuck(site: Site, task_id: str, retain: timedelta, *, inside: bool) -> Before:
+    """A task in the trash whose directory cannot be moved there any more, or, if it can, holds what cannot go."""
+    before = site.task(task_id)
+    deletion_id = site.engine.delete(request(task_id, retain=retain)).deletion_id
+    chattr("+i", site.retained / str(deletion_id) / ("file-0.json" if inside else "."))
+    return before
+
+
+@pytest.mark.usefixtures("immutable")
+@pytest.mark.parametrize("inside", [True, False], ids=["blocked", "not to be moved"])
+def test_what_cannot_be_purged_is_passed_over_when_it_is_due(
+    site: Site, monkeypatch: pytest.MonkeyPatch, inside: bool
+) -> None:
+    monkeypatch.setattr("daemon.deletion.retention._AT_ONCE", 2)
+    at_once = timedelta(microseconds=1)
+    for number in range(3):
+        stuck(site, f"stuck_{number}", at_once, inside=inside)
+    others = [site.task(f"task_{number}") for number in range(3)]
+    for other in others:
+        site.engine.delete(request(other.task_id, retain=at_once))
+    assert site.retention.purge_expired() == 3
+    assert {audit_task(site.store, site.path, other) for other in others} == {DELETED}
+    subprocess.run(["chattr", "-R", "-i", str(site.path)], check=True)
+    site.recovery.run()
+    site.retention.purge_expired()
+    assert {site.store.ledger(f"stuck_{number}")[0]["state"] for number in range(3)} == {"purged"}
+
+
+@pytest.mark.usefixtures("immutable")
+@pytest.mark.parametrize("inside", [True, False], ids=["blocked", "not to be moved"])
+def test_what_cannot_be_purged_is_passed_over_when_room_is_made(site: Site, inside: bool) -> None:
+    stuck(site, "stuck", timedelta(days=7), inside=inside)
+    other = site.task("task_1")
+    site.engine.delete(request("task_1", retain=timedelta(days=7)))
+    assert site.retention.purge_oldest(lambda: True) == 1
+    assert audit_task(site.store, site.path, other) == DELETED
+    assert site.retention.purge_oldest(lambda: True) == 0
 
 
 @pytest.mark.usefixtures("immutable")

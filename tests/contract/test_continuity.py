@@ -60,7 +60,7 @@ def test_nothing_is_deleted_purged_restored_or_recovered(site: Site, processes: 
             again.engine.delete(request("task_kept", force=True))
         results = again.engine.delete_group([request("task_kept"), request("task_nothing")])
         with pytest.raises(CatalogRolledBack):
-            again.retention.purge_oldest()
+            again.retention.purge_oldest(lambda: True)
         with pytest.raises(CatalogRolledBack):
             again.recovery.run()
         with pytest.raises(CatalogRolledBack):

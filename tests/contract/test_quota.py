@@ -132,6 +132,25 @@ def test_the_trash_goes_first_the_oldest_of_it(site: Site, low: int, left: int) 
     assert names(site) == (made[2:7] if left == 0 else made[:7])
 
 
+@pytest.mark.parametrize("of", ["root", "user"])
+def test_a_trash_entry_that_is_held_or_frees_nothing_makes_no_task_go_instead(site: Site, of: str) -> None:
+    made = [task(site, f"task_{hour}", hour, by_user="alice", blocks=0 if hour == 1 else 10) for hour in range(6)]
+    for name in made[:3]:
+        site.engine.delete(request(name, What.DIRECTORY, retain=timedelta(days=9)))
+    scanned(site, *made[3:])
+    site.hold("task_0")
+    high, low = f"{BLOCK * 50}B", f"{BLOCK * 40}B"
+    observed = sweep(site, policies(of, high, low, mode="observe"))
+    assert (observed.outcome, observed.selected) == (SweepOutcome.OBSERVED, 0)
+    report = sweep(site, policies(of, high, low))
+    assert (report.outcome, report.deleted, names(site)) == (SweepOutcome.SUCCESS, [], made[3:])
+    assert [record.entry.task_id for record in site.retention.waiting()] == ["task_0"]
+    low = f"{BLOCK * 30}B"
+    observed = sweep(site, policies(of, f"{BLOCK * 40}B", low, mode="observe"))
+    assert [decision.task.task_id for decision in observed.chosen] == ["task_3"], "what is held cannot make room"
+    assert [one.task_id for one in sweep(site, policies(of, f"{BLOCK * 40}B", low)).deleted] == ["task_3"]
+
+
 def test_only_the_trash_of_the_user_who_has_too_much_goes(site: Site) -> None:
     made = [task(site, f"{who}_{hour}", hour, by_user=who) for who in ("alice", "bob") for hour in range(3)]
     for name in ("bob_0", "alice_0"):

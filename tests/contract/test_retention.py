@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +18,12 @@ from support.judging import policy_set
 from support.site import Site, request
 
 WEEK, AT_ONCE = timedelta(days=7), timedelta(microseconds=1)
+
+
+def times(most: int) -> Callable[[], bool]:
+    """Wanted so often."""
+    left = iter(range(most))
+    return lambda: next(left, None) is not None
 
 
 def retain(site: Site, task_id: str, retain: timedelta = WEEK, **options: Any) -> str:
@@ -65,9 +72,20 @@ def test_a_full_disk_purges_the_oldest_first_whenever_it_is_due(site: Site) -> N
     for task, days in zip(before, (9, 3, 6), strict=True):
         retain(site, task.task_id, timedelta(days=days))
     for expected in ([DELETED, RETAINED, RETAINED], [DELETED, DELETED, RETAINED], [DELETED] * 3):
-        assert site.retention.purge_oldest() > 0
+        assert site.retention.purge_oldest(times(1)) == 1
         assert [audit_task(site.store, site.path, task) for task in before] == expected
-    assert site.retention.purge_oldest() == 0
+    assert site.retention.purge_oldest(times(1)) == 0
+
+
+def test_what_is_held_or_frees_nothing_keeps_no_other_from_making_room(site: Site) -> None:
+    empty = site.task("task_0", files=0)
+    others = [site.task(f"task_{number}") for number in (1, 2, 3)]
+    for task in (empty, *others):
+        retain(site, task.task_id)
+    site.hold("task_1")
+    assert site.retention.purge_oldest(times(2)) == 2
+    fates = [audit_task(site.store, site.path, task) for task in (empty, *others)]
+    assert fates == [DELETED, RETAINED, DELETED, RETAINED]
 
 
 def test_purging_by_name_is_all_or_nothing_before_it_begins(site: Site) -> None:
