@@ -78,6 +78,7 @@ class QuotaSweep:
         self._exceeded = exceeded
         self._walked: dict[str, Census] = {}
         self._tried: list[int | None] = []
+        self._cut = False
 
     def run(self, progress: Progress) -> None:
         """Bring everything that is at its high mark or above down to its low one. Raises as the root and catalog do."""
@@ -93,10 +94,12 @@ class QuotaSweep:
         if not enforce and report.outcome is SweepOutcome.SUCCESS:
             report.outcome = SweepOutcome.OBSERVED
         progress(report)
+        if report.outcome is SweepOutcome.SUCCESS:  # what the directories hold now decides, not what was expected
+            report.truncated_to, report.limits = None, []
         for before, now in purged.items():
             after = now
             try:
-                if report.outcome is SweepOutcome.SUCCESS and not self._runner.ended:
+                if report.outcome is SweepOutcome.SUCCESS and not self._runner.ended and not self._cut:
                     after = self._bring_down(now)
                 self._end(before, *((now, after) if enforce else (before, before)))
             except (RootUnavailable, CatalogUnavailable, CatalogNotReady) as error:  # what was deleted stays reported
@@ -109,10 +112,9 @@ class QuotaSweep:
         """Delete in batches that reach the mark with their last task at most, and look again after each."""
         pending = deque(self._candidates(reading))
         chosen = {decision.task.task_id for decision in self._report.chosen}
-        while reading.used > reading.low and pending and not self._runner.ended:
+        while reading.used > reading.low and pending and not self._runner.ended and not self._cut:
             need = reading.used - reading.low
-            batch = self._batch(pending, need)
-            batch = batch[: self._allowed(batch)]
+            batch = self._hold(self._batch(pending, need))
             if not batch:
                 break
             done = len(self._report.deleted)
@@ -135,15 +137,16 @@ class QuotaSweep:
                 expected += self._most(self._walk(root, batch[-1]), batch[-1].measured)
         return batch
 
-    def _allowed(self, batch: Sequence[Decision]) -> int:
-        """How many of these the limits still let through."""
+    def _hold(self, batch: list[Decision]) -> list[Decision]:
+        """The first of these, as far as the limits let them through; if not all of them, the sweep ends with them."""
         found = self._exceeded([*self._tried, *(self._size(decision) for decision in batch)])
         if not found:
-            return len(batch)
-        names = [breach.limit for breach in found]
-        self._report.limits += [name for name in names if name not in self._report.limits]
-        self._report.truncated_to = min(breach.most for breach in found)
-        return max(0, self._report.truncated_to - len(self._tried))
+            return batch
+        self._cut = True
+        self._report.limits = [breach.limit for breach in found]
+        allowed = batch[: max(0, min(breach.most for breach in found) - len(self._tried))]
+        self._report.truncated_to = len(self._tried) + len(allowed)
+        return allowed
 
     def _prefix(self, reading: Reading) -> list[Decision]:
         """The fewest tasks, the first ones in the policy's order, that are expected to reach the mark."""

@@ -208,6 +208,29 @@ def test_sweeps_below_the_mark_do_not_make_it_unusual_to_make_room(site: Site) -
     assert (sweep(site, full).outcome, names(site)) == (SweepOutcome.SUCCESS, made[5:])
 
 
+def test_a_sweep_that_is_truncated_ends_with_the_first_task_that_does_not_fit(site: Site) -> None:
+    sizes = (1, 100, 1, 1, 1, 1, 1, 1)
+    made = [task(site, f"task_{hour}", hour, blocks=blocks, by_user="alice") for hour, blocks in enumerate(sizes)]
+    made += [task(site, f"other_{hour}", hour, blocks=10, by_user="bob") for hour in range(4)]
+    scanned(site, *made)
+    limits = {"max_bytes": f"{BLOCK * 10}B", "on_exceed": "truncate"}
+    report = sweep(site, policies("user", f"{BLOCK * 40}B", f"{BLOCK * 2}B", limits=limits))
+    assert (report.outcome, report.limits) == (SweepOutcome.PARTIAL, ["max_bytes"])
+    assert [outcome.task_id for outcome in report.deleted] == ["task_0"]
+    assert report.truncated_to == 1
+    assert all("max_bytes stopped the sweep" in str(result.shortfall) for result in report.quota)
+
+
+def test_a_sweep_is_not_truncated_by_what_a_scan_once_counted(site: Site) -> None:
+    made = [task(site, f"task_{hour}", hour) for hour in range(4)]
+    scanned(site, *made)
+    (site.path / "task_1" / "file").write_bytes(b"x" * BLOCK)
+    limits = {"max_bytes": f"{BLOCK * 15}B", "on_exceed": "truncate"}
+    report = sweep(site, policies("root", f"{BLOCK * 40}B", f"{BLOCK * 25}B", limits=limits))
+    assert (report.outcome, report.limits, report.truncated_to) == (SweepOutcome.SUCCESS, [], None)
+    assert names(site) == made[2:]
+
+
 def test_observing_shows_what_would_go(site: Site) -> None:
     made = [task(site, f"task_{hour}", hour) for hour in range(10)]
     scanned(site, *made)
