@@ -223,6 +223,16 @@ def oldest_retained(
     return None if row is None else read(row)
 
 
+def directories_that_wait(connection: Connection, task_ids: Sequence[str]) -> dict[str, Record]:
+    """By task id, the deletion whose directory waits in the trash longest, and needs the task's row to come back."""
+    c = deletions.c
+    if not task_ids:
+        return {}
+    these = among(c.task_id, task_ids, sqlite=connection.dialect.name == "sqlite")
+    statement = sa.select(deletions).where(these, *needs_row()).order_by(c.purge_after)
+    return {record.entry.task_id: record for record in map(read, connection.execute(statement))}
+
+
 def of_task(connection: Connection, task_id: str, limit: int) -> list[Record]:
     """The deletions of a task, the latest first."""
     c = deletions.c
@@ -343,6 +353,11 @@ def _forget(connection: Connection, deletion_ids: Collection[str]) -> None:
 def waits() -> tuple[sa.ColumnElement[bool], ...]:
     """Whether a deletion waits in the trash, as ``Record.retained`` has it."""
     return deletions.c.state == State.COMMITTED, deletions.c.purge_after.is_not(None)
+
+
+def needs_row() -> tuple[sa.ColumnElement[bool], ...]:
+    """Whether a directory waits in the trash that was deleted alone: to be restored it needs the task's row."""
+    return *waits(), deletions.c.directory_deleted, sa.not_(deletions.c.records_deleted)
 
 
 def not_held(connection: Connection, spared: Sequence[Hold]) -> sa.ColumnElement[bool]:

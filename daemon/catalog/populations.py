@@ -10,10 +10,10 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from daemon.catalog import rows
+from daemon.catalog import ledger, rows
 from daemon.catalog.instants import Instant, Timeline
 from daemon.catalog.pipeline import PipelineTables
-from daemon.catalog.tables import UtcDateTime, inventory
+from daemon.catalog.tables import UtcDateTime, deletions, inventory
 from daemon.policy.models import Policy
 
 Expression = sa.ColumnElement[bool]
@@ -103,9 +103,12 @@ def tasks_of(
 
 
 def looked_at(policy: Policy, tasks: sa.FromClause) -> Expression:
-    """Records alone may go only after their directory has gone: they are all that says whose it was."""
+    """Records alone may go only after their directory has gone for good: they are all that says whose it was."""
     has_directory = sa.func.coalesce(tasks.c.directory_exists, sa.true())
-    return sa.not_(has_directory) if policy.action.what == "records" else has_directory
+    if policy.action.what != "records":
+        return has_directory
+    waits = sa.exists().where(deletions.c.task_id == tasks.c.task_id, *ledger.needs_row())
+    return sa.and_(sa.not_(has_directory), sa.not_(waits))
 
 
 def ranking_date(timeline: Timeline, tasks: sa.FromClause) -> sa.ColumnElement[Any]:

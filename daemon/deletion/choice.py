@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from daemon.catalog import figures, holds, ledger, rows
 from daemon.catalog.catalog import Catalog, Session
-from daemon.catalog.ledger import Entry, State
+from daemon.catalog.ledger import Entry, Record, State
 from daemon.catalog.tasks import LockedTask
 from daemon.deletion import holding, manifest
 from daemon.deletion.manifest import Item, Kind
@@ -65,6 +65,9 @@ class Choice:
         in_doubt = self._in_doubt()
         guarded = self._guarded()
         seen = figures.signatures(session.connection, [task_id for task_id, r in requests.items() if r.orphan])
+        waiting = ledger.directories_that_wait(
+            session.connection, [task_id for task_id, r in requests.items() if r.what.records]
+        )
         going: list[Going] = []
         results: dict[str, Outcome | SweepdError] = {}
         for task_id, request in requests.items():
@@ -78,6 +81,8 @@ class Choice:
                     self._check_orphan(request, row, seen.get(task_id))
                 else:
                     self._check(request, row, directory)
+                if directory is None and row is not None and task_id in waiting:
+                    self._check_way_back(request, waiting[task_id])
                 if task_id in guarded:
                     raise changed(task_id, guarded[task_id])
                 if task_id in in_doubt:
@@ -114,6 +119,14 @@ class Choice:
             )
         if request.what is What.RECORDS and directory is not None:
             raise changed(request.task_id, "its directory is there, so its records stay")
+
+    def _check_way_back(self, request: Request, waiting: Record) -> None:
+        """A directory that waits in the trash cannot be restored without its records: they stay as long as it does."""
+        assert waiting.entry.purge_after is not None
+        if request.retain is None or self._session.now.utc + request.retain < waiting.entry.purge_after:
+            until = f"{waiting.entry.purge_after:%Y-%m-%d %H:%M:%S} UTC"
+            why = f"its directory waits in the trash until {until}, and could not be restored without its records"
+            raise changed(request.task_id, f"{why}; restore or purge it first ({waiting.entry.deletion_id})")
 
     def _check_orphan(self, request: Request, locked: LockedTask | None, seen: str | None) -> None:
         if locked is not None:

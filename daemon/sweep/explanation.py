@@ -90,5 +90,6 @@ def _not_looked_at(policy: Policy, row: TaskRow | None) -> str:
     if row is None:
         return "it has no row; the policy looks at those that have one"
     if policy.action.what == "records":
-        return "its directory is there; the policy deletes the records of those whose directory is gone"
+        where = "there" if row.directory_exists else "in the trash still"
+        return f"its directory is {where}; the policy deletes the records of those whose directory is gone for good"
     return "its directory is gone already"

@@ -13,10 +13,13 @@ from typing import Any
 
 import pytest
 
-from daemon.deletion.models import What
+from daemon.deletion.models import Trigger, What
 from daemon.errors import ErrorCode, SweepdError, TaskRefused
 from daemon.storage import retained
+from daemon.sweep.explanation import explain
+from daemon.sweep.plan import make_plan
 from support.auditor import KEPT, RETAINED, audit, audit_task
+from support.judging import policy_set
 from support.site import Site, request
 from support.stores import Row
 from support.trees import fill
@@ -223,6 +226,50 @@ def test_records_deleted_since_have_to_come_back_first_and_restoring_the_task_do
         (first, True, False),
     ]
     assert audit(site.store, site.path, [before]) == {"task_1": KEPT}
+
+
+def test_records_stay_while_a_directory_waits_that_could_not_come_back_without_them(site: Site) -> None:
+    before = site.task("task_1")
+    deletion_id = retain(site, "task_1")
+    for what in (What.RECORDS, What.DIRECTORY_AND_RECORDS):
+        for retention in (None, timedelta(days=1)):
+            with pytest.raises(TaskRefused, match="waits in the trash until .* restore or purge it first") as caught:
+                site.engine.delete(request("task_1", what, retain=retention, force=True))
+            assert caught.value.code is ErrorCode.TASK_CHANGED
+    site.restorer.restore(deletion_id, "test")
+    assert audit(site.store, site.path, [before]) == {"task_1": KEPT}
+    site.retention.purge([retain(site, "task_1")])
+    assert site.engine.delete(request("task_1", What.RECORDS)).records_deleted
+
+
+def test_a_policy_over_records_leaves_those_alone_whose_directory_waits(site: Site) -> None:
+    site.task("task_1")
+    site.task("task_2")
+    deletion_id = retain(site, "task_1")
+    site.engine.delete(request("task_2"))
+    policies = policy_set({"directory": "missing"}, mode="enforce", delete="records")
+    (answer,) = explain(site.catalog, policies, "task_1").answers
+    assert str(answer.not_looked_at).startswith("its directory is in the trash still")
+    report = site.sweeper().sweep(policies, policies.policies[0], Trigger.SWEEP, "test")
+    assert (report.plan.considered, [one.task_id for one in report.deleted]) == (1, ["task_2"])
+    site.retention.purge([deletion_id])
+    report = site.sweeper().sweep(policies, policies.policies[0], Trigger.SWEEP, "test")
+    assert [one.task_id for one in report.deleted] == ["task_1"]
+
+
+def test_a_directory_that_is_retained_after_the_plan_keeps_its_records(site: Site) -> None:
+    site.task("task_1")
+    site.engine.delete(request("task_1"))
+    policies = policy_set({"directory": "missing"}, mode="enforce", delete="records")
+    plan = make_plan(site.catalog, policies, policies.policies[0])
+    site.directory("task_1")
+    row = site.store.task("task_1")
+    assert row is not None
+    site.store.query("UPDATE data_pipeline_tasks SET directory_exists = NULL")
+    retain(site, "task_1")
+    site.store.query("UPDATE data_pipeline_tasks SET updated_at = ?", [row["updated_at"]])
+    report = site.sweeper().sweep(policies, policies.policies[0], Trigger.SWEEP, "test", plan=plan)
+    assert (report.deleted, [one.code for one in report.dropped]) == ([], [ErrorCode.TASK_CHANGED])
 
 
 def test_an_orphan_comes_back_without_a_row(site: Site) -> None:
