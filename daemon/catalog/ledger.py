@@ -340,9 +340,16 @@ def restored(connection: Connection, deletion_id: str, by: str) -> None:
     _forget(connection, {deletion_id})
 
 
-def note_error(connection: Connection, deletion_id: str, error: str) -> None:
-    """Remember why a committed deletion is not purged yet."""
-    connection.execute(deletions.update().where(deletions.c.deletion_id == deletion_id).values(error=error))
+def note_error(connection: Connection, deletion_id: str, error: str, begun: Counts | None) -> None:
+    """Remember why a committed deletion is not purged yet.
+
+    With the counts of one whose purge has ``begun`` it waits no longer, and its snapshot is forgotten.
+    """
+    c = deletions.c
+    values = {"error": error} if begun is None else {"error": error, "purge_after": None, **_counts(begun)}
+    statement = deletions.update().where(c.deletion_id == deletion_id, c.state == State.COMMITTED).values(**values)
+    if connection.execute(statement).rowcount and begun is not None:
+        _forget(connection, {deletion_id})
 
 
 def _forget(connection: Connection, deletion_ids: Collection[str]) -> None:

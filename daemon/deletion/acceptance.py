@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from daemon import clock, log
 from daemon.catalog import continuity, jobs, ledger, tasks
@@ -69,7 +69,8 @@ def _commit_again(tools: Tools, root: OpenRoot, content: dict[str, object], ids:
 
 def _insert(tools: Tools, root: OpenRoot, item: Item) -> None:
     with tools.catalog.write() as session:
-        ledger.insert(session.connection, [item.entry], State.COMMITTED, session.now.utc)
+        entry = replace(item.entry, purge_after=None)  # it cannot be restored: its purge has begun
+        ledger.insert(session.connection, [entry], State.COMMITTED, session.now.utc)
         if root.find(item.task_id) is not None:
             return  # made again since: its row speaks of that one
         if What(item.entry.what).records:

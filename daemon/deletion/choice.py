@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from daemon.catalog import figures, holds, ledger, rows
 from daemon.catalog.catalog import Catalog, Session
-from daemon.catalog.ledger import Entry, Record, State
+from daemon.catalog.ledger import Entry, Record
 from daemon.catalog.tasks import LockedTask
-from daemon.deletion import holding, manifest
-from daemon.deletion.manifest import Item, Kind
+from daemon.deletion import doubt, holding
+from daemon.deletion.manifest import Item
 from daemon.deletion.models import MOST_REASON, Outcome, Request, What
 from daemon.errors import ErrorCode, RootUnavailable, SweepdError, TaskRefused
 from daemon.storage import faults, trash
@@ -18,8 +18,6 @@ from daemon.storage.census import NOTHING, Census
 from daemon.storage.root import OpenRoot, TaskDirectory
 
 HAS_ROW = "it has a row now"
-# What has been moved and committed stays gone; anything else may yet be put back.
-_ONWARD = (State.COMMITTED, State.PURGED)
 
 
 @dataclass(slots=True)
@@ -62,7 +60,7 @@ class Choice:
         """
         session, requests = self._session, self._requests
         found = self._catalog.holds(session, claiming=list(requests))
-        in_doubt = self._in_doubt()
+        in_doubt = doubt.tasks_in_doubt(session, self._root)
         guarded = self._guarded()
         seen = figures.signatures(session.connection, [task_id for task_id, r in requests.items() if r.orphan])
         waiting = ledger.directories_that_wait(
@@ -145,29 +143,6 @@ class Choice:
                 found = [locked[r.task_id].row if r.task_id in locked else rows.without_row(r.task_id) for r in asked]
                 refused.update(guard(self._session, found) if found else {})
         return refused
-
-    def _in_doubt(self) -> set[str]:
-        """Tasks of which an earlier deletion is moved, but not known to be committed, or on its way back.
-
-        Until recovery has settled it the row must not say that the directory is gone, and its name must not change
-        hands.
-        """
-        doubtful: dict[str, str] = {}
-        found: set[str] = set()
-        for content, held in trash.look(self._root):
-            back = content.get("kind") == Kind.RESTORE
-            for deletion_id, task_id in manifest.names(content):
-                if back:
-                    found.add(task_id)
-                elif deletion_id in held:
-                    doubtful[deletion_id] = task_id
-        if doubtful:
-            records = ledger.find(self._session.connection, doubtful)
-            for deletion_id, task_id in doubtful.items():
-                record = records.get(deletion_id)
-                if record is None or record.state not in _ONWARD:
-                    found.add(task_id)
-        return found
 
     def _changes_row(self, request: Request, locked: LockedTask) -> bool:
         """Whether a task without a directory, in a root proven to be the right one, needs its row changed."""

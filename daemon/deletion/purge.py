@@ -69,7 +69,7 @@ def purge(entry: TrashEntry, items: Sequence[Item], tools: Tools, known: Mapping
         except OSError as error:
             result.errors |= _left(entry, ids, tools, error)
     if result.errors:
-        _note(tools.catalog, result.errors)
+        _note(tools.catalog, result)
     counts = result.counts
     gone = {deletion_id: counts[deletion_id] for deletion_id in ids if deletion_id not in result.errors}
     recorded = _record(tools, gone, items)
@@ -126,13 +126,16 @@ def _discard(entry: TrashEntry) -> None:
         _log.error("undo_deferred", entry_id=entry.entry_id, reason=str(error))
 
 
-def _note(catalog: Catalog, errors: Mapping[str, OSError]) -> None:
+def _note(catalog: Catalog, purged: Purged) -> None:
+    """Why they are not gone; those that are counted have begun to go, so nobody can have them back."""
     try:
         with catalog.write() as session:
-            for deletion_id, error in errors.items():
+            for deletion_id, error in purged.errors.items():
                 # a path may hold what the database's encoding lacks
                 reason = faults.printable(str(error)).encode("ascii", "backslashreplace").decode()
-                ledger.note_error(session.connection, deletion_id, reason)
+                census = purged.counts.get(deletion_id)
+                begun = None if census is None else journal_counts(census)
+                ledger.note_error(session.connection, deletion_id, reason, begun)
     except SweepdError as error:
-        for deletion_id in errors:
+        for deletion_id in purged.errors:
             _log.warning("journal_write_deferred", deletion_id=deletion_id, reason=str(error))

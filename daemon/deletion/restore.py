@@ -15,10 +15,10 @@ from daemon.catalog import ledger, snapshots, tasks
 from daemon.catalog.catalog import Session
 from daemon.catalog.database import CommitUncertain
 from daemon.catalog.ledger import Record, State
-from daemon.deletion import manifest
+from daemon.deletion import doubt
 from daemon.deletion.manifest import Item, Kind, Manifest
 from daemon.deletion.purge import Tools
-from daemon.deletion.retention import check_waits
+from daemon.deletion.retention import check_waits, not_restorable
 from daemon.errors import CatalogUnavailable, ErrorCode, SweepdError, TaskRefused
 from daemon.storage import faults, retained, trash
 from daemon.storage.names import check_task_id
@@ -56,8 +56,9 @@ class Restorer:
             latest = ledger.of_task(session.connection, task_id, limit=10)
         waiting = [record for record in latest if record.retained]
         if not waiting:
-            past = next((r for r in latest if r.state in (State.PURGED, State.RESTORED)), None)
-            what = "nothing of it was ever deleted" if past is None else f"its last deletion is {past.state}"
+            past = next((record for record in latest if record.state is not State.ABORTED), None)
+            state = "being purged" if past is not None and past.state is State.COMMITTED else past and past.state
+            what = "nothing of it was ever deleted" if past is None else f"its last deletion is {state}"
             raise TaskRefused(
                 f"no deletion of {task_id} waits in the trash: {what}",
                 code=ErrorCode.NOT_RESTORABLE,
@@ -126,6 +127,8 @@ class Restorer:
             return None
         directory = retained.find(root, entry.deletion_id, entry.task_id)
         if directory is None:
+            if any(entry.deletion_id in begun for _, begun in trash.look_for_begun(root)):
+                raise not_restorable(record, "being purged, and its purge has begun")
             raise _not_there(entry.task_id)
         return directory
 
@@ -184,7 +187,13 @@ class _Return:
         record = check_waits(
             ledger.find(connection, [entry.deletion_id], lock=True).get(entry.deletion_id), entry.deletion_id
         )
-        self._check_name()
+        # the same restore twice is no doubt: the journal's lock decides
+        if self._task_id in doubt.tasks_in_doubt(session, self._root, restoring=entry.deletion_id):
+            raise TaskRefused(
+                f"another deletion of {self._task_id} is under way; try again in a minute",
+                code=ErrorCode.TASK_BUSY,
+                details={"task_id": self._task_id},
+            )
         if record.entry.records_deleted:
             snapshots.put_back_rows(connection, entry.deletion_id, self._task_id)
         elif snapshots.has_one(connection, entry.deletion_id):
@@ -200,22 +209,6 @@ class _Return:
                 raise _conflict(self._task_id, "its name in the storage root is taken") from None
             except FileNotFoundError:  # a purge has taken it since it was found
                 raise _not_there(self._task_id) from None
-
-    def _check_name(self) -> None:
-        """Neither a directory nor an unsettled deletion of that name."""
-        for content, held in trash.look(self._root):
-            if content.get("entry_id") == self._entry.entry_id:
-                continue
-            for deletion_id, task_id in manifest.names(content):
-                back = content.get("kind") == Kind.RESTORE
-                if back and deletion_id == self._record.entry.deletion_id:
-                    continue  # the same restore twice: the journal's lock decides
-                if task_id == self._task_id and (back or deletion_id in held):
-                    raise TaskRefused(
-                        f"another deletion of {task_id} is under way; try again in a minute",
-                        code=ErrorCode.TASK_BUSY,
-                        details={"task_id": task_id},
-                    )
 
     def _settle(self, error: Exception) -> None:
         """Find out what became of a COMMIT that failed, or whose answer was lost; raises if it did not happen."""

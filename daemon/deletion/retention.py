@@ -10,7 +10,7 @@ from daemon import log
 from daemon.catalog import holds, ledger
 from daemon.catalog.catalog import Session
 from daemon.catalog.holds import Hold
-from daemon.catalog.ledger import Counts, Record
+from daemon.catalog.ledger import Counts, Record, State
 from daemon.deletion import holding, manifest
 from daemon.deletion.claim import journal_counts
 from daemon.deletion.manifest import Item, Kind, Manifest
@@ -104,6 +104,7 @@ class Retention:
         for record in after.values():
             if record.retained:
                 _check_not_held(record, found)  # since it was asked above
+            if record.state is State.COMMITTED:
                 raise TaskRefused(
                     f"{record.entry.task_id} could not be purged: {record.error or 'it is in use'}",
                     code=ErrorCode.DELETION_FAILED,
@@ -250,10 +251,18 @@ def check_waits(record: Record | None, deletion_id: str) -> Record:
         )
     if record.retained:
         return record
+    if record.state is State.COMMITTED:
+        left = "" if record.error is None else f", and what is left of it cannot be removed: {record.error}"
+        raise not_restorable(record, f"being purged{left}")
     ended = f" since {record.finished_at:%Y-%m-%d %H:%M:%S} UTC" if record.finished_at else ""
-    state = record.state if record.entry.purge_after is None or record.state != "committed" else "being purged"
-    raise TaskRefused(
-        f"the deletion {deletion_id} of {record.entry.task_id} does not wait in the trash: it is {state}{ended}",
+    raise not_restorable(record, f"{record.state}{ended}")
+
+
+def not_restorable(record: Record, what: str) -> TaskRefused:
+    """Its deletion cannot be undone any more: it is ``what`` now."""
+    entry = record.entry
+    return TaskRefused(
+        f"the deletion {entry.deletion_id} of {entry.task_id} does not wait in the trash: it is {what}",
         code=ErrorCode.NOT_RESTORABLE,
-        details={"task_id": record.entry.task_id, "deletion_id": deletion_id, "state": str(record.state)},
+        details={"task_id": entry.task_id, "deletion_id": entry.deletion_id, "state": str(record.state)},
     )

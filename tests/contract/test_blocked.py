@@ -148,6 +148,58 @@ def test_what_cannot_be_purged_is_passed_over_when_room_is_made(site: Site, insi
 
 
 @pytest.mark.usefixtures("immutable")
+def test_a_purge_that_has_begun_and_is_blocked_does_not_wait_any_more(site: Site) -> None:
+    before = stuck(site, "task_1", timedelta(days=7), inside=True)
+    deletion_id = site.store.ledger("task_1")[0]["deletion_id"]
+    (site.retained / deletion_id / "late").write_bytes(b"x" * 100)
+    with pytest.raises(TaskRefused, match=r"file-0\.json") as caught:
+        site.retention.purge([deletion_id])
+    assert caught.value.code is ErrorCode.DELETION_FAILED
+    assert site.retention.waiting() == []
+    for refused in (
+        lambda: site.restorer.restore(deletion_id, "test"),
+        lambda: site.restorer.restore_task("task_1", "test"),
+        lambda: site.retention.purge([deletion_id]),
+    ):
+        with pytest.raises(TaskRefused, match="being purged") as caught:
+            refused()
+        assert caught.value.code is ErrorCode.NOT_RESTORABLE
+    assert site.store.query("SELECT * FROM sweepd_snapshots") == []
+    assert dict(site.recovery.run()) == {"blocked": 1}
+    subprocess.run(["chattr", "-R", "-i", str(site.path)], check=True)
+    assert dict(site.recovery.run()) == {"finished": 1}
+    assert before.counts is not None
+    (journal,) = site.store.ledger("task_1")
+    assert (journal["state"], journal["files"], journal["error"]) == ("purged", before.counts[0] + 1, None)
+
+
+@pytest.mark.usefixtures("immutable")
+def test_a_purge_that_has_begun_is_no_way_back_though_the_journal_does_not_know(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck(site, "task_1", timedelta(microseconds=1), inside=True)
+    monkeypatch.setattr("daemon.deletion.purge._note", lambda *_arguments: None)
+    site.retention.purge_expired()
+    with pytest.raises(TaskRefused, match="its purge has begun") as caught:
+        site.restorer.restore_task("task_1", "test")
+    assert caught.value.code is ErrorCode.NOT_RESTORABLE
+
+
+@pytest.mark.usefixtures("immutable")
+def test_what_is_left_of_an_earlier_deletion_keeps_no_later_one_from_being_restored(site: Site) -> None:
+    site.task("task_1")
+    chattr("+i", site.path / "task_1" / "file-0.json")
+    with pytest.raises(TaskRefused):
+        site.engine.delete(request("task_1"))
+    site.store.query("UPDATE data_pipeline_tasks SET directory_exists = NULL, updated_at = NULL")
+    site.directory("task_1")
+    later = snapshot(site.path / "task_1")
+    site.engine.delete(request("task_1", retain=timedelta(days=7)))
+    assert [one.directory for one in site.restorer.restore_task("task_1", "test")] == [True]
+    assert snapshot(site.path / "task_1") == later
+
+
+@pytest.mark.usefixtures("immutable")
 def test_an_immutable_task_directory_is_refused_before_anything_changes(site: Site) -> None:
     before = site.task("task_1")
     chattr("+i", site.path / "task_1")

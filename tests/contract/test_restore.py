@@ -233,7 +233,7 @@ def test_records_stay_while_a_directory_waits_that_could_not_come_back_without_t
     deletion_id = retain(site, "task_1")
     for what in (What.RECORDS, What.DIRECTORY_AND_RECORDS):
         for retention in (None, timedelta(days=1)):
-            with pytest.raises(TaskRefused, match="waits in the trash until .* restore or purge it first") as caught:
+            with pytest.raises(TaskRefused, match=r"waits in the trash until .* restore or purge it first") as caught:
                 site.engine.delete(request("task_1", what, retain=retention, force=True))
             assert caught.value.code is ErrorCode.TASK_CHANGED
     site.restorer.restore(deletion_id, "test")
