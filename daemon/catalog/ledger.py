@@ -233,11 +233,17 @@ def directories_that_wait(connection: Connection, task_ids: Sequence[str]) -> di
     return {record.entry.task_id: record for record in map(read, connection.execute(statement))}
 
 
-def of_task(connection: Connection, task_id: str, limit: int) -> list[Record]:
-    """The deletions of a task, the latest first."""
+def last_of_task(connection: Connection, task_id: str) -> Record | None:
+    """The latest deletion of a task that took place, by the database's clock."""
     c = deletions.c
-    statement = sa.select(deletions).where(c.task_id == task_id).order_by(c.deletion_id.desc()).limit(limit)
-    return [read(row) for row in connection.execute(statement)]
+    statement = (
+        sa.select(deletions)
+        .where(c.task_id == task_id, c.state != State.ABORTED)
+        .order_by(c.committed_at.desc(), c.deletion_id.desc())
+        .limit(1)
+    )
+    row = connection.execute(statement).one_or_none()
+    return None if row is None else read(row)
 
 
 def of_job(connection: Connection, job_id: str) -> list[Record]:

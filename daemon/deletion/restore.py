@@ -53,19 +53,20 @@ class Restorer:
         """
         check_task_id(task_id)
         with self._tools.catalog.read() as session:
-            latest = ledger.of_task(session.connection, task_id, limit=10)
-        waiting = [record for record in latest if record.retained]
+            waiting = ledger.retained(session.connection, task_id=task_id)
+            last = None if waiting else ledger.last_of_task(session.connection, task_id)
         if not waiting:
-            past = next((record for record in latest if record.state is not State.ABORTED), None)
-            state = "being purged" if past is not None and past.state is State.COMMITTED else past and past.state
-            what = "nothing of it was ever deleted" if past is None else f"its last deletion is {state}"
+            what = "nothing of it was ever deleted"
+            if last is not None:
+                what = f"its last deletion is {'being purged' if last.state is State.COMMITTED else last.state}"
             raise TaskRefused(
                 f"no deletion of {task_id} waits in the trash: {what}",
                 code=ErrorCode.NOT_RESTORABLE,
                 details={"task_id": task_id},
             )
         done = []
-        for record in waiting:
+        # by the database's clock: an id has the time of the machine that made it
+        for record in sorted(waiting, key=lambda one: (one.committed_at, one.entry.deletion_id), reverse=True):
             done.append(self.restore(record.entry.deletion_id, initiator))
             if record.entry.directory_deleted:
                 break

@@ -384,11 +384,34 @@ def test_a_purge_that_takes_the_directory_under_a_restore_is_a_task_that_is_busy
     assert audit_task(site.store, site.path, before) == "deleted"
 
 
+def made_anew(site: Site, task_id: str, files: int) -> None:
+    site.store.query("UPDATE data_pipeline_tasks SET directory_exists = NULL, updated_at = NULL")
+    fill(site.path / task_id, files)
+
+
+def test_however_often_a_task_was_deleted_since_the_one_that_waits_comes_back(site: Site) -> None:
+    site.task("task_1")
+    first = retain(site, "task_1")
+    for _ in range(11):
+        made_anew(site, "task_1", 1)
+        site.engine.delete(request("task_1"))
+    assert [one.deletion_id for one in site.restorer.restore_task("task_1", "test")] == [first]
+
+
+def test_the_latest_comes_back_though_a_clock_was_ahead(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.task("task_1")
+    with monkeypatch.context() as patch:
+        patch.setattr("daemon.storage.trash.clock.unix_ms", lambda: 1 << 47)
+        retain(site, "task_1")
+    made_anew(site, "task_1", 7)
+    second = retain(site, "task_1")
+    assert [one.deletion_id for one in site.restorer.restore_task("task_1", "test")] == [second]
+
+
 def test_a_task_made_anew_can_be_retained_beside_its_older_self(site: Site) -> None:
     site.task("task_1")
     first = retain(site, "task_1")
-    site.store.query("UPDATE data_pipeline_tasks SET directory_exists = NULL, updated_at = NULL")
-    fill(site.path / "task_1", 7)
+    made_anew(site, "task_1", 7)
     second = retain(site, "task_1")
     assert {path.name for path in site.retained.iterdir()} == {first, second}
     assert [one.deletion_id for one in site.restorer.restore_task("task_1", "test")] == [second]
