@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.engine import Connection
 
+from daemon.catalog import foreign_keys
 from daemon.catalog.pipeline import STEPS, TASKS, PipelineTables
 from daemon.catalog.tables import snapshots
 from daemon.errors import ErrorCode, TaskRefused
@@ -81,7 +82,7 @@ def take_rows(connection: Connection, tables: PipelineTables, deletions: Mapping
     """
     if not deletions:
         return
-    others = _dependants(connection)
+    others = sorted({key.child for key in foreign_keys.following(connection) if not key.within})
     if others:
         raise TaskRefused(
             f"the tables {', '.join(others)} lose rows with a task's, and could not be restored; delete the records "
@@ -176,23 +177,6 @@ def _dump(value: object) -> str:
 
 def _load(text: str) -> Any:
     return json.loads(text, object_hook=lambda item: base64.b64decode(item[_BLOB]) if {*item} == {_BLOB} else item)
-
-
-def _dependants(connection: Connection) -> list[str]:
-    """Other tables whose rows go, or are changed, by themselves when the pipeline's do."""
-    if connection.dialect.name == "sqlite":
-        query = (
-            "SELECT DISTINCT m.name FROM sqlite_master m, pragma_foreign_key_list(m.name) f WHERE m.type = 'table' "
-            'AND lower(f."table") IN (:tasks, :steps) AND m.name NOT IN (:tasks, :steps) '
-            "AND f.on_delete IN ('CASCADE', 'SET NULL', 'SET DEFAULT')"
-        )
-    else:
-        query = (
-            "SELECT DISTINCT conrelid::regclass::text FROM pg_constraint WHERE contype = 'f' "
-            "AND confrelid IN (to_regclass(:tasks), to_regclass(:steps)) AND confdeltype IN ('c', 'n', 'd') "
-            "AND conrelid IS DISTINCT FROM to_regclass(:tasks) AND conrelid IS DISTINCT FROM to_regclass(:steps)"
-        )
-    return sorted(connection.execute(sa.text(query), {"tasks": TASKS, "steps": STEPS}).scalars())
 
 
 def _quoted(connection: Connection, name: str) -> str:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.engine import Connection
 
-from daemon.catalog import rows
+from daemon.catalog import foreign_keys, rows
 from daemon.catalog.pipeline import PipelineTables
 from daemon.catalog.rows import TaskRow
 from daemon.catalog.together import Step, together
@@ -94,10 +94,14 @@ def _marking(tables: PipelineTables) -> sa.Update:
 
 
 def delete_records(connection: Connection, tables: PipelineTables, task_ids: Sequence[str]) -> None:
-    """Delete the tasks' steps, then the tasks. Raises TaskRefused (RECORDS_IN_USE) if another table needs them."""
+    """Delete the tasks' steps, then the tasks.
+
+    Raises TaskRefused (RECORDS_IN_USE) if another table needs them, or rows of other tasks would go with them.
+    """
     if not task_ids:
         return
     chosen = sorted(task_ids)
+    foreign_keys.check_others_stay(connection, chosen)
     try:
         if tables.steps is not None:
             connection.execute(tables.steps.delete().where(tables.steps.c.task_id.in_(chosen)))

@@ -315,6 +315,56 @@ def test_rows_of_other_tables_that_could_not_come_back_are_not_deleted(postgres_
         site.store.query("DROP TABLE notes")
 
 
+@pytest.mark.parametrize("action", ["CASCADE", "SET NULL", "SET DEFAULT"])
+@pytest.mark.parametrize("retention", [None, WEEK], ids=["at once", "retained"])
+def test_rows_of_other_tasks_do_not_go_with_a_tasks_records(
+    site: Site, action: str, retention: timedelta | None
+) -> None:
+    key = f"parent_id VARCHAR(32) REFERENCES data_pipeline_tasks (task_id) ON DELETE {action}"
+    site.store.query(f"ALTER TABLE data_pipeline_tasks ADD COLUMN {key}")
+    try:
+        parent = site.task("parent")
+        child = site.task("child", parent_id="parent", status="in_progress")
+        other = site.task("other")
+        requests = [request(name, What.DIRECTORY_AND_RECORDS, retain=retention) for name in ("other", "parent")]
+        results = site.engine.delete_group(requests)
+        assert [getattr(result, "code", None) for result in results] == [None, ErrorCode.RECORDS_IN_USE]
+        assert "rows of other tasks (child)" in str(results[1])
+        fates = [audit_task(site.store, site.path, task) for task in (parent, child, other)]
+        assert fates == [KEPT, KEPT, RETAINED if retention else "deleted"]
+        requests = [
+            request(name, What.DIRECTORY_AND_RECORDS, retain=retention, force=True) for name in ("parent", "child")
+        ]
+        assert not any(isinstance(result, SweepdError) for result in site.engine.delete_group(requests))
+        if retention:
+            for name in ("parent", "child"):
+                site.restorer.restore_task(name, "test")
+            assert [audit_task(site.store, site.path, task) for task in (parent, child)] == [KEPT, KEPT]
+    finally:
+        if not site.store.sqlite:
+            site.store.query("ALTER TABLE data_pipeline_tasks DROP COLUMN parent_id")
+
+
+def test_steps_of_another_task_do_not_go_either(postgres_site: Site) -> None:
+    site = postgres_site
+    key = "after_id integer REFERENCES data_pipeline_task_steps ON DELETE CASCADE"
+    site.store.query(f"ALTER TABLE data_pipeline_task_steps ADD COLUMN {key}")
+    try:
+        before = [site.task("task_1"), site.task("task_2"), site.task("task_3")]
+        steps = {name: site.store.steps(name) for name in ("task_1", "task_2", "task_3")}
+        after = "UPDATE data_pipeline_task_steps SET after_id = ? WHERE id = ?"
+        site.store.query(after, [steps["task_1"][0]["id"], steps["task_2"][0]["id"]])
+        site.store.query(after, [steps["task_3"][0]["id"], steps["task_3"][1]["id"]])
+        before = [site.before(task.task_id) for task in before]
+        with pytest.raises(TaskRefused, match=r"rows of other tasks \(task_2\)") as caught:
+            site.engine.delete(request("task_1", What.DIRECTORY_AND_RECORDS))
+        assert caught.value.code is ErrorCode.RECORDS_IN_USE
+        site.restorer.restore(retain(site, "task_3", What.DIRECTORY_AND_RECORDS), "test")
+        assert [audit_task(site.store, site.path, task) for task in before] == [KEPT] * 3
+    finally:
+        site.store.query("ALTER TABLE data_pipeline_task_steps DROP COLUMN after_id")
+
+
 def test_a_reference_that_forbids_it_spoils_one_task_of_a_group_only(postgres_site: Site) -> None:
     site = postgres_site
     before = [site.task(f"task_{number}") for number in range(3)]
