@@ -62,9 +62,10 @@ class Retention:
                 due = ledger.retained(
                     session.connection, expired_at=session.now.utc, spared=spared, after=last, limit=_AT_ONCE
                 )
-            if not due:
+            purged += self._purge(due) if due else 0
+            if len(due) < _AT_ONCE:
                 break
-            purged, last = purged + self._purge(due), due[-1]
+            last = due[-1]
         return purged
 
     def purge_oldest(self, wanted: Callable[[], bool], find: Find | None = None) -> int:
