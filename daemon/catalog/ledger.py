@@ -100,12 +100,13 @@ def insert(
     state: State,
     at: datetime,
     counts: Mapping[str, Counts] | None = None,
-    after: Sequence[Step] = (),
-) -> None:
-    """Add deletions, ``after`` the change of the pipeline's rows: that they commit together is the commit point.
+    before: Sequence[Step] = (),
+) -> int:
+    """Add deletions, ``before`` the change of the pipeline's rows: that they commit together is the commit point.
 
-    ``at`` (aware) is the session's instant, so that the journal, the rows and every answer tell the same time.
-    ``counts`` holds, by deletion id, those that are known already; a deletion that is PURGED at once had nothing.
+    How many rows the last of ``before`` has changed, 0 without any. ``at`` (aware) is the session's instant, so that
+    the journal, the rows and every answer tell the same time. ``counts`` holds, by deletion id, those that are known
+    already; a deletion that is PURGED at once had nothing.
     """
     rows = []
     for entry in entries:
@@ -120,12 +121,11 @@ def insert(
                 "finished_at": at if state is State.PURGED else None,
             }
         )
-    if len(rows) == 1:
-        together(connection, [*after, (_INSERT, rows[0])])
-        return
-    if after:
-        together(connection, after)
+    if len(rows) == 1:  # the last in one message is the one that tells how many
+        changed = together(connection, [(_INSERT, rows[0]), *before])
+        return changed.rowcount if before else 0
     connection.execute(_INSERT, rows)
+    return together(connection, before).rowcount if before else 0
 
 
 def abort(connection: Connection, entries: Sequence[Entry]) -> dict[str, State]:

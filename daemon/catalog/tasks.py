@@ -81,8 +81,21 @@ def find(connection: Connection, tables: PipelineTables, task_id: str) -> TaskRo
 
 
 def marking_directory_gone(tables: PipelineTables, task_ids: Sequence[str], stamp: datetime) -> Step:
-    """What sets ``directory_exists`` false and ``updated_at`` to this wall time, which is in whole seconds."""
+    """What sets ``directory_exists`` false and ``updated_at`` to this wall time, which is in whole seconds.
+
+    How many rows it has changed is for ``check_marked``.
+    """
     return _marking(tables), {"ids": sorted(task_ids), "stamp": stamp}
+
+
+def check_marked(task_ids: Sequence[str], changed: int) -> None:
+    """Raises TaskRefused (DELETION_FAILED) unless ``marking_directory_gone`` has changed the rows of all these."""
+    if changed != len(task_ids):
+        raise TaskRefused(
+            f"not every row of {', '.join(sorted(task_ids)[:3])} can be told that its directory is gone: a trigger, "
+            "rule or policy of the database keeps it as it is",
+            code=ErrorCode.DELETION_FAILED,
+        )
 
 
 @lru_cache(maxsize=8)
@@ -96,7 +109,8 @@ def _marking(tables: PipelineTables) -> sa.Update:
 def delete_records(connection: Connection, tables: PipelineTables, task_ids: Sequence[str]) -> None:
     """Delete the tasks' steps, then the tasks.
 
-    Raises TaskRefused (RECORDS_IN_USE) if another table needs them, or rows of other tasks would go with them.
+    Raises TaskRefused (RECORDS_IN_USE) if another table needs them, rows of other tasks would go with them, or they are
+    there all the same.
     """
     if not task_ids:
         return
@@ -105,7 +119,7 @@ def delete_records(connection: Connection, tables: PipelineTables, task_ids: Seq
     try:
         if tables.steps is not None:
             connection.execute(tables.steps.delete().where(tables.steps.c.task_id.in_(chosen)))
-        connection.execute(tables.tasks.delete().where(tables.tasks.c.task_id.in_(chosen)))
+        gone = connection.execute(tables.tasks.delete().where(tables.tasks.c.task_id.in_(chosen))).rowcount
     except exc.IntegrityError as error:
         first_line = str(error.orig).strip().splitlines()[0]
         raise TaskRefused(
@@ -113,6 +127,14 @@ def delete_records(connection: Connection, tables: PipelineTables, task_ids: Seq
             "first, or delete the directory alone",
             code=ErrorCode.RECORDS_IN_USE,
         ) from error
+    # fewer also if some went with others, by a key among themselves
+    left = sorted(known_ids(connection, tables, chosen)) if gone < len(chosen) else []
+    if left:
+        raise TaskRefused(
+            f"the records of {', '.join(left[:3])} do not go when they are deleted: a trigger, rule or policy of the "
+            "database keeps them; delete the directory alone",
+            code=ErrorCode.RECORDS_IN_USE,
+        )
 
 
 def known_ids(connection: Connection, tables: PipelineTables, names: Sequence[str]) -> set[str]:

@@ -163,23 +163,27 @@ class Claim:
         connection, tables, now = session.connection, session.tables, session.now
         with_row = [one for one in going if one.has_row]
         records = [one.request.task_id for one in with_row if one.request.what.records]
-        marked = [one for one in with_row if not one.request.what.records]
+        marked = [one.request.task_id for one in with_row if not one.request.what.records]
         waits = [one for one in with_row if one.item.entry.purge_after is not None]
         snapshots.take_rows(connection, tables, _ids(one for one in waits if one.request.what.records))
         snapshots.take_marks(connection, tables, _ids(one for one in waits if not one.request.what.records), now.stamp)
         tasks.delete_records(connection, tables, records)
         changes = []
-        if marked:
-            changes.append(tasks.marking_directory_gone(tables, [one.request.task_id for one in marked], now.stamp))
         if self._claimed.moved:
             changes.append(inventory.forgetting([one.request.task_id for one in self._claimed.moved]))
+        if marked:  # the last, since it has to be seen how many rows it has changed
+            changes.append(tasks.marking_directory_gone(tables, marked, now.stamp))
         open_ = [one for one in going if one.stays_open]
         counts = {one.item.deletion_id: journal_counts(one.counts) for one in open_ if one.counts is not None}
         done = [one.item.entry for one in going if not one.stays_open]
+        changed = 0
         if open_:
-            ledger.insert(connection, [one.item.entry for one in open_], State.COMMITTED, now.utc, counts, changes)
+            opened = [one.item.entry for one in open_]
+            changed = ledger.insert(connection, opened, State.COMMITTED, now.utc, counts, changes)
         if done:
-            ledger.insert(connection, done, State.PURGED, now.utc, None, () if open_ else changes)
+            changed += ledger.insert(connection, done, State.PURGED, now.utc, None, () if open_ else changes)
+        if marked:
+            tasks.check_marked(marked, changed)
         self._claimed.deleted_at = now.stamp
 
     def _outcome(self, one: Going, stamp: datetime) -> Outcome:

@@ -206,9 +206,10 @@ def test_a_database_that_stops_right_before_the_commit_is_asked_when_it_is_back(
     before = postgres_site.task("task_1")
     insert = ledger.insert
 
-    def and_stop(*arguments: object) -> None:
-        insert(*arguments)  # type: ignore[arg-type]
+    def and_stop(*arguments: object) -> int:
+        changed = insert(*arguments)  # type: ignore[arg-type]
         postgres_server.stop("immediate")
+        return changed
 
     with monkeypatch.context() as patch:
         patch.setattr(ledger, "insert", and_stop)

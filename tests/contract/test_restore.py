@@ -381,6 +381,35 @@ def test_a_reference_that_forbids_it_spoils_one_task_of_a_group_only(postgres_si
         site.store.query("DROP TABLE notes")
 
 
+@pytest.mark.parametrize("retention", [None, WEEK], ids=["at once", "retained"])
+@pytest.mark.parametrize(
+    ("event", "what", "code"),
+    [
+        ("DELETE", What.DIRECTORY_AND_RECORDS, ErrorCode.RECORDS_IN_USE),
+        ("UPDATE", What.DIRECTORY, ErrorCode.DELETION_FAILED),
+    ],
+)
+def test_a_row_that_the_database_keeps_as_it_is_keeps_its_directory(
+    site: Site, event: str, what: What, code: ErrorCode, retention: timedelta | None
+) -> None:
+    before = [site.task("task_1"), site.task("task_2")]
+    on = f"CREATE TRIGGER soft BEFORE {event} ON data_pipeline_tasks FOR EACH ROW WHEN (OLD.task_id = 'task_1')"
+    if site.store.sqlite:
+        site.store.query(f"{on} BEGIN SELECT RAISE(IGNORE); END")
+    else:
+        site.store.query("CREATE FUNCTION keep() RETURNS trigger AS 'BEGIN RETURN NULL; END' LANGUAGE plpgsql")
+        site.store.query(f"{on} EXECUTE FUNCTION keep()")
+    try:
+        results = site.engine.delete_group([request(task.task_id, what, retain=retention) for task in before])
+        assert [getattr(result, "code", None) for result in results] == [code, None]
+        assert "task_1" in str(results[0])
+        fates = [audit_task(site.store, site.path, task) for task in before]
+        assert fates == [KEPT, RETAINED if retention else "deleted"]
+    finally:
+        if not site.store.sqlite:
+            site.store.query("DROP TRIGGER soft ON data_pipeline_tasks; DROP FUNCTION keep()")
+
+
 def test_a_restore_and_a_purge_at_once_have_one_winner(site: Site) -> None:
     before = [site.task(f"task_{number}") for number in range(12)]
     ids = [retain(site, task.task_id, What.DIRECTORY_AND_RECORDS) for task in before]
