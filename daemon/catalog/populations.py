@@ -21,7 +21,7 @@ Expression = sa.ColumnElement[bool]
 SIGHTINGS: Final = 2
 """Scans in a row that have to meet a directory without a row before it is an orphan: its row may come, or come back."""
 
-MEASURED: Final = ("files", "size_bytes", "freed_bytes", "modified_at", "first_seen_at")
+MEASURED: Final = ("files", "directories", "size_bytes", "freed_bytes", "modified_at", "first_seen_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,17 @@ class Measured:
     """What the last scan found of a directory; all None if none has counted it. Instants are aware."""
 
     files: int | None
+    directories: int | None
     size_bytes: int | None
     freed_bytes: int | None
     modified_at: datetime | None
     first_seen_at: datetime | None
+
+    def takes(self, *, inodes: bool) -> int | None:
+        """The inodes, or else the bytes on the disk, that its removal gives back."""
+        if not inodes:
+            return self.freed_bytes
+        return None if self.files is None else self.files + (self.directories or 0)
 
 
 def to_json(measured: Measured) -> dict[str, Any]:
@@ -45,7 +52,8 @@ def to_json(measured: Measured) -> dict[str, Any]:
 def from_json(values: Mapping[str, Any]) -> Measured:
     """What ``to_json`` made this of."""
     stamps = {name: datetime.fromisoformat(text) for name, text in values.items() if name.endswith("_at") and text}
-    return Measured(**{**values, **stamps})
+    # one that was stored before its directories were asked for lacks them
+    return Measured(**{"directories": None, **values, **stamps})
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,9 +193,7 @@ class QuotaSweep:
 
     def _scanned(self, measured: Measured | None) -> int | None:
         """What the last scan counted."""
-        if measured is None:
-            return None
-        return measured.freed_bytes if self._quota.measure == "bytes" else measured.files
+        return None if measured is None else measured.takes(inodes=self._quota.measure == "inodes")
 
     def _most(self, walked: Census, measured: Measured | None) -> int:
         """What the deletion of a directory can bring at most."""

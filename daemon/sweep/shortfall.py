@@ -38,7 +38,7 @@ def explain(
                 continue
             tasks[judged.verdict] += 1
             measured = judged.measured
-            amount = None if measured is None else measured.files if inodes else measured.freed_bytes
+            amount = None if measured is None else measured.takes(inodes=inodes)
             unmeasured += amount is None
             amounts[judged.verdict] += amount or 0
     whose = f" of {quota.of} {group}" if group is not None else ""

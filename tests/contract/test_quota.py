@@ -17,6 +17,7 @@ from support.judging import policy_set
 from support.processes import ForkServer
 from support.site import Site, request
 from support.stores import Store
+from support.trees import count
 
 BLOCK = 4096
 
@@ -106,6 +107,23 @@ def test_inodes_are_counted_as_well(site: Site) -> None:
     scanned(site, *made)
     report = sweep(site, policies("root", 200, 120, quota={"measure": "inodes"}))
     assert (report.outcome, names(site)) == (SweepOutcome.SUCCESS, made[2:])
+
+
+def test_directories_are_inodes_too_in_what_is_expected(site: Site) -> None:
+    made = [task(site, f"task_{hour}", hour) for hour in range(6)]
+    for name in made:
+        for number in range(50):
+            (site.path / name / f"folder_{number}").mkdir()
+    scanned(site, *made)
+    files, directories, _, _ = count(site.path / made[0])
+    per_task = files + directories
+    high, low = 6 * per_task, 6 * per_task - 60
+    quota = {"measure": "inodes"}
+    observed = sweep(site, policies("root", high, low, mode="observe", quota=quota))
+    report = sweep(site, policies("root", high, low, quota=quota))
+    assert (observed.selected, report.selected, names(site)) == (2, 2, made[2:])
+    stuck = sweep(site, policies("root", 200, per_task, quota=quota, keep={"last": 3}))
+    assert f"{3 * per_task} inodes kept as the newest (3 tasks)" in str(stuck.error)
 
 
 def test_the_order_is_the_policys(site: Site) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from daemon.sweep.plan import Plan, make_plan
 from daemon.sweep.report import SweepOutcome, SweepReport
 from daemon.sweep.sweeper import Sweeper
 from support.inventories import scanned
+from support.judging import policy_set
 from support.site import Site
 
 STATUSES = ("pending", "in_progress", "running", "partial_completed", "completed", "failed")
@@ -238,3 +240,17 @@ def test_the_limits_are_checked_on_the_plan_that_was_reviewed(site: Site, sweepe
     report = apply(site, sweeper, limited, digest)
     assert report.outcome is SweepOutcome.BLOCKED
     assert len(names(site)) == 3
+
+
+def test_a_plan_that_was_stored_before_its_directories_were_counted_is_read(site: Site) -> None:
+    aged(site, "old_1", 40)
+    scanned(site, "old_1")
+    chosen = policy_set({"size": {"gte": "0B"}}, mode="enforce")
+    digest = stored.save(site.catalog, make_plan(site.catalog, chosen, chosen.policies[0]), "cli:somebody")
+    (row,) = site.store.query("SELECT task FROM sweepd_plan_tasks")
+    content = json.loads(row["task"])
+    assert content["measured"].pop("directories") == 2
+    site.store.query("UPDATE sweepd_plan_tasks SET task = ?", [json.dumps(content)])
+    [decision] = stored.load(site.catalog, chosen.policies[0], digest).goes
+    assert decision.measured is not None
+    assert (decision.measured.files, decision.measured.directories) == (1, None)

@@ -134,7 +134,7 @@ def test_wall_time_is_the_pipelines() -> None:
 
 
 def test_what_scans_found_counts_by_its_own_instants() -> None:
-    found = Measured(3, 500, 512, NOW - 2 * DAY, NOW - 4 * DAY)
+    found = Measured(3, 1, 500, 512, NOW - 2 * DAY, NOW - 4 * DAY)
     assert ask({"older_than": {"age": "5d", "by": "modified"}}, FRESH, measured=found) == later(3)
     assert ask({"all": [OLD, {"size": {"gt": "499B", "lte": "500B"}}]}, FRESH, measured=found) == later(20)
     assert ask({"all": [OLD, {"size": {"gt": "500B"}}]}, FRESH, measured=found).when is When.NEVER
