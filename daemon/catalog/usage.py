@@ -13,7 +13,7 @@ from daemon.catalog import ledger
 from daemon.catalog.holds import Hold
 from daemon.catalog.ledger import Record, State
 from daemon.catalog.pipeline import PipelineTables
-from daemon.catalog.tables import deletions, inventory
+from daemon.catalog.tables import deletions, inventory, snapshots
 
 _COLUMNS: Final = {"user": "by_user", "database": "db_name"}
 
@@ -47,7 +47,7 @@ def of_root(connection: Connection, holds: Sequence[Hold], *, inodes: bool) -> U
 def by_group(
     connection: Connection, tables: PipelineTables, holds: Sequence[Hold], of: str, *, inodes: bool
 ) -> dict[str, Used]:
-    """Of each ``user`` or ``database`` that a row names."""
+    """Of each ``user`` or ``database`` that a row names, or one did that waits in the trash too."""
     tasks = tables.tasks
     group = tasks.c[_COLUMNS[of]]
     present = (
@@ -56,15 +56,17 @@ def by_group(
         .where(group.is_not(None), sa.not_(_gone()))
         .group_by(group)
     )
-    waiting = (
-        sa.select(group, _sum(deletions.c, inodes))
-        .join_from(deletions, tasks, tasks.c.task_id == deletions.c.task_id)
-        .where(group.is_not(None), *ledger.waits())
-        .group_by(group)
-    )
+    statements = [present]
+    for held in ((), (_held(connection, holds),)):
+        amounts = (deletions.c[name] for name in ("files", "directories", "freed_bytes"))
+        each = (
+            sa.select(_owner(connection, tables, of).label("owner"), *amounts).where(*ledger.waits(), *held).subquery()
+        )
+        statements.append(
+            sa.select(each.c.owner, _sum(each.c, inodes)).where(each.c.owner.is_not(None)).group_by(each.c.owner)
+        )
     sums: tuple[Mapping[str, int], ...] = tuple(
-        {str(name): int(used) for name, used in connection.execute(statement)}
-        for statement in (present, waiting, waiting.where(_held(connection, holds)))
+        {str(name): int(used) for name, used in connection.execute(statement)} for statement in statements
     )
     return {name: Used(*(each.get(name, 0) for each in sums)) for name in sorted({*sums[0], *sums[1]})}
 
@@ -79,16 +81,25 @@ def oldest_waiting(
     after: Record | None,
 ) -> Record | None:
     """What has waited in the trash longest, as ``ledger.oldest_retained`` finds it; of a group, if one is named."""
-    only = None
-    if group is not None:
-        tasks = tables.tasks
-        only = sa.exists().where(tasks.c.task_id == deletions.c.task_id, tasks.c[_COLUMNS[of]] == group)
+    only = None if group is None else _owner(connection, tables, of) == group
     return ledger.oldest_retained(connection, spared=spared, after=after, only=only)
 
 
 def _sum(columns: Any, inodes: bool) -> sa.ColumnElement[int]:
     value = columns.files + columns.directories if inodes else columns.freed_bytes
     return sa.func.coalesce(sa.func.sum(value), 0)
+
+
+def _owner(connection: Connection, tables: PipelineTables, of: str) -> sa.ColumnElement[str]:
+    """Whose a deletion is: as the task's row says, or, if that was deleted with it, as its copy does."""
+    name, tasks, copy = _COLUMNS[of], tables.tasks, snapshots.c.task
+    if connection.dialect.name == "sqlite":
+        kept: sa.ColumnElement[str] = sa.func.json_extract(copy, f"$.{name}", type_=sa.Text)
+    else:
+        kept = sa.cast(copy, sa.JSON).op("->>", return_type=sa.Text())(name)
+    of_copy = sa.select(kept).where(snapshots.c.deletion_id == deletions.c.deletion_id).scalar_subquery()
+    of_row = sa.select(tasks.c[name]).where(tasks.c.task_id == deletions.c.task_id).scalar_subquery()
+    return sa.case((deletions.c.records_deleted, of_copy), else_=of_row)
 
 
 def _gone() -> sa.ColumnElement[bool]:

@@ -181,6 +181,24 @@ def test_only_the_trash_of_the_user_who_has_too_much_goes(site: Site) -> None:
     assert len(made) == 6
 
 
+@pytest.mark.parametrize("of", ["user", "database"])
+def test_trash_that_went_with_its_records_counts_as_its_users(site: Site, of: str) -> None:
+    column = {"user": "by_user", "database": "db_name"}[of]
+    made = [task(site, f"{who}_{hour}", hour, 10, **{column: who}) for who in ("alice", "bob") for hour in range(3)]
+    for name in ("bob_0", "alice_0", "alice_1"):
+        site.engine.delete(request(name, What.DIRECTORY_AND_RECORDS, retain=timedelta(days=9)))
+    site.store.add_task("alice_0", status="pending", **{column: "bob"})
+    scanned(site, "alice_2", "bob_1", "bob_2")
+    site.hold("alice_1")
+    observed = sweep(site, policies(of, f"{BLOCK * 30}B", f"{BLOCK * 20}B", mode="observe"))
+    assert {result.group: result.used for result in observed.quota} == dict.fromkeys(("alice", "bob"), BLOCK * 30)
+    assert observed.selected == 0
+    report = sweep(site, policies(of, f"{BLOCK * 30}B", f"{BLOCK * 20}B"))
+    assert (report.outcome, report.deleted) == (SweepOutcome.SUCCESS, [])
+    assert [record.entry.task_id for record in site.retention.waiting()] == ["alice_1"]
+    assert len(made) == 6
+
+
 def test_a_mark_that_cannot_be_reached_says_what_stays(site: Site) -> None:
     made = [task(site, f"task_{hour}", hour) for hour in range(6)]
     task(site, "runs", 1, status="in_progress", blocks=20)
