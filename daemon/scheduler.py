@@ -19,6 +19,7 @@ from daemon.policy.models import Mode, PolicySet, Schedule
 
 _log = log.get(__name__)
 _TICK = timedelta(microseconds=1)
+_LOOK_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +116,21 @@ def due_after(schedule: Schedule, anchor: datetime, last_run: datetime) -> datet
     return trigger_for(schedule, anchor).after(last_run + _TICK)
 
 
+class _Wakeful(BackgroundScheduler):  # type: ignore[misc]  # APScheduler has no types
+    """Looks at the clock every few seconds: its waits do not see that the machine slept, or that the clock was set."""
+
+    def _process_jobs(self) -> float:
+        wait: float | None = super()._process_jobs()
+        return _LOOK_S if wait is None else min(wait, _LOOK_S)
+
+
 class Scheduler:
     """Runs policies on threads, by name. Runs of one policy never overlap, and runs missed in a row become one."""
 
     def __init__(self, run: Callable[[str], None], *, workers: int) -> None:
         self._run = run
         self._schedules: dict[str, Schedule] = {}
-        self._scheduler = BackgroundScheduler(
+        self._scheduler = _Wakeful(
             timezone=UTC,
             executors={"default": ThreadPoolExecutor(workers)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
@@ -155,7 +164,7 @@ class Scheduler:
 
     @property
     def threads(self) -> list[Thread]:
-        """The one that knows when a policy is due, while there is one. It sleeps until then."""
+        """The one that knows when a policy is due, while there is one. Until then it sleeps most of the time."""
         thread = self._scheduler._thread if self._scheduler.running else None
         return [] if thread is None else [thread]
 

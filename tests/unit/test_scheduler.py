@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import threading
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from daemon import clock, scheduler
 from daemon.policy.models import Policy, PolicySet, Schedule
 from daemon.scheduler import Anchor, Every, Scheduler, WallClockCron, missed_run, trigger_for
 
@@ -154,3 +156,23 @@ def test_other_policies_leave_the_next_run_of_those_that_keep_their_schedule() -
     finally:
         scheduler.stop()
     assert ran in ([], ["gone"]), "what was missed is caught up with at the start alone"
+
+
+def test_what_became_due_while_the_machine_slept_runs_as_soon_as_it_is_awake(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Later(datetime):
+        """What the wall clock says after a night's sleep, which no wait that runs has noticed."""
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Later:
+            return super().now(tz) + timedelta(hours=8)
+
+    monkeypatch.setattr(scheduler, "_LOOK_S", 0.1)
+    ran = threading.Event()
+    made = Scheduler(lambda _name: ran.set(), workers=1)
+    made.start(PolicySet(policies=(policy("p", "2h"),)), {"p": Anchor(clock.now(), None)})
+    try:
+        assert not ran.wait(0.5)
+        monkeypatch.setattr("apscheduler.schedulers.base.datetime", Later)
+        assert ran.wait(10)
+    finally:
+        made.stop()
