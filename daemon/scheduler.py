@@ -98,6 +98,15 @@ class Every(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
         return self._anchor + self._period * max(periods, 1)
 
 
+def schedules(policies: PolicySet) -> dict[str, Schedule]:
+    """Of every policy that runs by one, by name: a disabled one runs by none."""
+    return {
+        policy.name: policy.schedule
+        for policy in policies.policies
+        if policy.schedule is not None and policy.mode is not Mode.DISABLED
+    }
+
+
 def trigger_for(schedule: Schedule, anchor: datetime) -> WallClockCron | Every:
     """The trigger of a schedule; ``anchor`` is where ``every`` counts from."""
     if schedule.every is not None:
@@ -139,7 +148,7 @@ class Scheduler:
     def start(self, policies: PolicySet, anchors: Mapping[str, Anchor]) -> None:
         """Schedule every policy that has a schedule and is not disabled, and begin."""
         now = clock.now()
-        for name, schedule in _schedules(policies).items():
+        for name, schedule in schedules(policies).items():
             catching_up = policies.get(name).catch_up and missed_run(schedule, anchors[name], now)
             self._add(name, schedule, anchors[name], **({"next_run_time": now} if catching_up else {}))
         self._scheduler.start()
@@ -148,7 +157,7 @@ class Scheduler:
 
     def replace(self, policies: PolicySet, anchors: Mapping[str, Anchor]) -> None:
         """Go on with these. What keeps its schedule keeps its next run; nothing is caught up with."""
-        wanted = _schedules(policies)
+        wanted = schedules(policies)
         for name in [name for name, schedule in self._schedules.items() if wanted.get(name) != schedule]:
             del self._schedules[name]
             self._scheduler.remove_job(name)  # one that runs goes on to its end
@@ -189,11 +198,3 @@ class Scheduler:
             self._run(name)
         except Exception:
             _log.exception("sweep_crashed", policy=name)  # a bug; the schedule goes on
-
-
-def _schedules(policies: PolicySet) -> dict[str, Schedule]:
-    return {
-        policy.name: policy.schedule
-        for policy in policies.policies
-        if policy.schedule is not None and policy.mode is not Mode.DISABLED
-    }

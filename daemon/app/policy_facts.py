@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Final
 
 from daemon.catalog import figures, sweeps
@@ -11,13 +11,19 @@ from daemon.catalog.catalog import Session
 from daemon.catalog.sweeps import PolicyMemory
 from daemon.metrics.policies import PolicyFacts
 from daemon.policy.models import Mode, Policy, PolicySet
-from daemon.scheduler import due_after
+from daemon.scheduler import due_after, schedules
 
 _MOST_WITHOUT_MATCH: Final = 1000
 
 
-def policy_facts(session: Session, policies: PolicySet, memories: Mapping[str, PolicyMemory]) -> list[PolicyFacts]:
-    """What the metrics are to know. ``memories``: of every policy of the set. Raises CatalogUnavailable."""
+def policy_facts(session: Session, policies: PolicySet) -> list[PolicyFacts]:
+    """What the metrics are to know. The catalog notes that these policies are loaded now.
+
+    Raises CatalogUnavailable.
+    """
+    scheduled = {name: schedule.digest for name, schedule in schedules(policies).items()}
+    loaded = {policy.name: scheduled.get(policy.name) for policy in policies.policies}
+    memories = sweeps.load(session.connection, loaded)
     return [_facts(session, policy, memories[policy.name]) for policy in policies.policies]
 
 
@@ -40,8 +46,14 @@ def _due_after(policy: Policy, memory: PolicyMemory) -> Callable[[datetime], dat
     schedule = policy.schedule
     if schedule is None or policy.mode is Mode.DISABLED:
         return None
-    anchor = memory.last_run_at or memory.first_seen_at
-    return lambda last_run: due_after(schedule, anchor, last_run)
+    anchor, active = memory.last_run_at or memory.first_seen_at, memory.scheduled_at or memory.first_seen_at
+    jitter = schedule.jitter or timedelta(0)
+
+    def due(last_run: datetime) -> datetime | None:
+        found = due_after(schedule, anchor, max(last_run, active))  # nothing was due while it could not run
+        return None if found is None else found + jitter
+
+    return due
 
 
 def _without_match(session: Session, name: str) -> int:

@@ -20,7 +20,6 @@ from daemon.app.scanning import Scanning
 from daemon.app.services import Services
 from daemon.app.settings import Current, Settings
 from daemon.app.vitals import Lasting
-from daemon.catalog import sweeps
 from daemon.catalog.daemon_lock import DaemonLock
 from daemon.deletion.models import Trigger
 from daemon.errors import (
@@ -194,15 +193,14 @@ class Supervisor:
         """Where the schedules of these policies count from; the metrics are told what is known of them."""
         suspensions, metrics = self._services.sweeper.suspensions, self._services.metrics
         with self._services.catalog.write() as session:
-            memories = {policy.name: sweeps.remember(session.connection, policy.name) for policy in policies.policies}
-            facts = policy_facts(session, policies, memories)
             suspended = {policy.name: suspensions.found(session, policy) for policy in policies.policies}
+            facts = policy_facts(session, policies)
         # Nothing fails any more: until here the metrics are those of the policies before.
         metrics.policies.load(facts)
         for name, is_suspended in suspended.items():
             metrics.policies.suspended(name, is_suspended)
         metrics.policies.schedule(self._scheduler.next_runs)
-        return {name: Anchor(memory.first_seen_at, memory.last_run_at) for name, memory in memories.items()}
+        return {one.name: Anchor(one.first_seen, one.last_run) for one in facts}
 
     def _take_lock(self, lock: DaemonLock) -> bool:
         """A daemon that was killed a moment ago may still hold it, until its connection is seen to be gone."""

@@ -64,11 +64,11 @@ def suspend(connection: Connection, name: str, reason: str, digest: str) -> None
 
 
 def lift(connection: Connection, name: str) -> bool:
-    """End the policy's suspension, its failures forgotten; whether there was one."""
+    """End the policy's suspension, its failures forgotten; whether there was one. Its schedule counts from now on."""
     done = connection.execute(
         policies.update()
         .where(policies.c.name == name, policies.c.suspended_at.is_not(None))
-        .values(suspended_at=None, suspended_reason=None, suspended_digest=None, failures=0)
+        .values(suspended_at=None, suspended_reason=None, suspended_digest=None, failures=0, scheduled_at=clock.now())
         .returning(policies.c.name)
     )
     return done.scalar_one_or_none() is not None

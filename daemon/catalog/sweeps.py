@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -19,11 +20,15 @@ _FORGOTTEN_AT_ONCE: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class PolicyMemory:
-    """When a policy was first loaded, last ran and last succeeded; aware UTC."""
+    """When a policy was first loaded, last ran and last succeeded; aware UTC.
+
+    ``scheduled_at``: since when it could run by the schedule it has, if it was ever loaded with one.
+    """
 
     first_seen_at: datetime
     last_run_at: datetime | None
     last_success_at: datetime | None
+    scheduled_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,21 @@ def remember(connection: Connection, name: str) -> PolicyMemory:
         found = _find(connection, name)
         assert found is not None
     return found
+
+
+def load(connection: Connection, schedules: Mapping[str, str | None]) -> dict[str, PolicyMemory]:
+    """The memories of the policies that are loaded from now on: by name, the digest of the schedule each runs by.
+
+    What is not among them, or has None, runs by none. A schedule that is new to its policy counts from now on.
+    """
+    c = policies.c
+    gone = policies.update().where(c.name.not_in(sorted(schedules)), c.scheduled_as.is_not(None))
+    connection.execute(gone.values(scheduled_as=None))
+    for name, schedule in schedules.items():
+        remember(connection, name)
+        changed = policies.update().where(c.name == name, c.scheduled_as.is_distinct_from(schedule))
+        connection.execute(changed.values(scheduled_as=schedule, scheduled_at=clock.now()))
+    return {name: remember(connection, name) for name in schedules}
 
 
 def began(connection: Connection, name: str) -> None:
@@ -133,6 +153,6 @@ def _records() -> sa.Select[Any]:
 
 def _find(connection: Connection, name: str) -> PolicyMemory | None:
     c = policies.c
-    statement = sa.select(c.first_seen_at, c.last_run_at, c.last_success_at).where(c.name == name)
+    statement = sa.select(c.first_seen_at, c.last_run_at, c.last_success_at, c.scheduled_at).where(c.name == name)
     row = connection.execute(statement).one_or_none()
     return None if row is None else PolicyMemory(*row)

@@ -105,6 +105,9 @@ policies = sa.Table(
     sa.Column("suspended_digest", sa.String(64)),
     # sweeps in a row that failed by the policy's own doing
     sa.Column("failures", sa.Integer, nullable=False, server_default=sa.text("0")),
+    # the digest of the schedule it runs by, if it runs by one, and since when it could
+    sa.Column("scheduled_as", sa.String(64)),
+    sa.Column("scheduled_at", UtcDateTime),
 )
 
 sweeps = sa.Table(

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from daemon import clock
 from daemon.metrics.buckets import SWEEP_SECONDS
 from daemon.metrics.live import LiveGauge, Sample
 
@@ -39,7 +40,7 @@ REFUSALS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class PolicyFacts:
-    """What the metrics need to know of a policy. ``due_after`` gives its first scheduled run after an instant.
+    """What the metrics need to know of a policy. ``due_after``: by when at the latest it runs again after an instant.
 
     ``first_seen``, ``last_run`` and ``last_success`` (aware) are the catalog's memory, ``last_outcome`` and
     ``without_match`` that of its sweeps.
@@ -81,6 +82,7 @@ class PolicyMetrics:
         self._names: frozenset[str] | None = None  # None: whatever comes, as for a single command
         self._quotas: frozenset[str] = frozenset()
         self._due_after: dict[str, Callable[[datetime], datetime | None] | None] = {}
+        self._waiting: set[str] = set()  # suspended
         self._all: list[Any] = []
 
         def gauge(name: str, text: str, *labels: str) -> Gauge:
@@ -92,7 +94,7 @@ class PolicyMetrics:
             return self._all[-1]  # type: ignore[no-any-return]
 
         self._mode = gauge("sweepd_policy_mode", "1 for the mode that the policy is in, else 0.", "mode")
-        self._due = gauge("sweepd_policy_due_timestamp_seconds", "The first scheduled run after the policy's last one.")
+        self._due = gauge("sweepd_policy_due_timestamp_seconds", "By when the policy has to run by its schedule.")
         self._running = gauge("sweepd_policy_sweep_running", "1 while the policy is being swept, else 0.")
         self._first_seen = gauge("sweepd_policy_first_seen_timestamp_seconds", "When the policy was first loaded.")
         self._last_run = gauge("sweepd_policy_last_run_timestamp_seconds", "When the policy last ran; 0 if never.")
@@ -209,6 +211,11 @@ class PolicyMetrics:
         with self._lock:
             if not self._unknown(policy):
                 self._suspended.labels(policy).set(1 if suspended else 0)
+                if suspended:
+                    self._waiting.add(policy)
+                elif policy in self._waiting:  # nothing was due meanwhile
+                    self._waiting.discard(policy)
+                    self._show_due(policy, clock.now())
 
     def quota(self, policy: str, used: int, high: int, low: int, unreached: int) -> None:
         """How full it is, in bytes or inodes: of several users or databases the fullest; ``unreached``: how many."""
@@ -275,6 +282,7 @@ class PolicyMetrics:
         for metric in self._all:
             metric.remove_by_labels({"policy": policy})
         self._due_after.pop(policy, None)
+        self._waiting.discard(policy)
 
     def _read_next_runs(self) -> Iterable[Sample]:
         return [((name,), at.timestamp()) for name, at in self._next_runs().items()]

@@ -174,6 +174,11 @@ class Schedule(Strict):
         return self
 
     @property
+    def digest(self) -> str:
+        """SHA-256, in hex, of what the schedule means."""
+        return _digest(self.model_dump(mode="json", exclude_none=True))
+
+    @property
     def cron_fields(self) -> CronFields | None:
         """The expression, translated for APScheduler's CronTrigger."""
         return None if self.cron is None else parse_cron(self.cron)

@@ -17,6 +17,7 @@ _log = log.get(__name__)
 FAILURES: Final = 3
 """So many failed sweeps in a row suspend a policy."""
 
+_CHANGED: Final = "the policy has changed"
 _WORKED: Final = {SweepOutcome.SUCCESS, SweepOutcome.PARTIAL}
 
 
@@ -32,7 +33,7 @@ class Suspensions:
         with self._catalog.read() as session:
             found = suspensions.find(session.connection, policy.name)
         if found is not None and found.digest != policy.digest:
-            self.lift(policy.name, "the policy has changed")
+            self.lift(policy.name, _CHANGED)
             found = None
         self._metrics.policies.suspended(policy.name, found is not None)
         if found is not None:
@@ -43,9 +44,13 @@ class Suspensions:
             )
 
     def found(self, session: Session, policy: Policy) -> bool:
-        """Whether the policy, as it is now, is suspended."""
+        """Whether the policy is suspended; ``session`` writes. One that says something else now goes on."""
         found = suspensions.find(session.connection, policy.name)
-        return found is not None and found.digest == policy.digest
+        if found is not None and found.digest != policy.digest:
+            suspensions.lift(session.connection, policy.name)
+            _log.info("policy_resumed", policy=policy.name, reason=_CHANGED)
+            return False
+        return found is not None
 
     def note(self, report: SweepReport) -> None:
         """Count how a sweep ended. An outage of root or catalog, a stop or a limit says nothing of the policy."""
