@@ -217,7 +217,7 @@ class Supervisor:
             self._look("storage_root", self._see_root)
             if now >= catalog_at:
                 catalog_at = now + _WATCH_CATALOG_S
-                if self._look("catalog", self._services.catalog.check):
+                if self._look("catalog", self._see_catalog):
                     self._look_at_journal()
                     self._look("clock", self._see_clock)
                     self._keep_lock()
@@ -248,6 +248,10 @@ class Supervisor:
             metrics.space.seen(None)  # what is mounted there instead is nobody's business
             raise
         metrics.space.seen(_space(disk), config.trash.min_free.of(disk.size_bytes))
+
+    def _see_catalog(self) -> None:
+        self._services.catalog.check()
+        self._services.sweeper.suspensions.report(self._current.policies)
 
     def _look_at_journal(self) -> None:
         """Whether the database has forgotten deletions. While that cannot be seen, what was seen last holds."""

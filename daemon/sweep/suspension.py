@@ -9,7 +9,7 @@ from daemon.catalog import suspensions
 from daemon.catalog.catalog import Catalog, Session
 from daemon.errors import ErrorCode, SweepRefused
 from daemon.metrics.registry import Metrics
-from daemon.policy.models import Policy
+from daemon.policy.models import Policy, PolicySet
 from daemon.sweep.report import SweepOutcome, SweepReport
 
 _log = log.get(__name__)
@@ -51,6 +51,17 @@ class Suspensions:
             _log.info("policy_resumed", policy=policy.name, reason=_CHANGED)
             return False
         return found is not None
+
+    def report(self, policies: PolicySet) -> None:
+        """Tell the metrics which policies are suspended: other processes suspend and resume them too.
+
+        Raises CatalogUnavailable.
+        """
+        with self._catalog.read() as session:
+            found = suspensions.all_of_them(session.connection)
+        for policy in policies.policies:
+            suspended = policy.name in found and found[policy.name].digest == policy.digest
+            self._metrics.policies.suspended(policy.name, suspended)
 
     def note(self, report: SweepReport) -> None:
         """Count how a sweep ended. An outage of root or catalog, a stop or a limit says nothing of the policy."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -123,3 +124,26 @@ def test_a_policy_that_keeps_failing_suspends_itself(installation: Installation,
             assert daemon.wait_for_event("deletion_finished", outcome="success")["task_ids"] == ["task_1"]
     unknown = installation.run("resume", "nonsense", check=False)
     assert unknown.returncode == 2
+
+
+@pytest.mark.parametrize("installation", ["sqlite"], indirect=True)
+def test_the_daemon_shows_what_commands_suspend_and_resume(installation: Installation) -> None:
+    directory = add(installation, "task_1")
+    directory.rename(directory.with_name("moved"))
+    directory.symlink_to(directory.with_name("moved"))
+    installation.write_policies(LIMITED)
+    with installation.daemon() as daemon:
+
+        def shown(value: str) -> bool:
+            end = time.monotonic() + 20
+            while f'sweepd_policy_suspended{{policy="old"}} {value}' not in daemon.get("/metrics").text:
+                if time.monotonic() > end:
+                    return False
+                time.sleep(0.2)
+            return True
+
+        for _ in range(3):
+            installation.run("sweep", "old", check=False)
+        assert shown("1.0")
+        installation.run("resume", "old")
+        assert shown("0.0")

@@ -96,6 +96,22 @@ def test_one_that_was_suspended_counts_from_its_resumption(site: Site, elsewhere
     assert not overdue(found)
 
 
+def test_what_another_process_suspends_or_resumes_is_seen(site: Site) -> None:
+    load(site, ON)
+    last_ran(site, 60)
+    here, elsewhere = site.sweeper().suspensions, Suspensions(site.catalog, Metrics())
+    suspend(site, ON.policies[0])
+    here.report(ON)
+    assert site.metric("sweepd_policy_suspended", policy="policy") == 1
+    here.report(OTHER)
+    assert site.metric("sweepd_policy_suspended", policy="policy") == 0, "it is another one now"
+    here.report(ON)
+    elsewhere.lift("policy", "test")
+    here.report(ON)
+    assert site.metric("sweepd_policy_suspended", policy="policy") == 0
+    assert not overdue(site.metrics)
+
+
 def test_one_that_was_suspended_and_is_another_one_now_goes_on_at_once(site: Site) -> None:
     load(site, ON)
     last_ran(site, 60)
