@@ -142,13 +142,15 @@ class PolicyMetrics:
         """These are loaded now: their series begin at 0, and those of all others end."""
         found = {facts.name: facts for facts in policies}
         with self._lock:
-            gone = (self._names or frozenset()) - found.keys()
+            known = self._names or frozenset()
             self._names = frozenset(found)
             self._quotas = frozenset(facts.name for facts in found.values() if facts.is_quota)
-            for name in gone:
+            for name in known - found.keys():
                 self._forget(name)
             for facts in found.values():
                 self._begin(facts)
+                if facts.name not in known:  # else it is shown already, also of a sweep that left no record
+                    self._show_outcome(facts.name, facts.last_outcome)
 
     def schedule(self, next_runs: Callable[[], Mapping[str, datetime]]) -> None:
         """Who knows when each policy runs next; asked at every scrape, so it must not block."""
@@ -233,8 +235,6 @@ class PolicyMetrics:
         self._first_seen.labels(name).set(facts.first_seen.timestamp())
         for gauge, at in ((self._last_run, facts.last_run), (self._last_success, facts.last_success)):
             gauge.labels(name).set(0 if at is None else at.timestamp())
-        if facts.last_outcome is None or facts.last_outcome in OUTCOMES:
-            self._show_outcome(name, facts.last_outcome)
         self._without_match.labels(name).set(facts.without_match)
         words = (
             (self._sweeps, (*OUTCOMES, "refused")),

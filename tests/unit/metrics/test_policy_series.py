@@ -84,6 +84,16 @@ def test_a_policy_that_is_gone_takes_its_series_along_and_a_sweep_of_it_brings_n
     assert value(metrics, "sweeps_total", policy="new", outcome="success") == 1, "a reload takes no count away"
 
 
+def test_a_reload_does_not_hide_how_the_last_sweep_ended_though_it_left_no_record() -> None:
+    metrics = Metrics()
+    metrics.policies.load([facts("old", last_outcome="success")])
+    metrics.policies.swept("old", sweep("failed", matched=None))
+    metrics.policies.load([facts("old", last_outcome="success"), facts("new", last_outcome="blocked")])
+    assert value(metrics, "policy_last_outcome", policy="old", outcome="failed") == 1
+    assert value(metrics, "policy_last_outcome", policy="old", outcome="success") == 0
+    assert value(metrics, "policy_last_outcome", policy="new", outcome="blocked") == 1
+
+
 def test_a_policy_that_is_no_quota_any_more_takes_the_marks_of_the_quota_away() -> None:
     metrics = Metrics()
     metrics.policies.load([facts("old", is_quota=True), facts("other", is_quota=True)])
