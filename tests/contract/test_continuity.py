@@ -69,6 +69,8 @@ def test_nothing_is_deleted_purged_restored_or_recovered(site: Site, processes: 
             policies = policy_set({"status": "completed"}, mode="enforce")
             again.sweeper().sweep(policies, policies.policies[0], Trigger.SWEEP, "test")
         assert again.metric("sweepd_catalog_rolled_back") == 1
+        refusals = {"policy": "policy", "error_code": "CATALOG_ROLLED_BACK"}
+        assert again.metric("sweepd_sweeps_refused_total", **refusals) == 1
     assert [getattr(result, "code", None) for result in results] == [ErrorCode.CATALOG_ROLLED_BACK] * 2
     assert refused.value.code is ErrorCode.CATALOG_ROLLED_BACK
     assert audit_task(site.store, site.path, kept) == KEPT
