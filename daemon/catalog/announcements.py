@@ -36,6 +36,12 @@ def forget(connection: Connection, policy: str, task_ids: Sequence[str]) -> None
     connection.execute(announcements.delete().where(c.policy == policy, these))
 
 
+def forget_older(connection: Connection, policy: str, before: datetime) -> None:
+    """Forget what the policy announced before that instant (aware)."""
+    c = announcements.c
+    connection.execute(announcements.delete().where(c.policy == policy, c.announced_at < before))
+
+
 def forget_policies(connection: Connection, but: Collection[str]) -> None:
     """Only these policies announce anything."""
     connection.execute(announcements.delete().where(announcements.c.policy.not_in(sorted(but))))

@@ -32,14 +32,16 @@ def announce(catalog: Catalog, policies: PolicySet, policy: Policy) -> int:
     """Keep a notice of what goes within the policy's ``notify.before`` and was not announced; how many tasks that is.
 
     What goes is what a sweep would take now, or ``before`` from now. Nothing if the policy does not enforce, or is
-    suspended. A task that is not due any more, and whose announcement is longer ago than ``before``, is announced again
-    should it come back.
+    suspended: then none of its tasks is due. A task that is not due any more, and whose announcement is longer ago than
+    ``before``, is announced again should it come back.
     Raises CatalogUnavailable or CatalogNotReady.
     """
     assert policy.notify is not None
-    if policy.mode is not Mode.ENFORCE or _is_suspended(catalog, policy):
-        return 0
     now, before = clock.now(), policy.notify.before
+    if policy.mode is not Mode.ENFORCE or _is_suspended(catalog, policy):
+        with catalog.write() as writing:
+            announcements.forget_older(writing.connection, policy.name, now - before)
+        return 0
     plans = (make_plan(catalog, policies, policy, at=at) for at in (now + before, None))
     goes = {decision.task.task_id: decision for plan in plans for decision in plan.goes}
     with catalog.read() as session:

@@ -146,6 +146,27 @@ def test_one_that_drops_out_and_comes_back_is_announced_again_once_its_announcem
     assert look(site, found).keys() == set(), "it has been due all the time"
 
 
+@pytest.mark.parametrize("off", ["observe", "disabled", "suspended"])
+def test_where_nothing_went_for_a_while_what_was_announced_long_ago_is_announced_again(
+    site: Site, tmp_path: Path, off: str
+) -> None:
+    found = policies(tmp_path / "p")
+    idle = found if off == "suspended" else policies(tmp_path / "q", mode=off)
+
+    def goes_on_after_a_while() -> set[str]:
+        if off == "suspended":
+            _suspend(site, found.get("old"))
+        assert look(site, idle) == {}
+        site.sweeper().suspensions.lift("old", "test")
+        return set(look(site, found))
+
+    aged(site, "task", 29)
+    assert look(site, found).keys() == {"task"}
+    assert goes_on_after_a_while() == set(), "what was said still holds true"
+    _announced_before(site, HORIZON + timedelta(minutes=1))
+    assert goes_on_after_a_while() == {"task"}
+
+
 def _announced_before(site: Site, age: timedelta) -> None:
     moment = clock.now() - age
     given = moment.replace(tzinfo=None) if site.store.sqlite else moment
