@@ -72,7 +72,7 @@ class Notifier:
         self._lost_at: float | None = None
         self._window_ends: float | None = None
         self._look_at = 0.0
-        self._announce_at: dict[Policy, float] = {}
+        self._announce_at: dict[Policy, float] | None = None
         self._stopping = threading.Event()
         self._held = ExitStack()
         self.thread = threading.Thread(target=self._work, name="notifier", daemon=True)
@@ -201,13 +201,14 @@ class Notifier:
             return
         policies, now = self._policies(), clock.monotonic()
         telling = [policy for policy in policies.policies if policy.notify is not None]
-        if set(telling) != self._announce_at.keys():
+        at = self._announce_at
+        if at is None or set(telling) != at.keys():  # at the start, `notify` may have been taken out meanwhile
             with self._catalog.write() as session:
                 announcements.forget_policies(session.connection, but=[policy.name for policy in telling])
-            self._announce_at = {policy: self._announce_at.get(policy, now) for policy in telling}
+            at = self._announce_at = {policy: (at or {}).get(policy, now) for policy in telling}
         for policy in telling:
-            if now >= self._announce_at[policy] and not self._stopping.is_set():
-                self._announce_at[policy] = now + interval(policy).total_seconds()
+            if now >= at[policy] and not self._stopping.is_set():
+                at[policy] = now + interval(policy).total_seconds()
                 if number := announce(self._catalog, policies, policy):
                     _log.info("tasks_announced", policy=policy.name, tasks=number)
                     self._open_window()

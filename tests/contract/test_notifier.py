@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from daemon import log
-from daemon.catalog import notices, outbox, suspensions, sweeps
+from daemon.catalog import announcements, notices, outbox, suspensions, sweeps
 from daemon.catalog.outbox import Message
 from daemon.deletion.models import Trigger
 from daemon.notify import delivery, notifier
@@ -191,6 +191,13 @@ def test_a_suspended_policy_is_an_alarm_until_it_goes_on(told: Told) -> None:
     (raised,) = told.receiver.items("alarm.raised")
     assert (raised["subject"], raised["policy"]) == ("suspensions", "old")
     assert "sweepd resume old" in raised["text"]
+
+
+def test_a_policy_whose_notify_was_taken_out_while_nobody_listened_forgets_what_it_announced(told: Told) -> None:
+    with told.site.catalog.write() as session:
+        announcements.add(session.connection, "old", ["task_1"], datetime.now(UTC))
+    with told.running():
+        told.wait(lambda: told.site.store.query("SELECT * FROM sweepd_announcements") == [])
 
 
 def test_a_message_that_is_not_taken_is_tried_again_under_its_id(told: Told) -> None:
