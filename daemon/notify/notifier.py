@@ -254,7 +254,10 @@ class Notifier:
             return
         at = clock.now()
         found = alarms.conditions(problems, self._starting, self._unsettled(), {})
-        found = {name: one for name, one in found.items() if name not in (self._raised or {})}
+        if self._raised is None:  # since the start it has not been seen what was told before
+            found = {alarms.CATALOG: found[alarms.CATALOG]}
+        else:
+            found = {name: one for name, one in found.items() if name not in self._raised}
         taken = [*self._waiting, *(alarms.begin(name, one, at) for name, one in found.items())]
         self._waiting = []
         self._told_without = {name: Alarm(at, one.reason) for name, one in found.items()}

@@ -297,6 +297,22 @@ def test_the_database_is_away_for_long(told: Told) -> None:
     assert [row["name"] for row in told.site.store.query("SELECT name FROM sweepd_alarms")] == ["storage_root"]
 
 
+def test_an_alarm_is_not_told_again_by_a_start_without_the_database(told: Told) -> None:
+    told.problems["storage_root"] = "not mounted"
+    with told.running():
+        told.wait(lambda: told.receiver.items("alarm.raised"))
+    told.config = configured(told.receiver, patience=timedelta(milliseconds=100))
+    told.problems |= {"catalog": "no answer", "journal": "rolled back"}
+    with told.running():
+        told.wait(lambda: len(told.receiver.items("alarm.raised")) > 1)
+        told.problems["catalog"] = None
+        told.wait(lambda: told.receiver.items("alarm.cleared"))
+        told.settle()
+    raised = [item["details"]["alarm"] for item in told.receiver.items("alarm.raised")]
+    assert raised == ["storage_root", "catalog", "journal"], "what is new besides is told when the database is back"
+    assert [item["details"]["alarm"] for item in told.receiver.items("alarm.cleared")] == ["catalog"]
+
+
 def test_the_database_is_away_for_a_moment(told: Told) -> None:
     with told.running():
         told.settle()
