@@ -19,6 +19,7 @@ from daemon.policy.models import Mode, PolicySet, Schedule
 
 _log = log.get(__name__)
 _TICK = timedelta(microseconds=1)
+_DAY = timedelta(days=1)  # no clock change skips more
 _LOOK_S = 5.0
 
 
@@ -37,7 +38,7 @@ class Anchor:
 class WallClockCron(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
     """A cron expression read on the wall clock of a zone, so that a clock change makes no job run twice or never.
 
-    A time the change skips runs at the instant the skipped hour would have been; a time it repeats runs the
+    A time the change skips runs at the instant it would have been; a time it repeats runs the
     first time only. (APScheduler's own trigger fires twice in the repeated hour.)
     """
 
@@ -66,15 +67,21 @@ class WallClockCron(BaseTrigger):  # type: ignore[misc]  # APScheduler has no ty
 
     def after(self, earliest: datetime) -> datetime | None:
         """The first instant not before ``earliest``, without jitter; None if there never is one."""
-        wall = earliest.astimezone(self._zone).replace(tzinfo=UTC, fold=0)
-        while True:
-            found: datetime | None = self._cron.get_next_fire_time(None, wall)
-            if found is None:
-                return None
+        # Read on the clock of before a change, too: what the change has skipped may still be due.
+        wall = min(self._wall(earliest), earliest + (self._wall(earliest - _DAY) - (earliest - _DAY)))
+        first: datetime | None = None
+        while (found := self._cron.get_next_fire_time(None, wall)) is not None:
             instant = found.replace(tzinfo=self._zone, fold=0).astimezone(UTC)
             if instant >= earliest:
-                return instant
+                first = instant if first is None else min(first, instant)
+                if self._wall(instant) == found:  # not skipped: what comes later on the clock is later
+                    break
             wall = found + _TICK
+        return first
+
+    def _wall(self, instant: datetime) -> datetime:
+        """What the zone's clock shows, as if it were UTC."""
+        return instant.astimezone(self._zone).replace(tzinfo=UTC, fold=0)
 
 
 class Every(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types

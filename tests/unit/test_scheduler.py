@@ -37,6 +37,27 @@ def test_a_time_that_the_clock_change_skips_fires_once() -> None:
     assert found == [datetime(2026, 3, 29, 1, 30, tzinfo=UTC)]
 
 
+@pytest.mark.parametrize(
+    ("cron", "zone", "start", "expected"),
+    [
+        ("0,30 2 * * *", "America/New_York", "2026-03-08T06:00", ["07:00", "07:30", "06:00", "06:30"]),
+        ("*/15 2 * * *", "America/New_York", "2026-03-08T06:00", ["07:00", "07:15", "07:30", "07:45", "06:00"]),
+        ("*/15 2 * * *", "America/New_York", "2026-03-08T07:20", ["07:30", "07:45", "06:00"]),
+        ("0,30 2,3 * * *", "America/New_York", "2026-03-08T06:00", ["07:00", "07:30", "06:00", "06:30", "07:00"]),
+        ("15 1-4 * * *", "America/New_York", "2026-03-08T06:00", ["06:15", "07:15", "08:15", "05:15"]),
+        ("30 0 * * *", "Africa/Cairo", "2026-04-23T21:00", ["22:30", "21:30"]),
+        # half an hour, from 02:00 to 02:30: what is skipped comes later than what is not
+        ("20,40 2 * * *", "Australia/Lord_Howe", "2026-10-03T15:00", ["15:40", "15:50", "15:20", "15:40"]),
+        # a whole day, the 30th
+        ("0 12 * * *", "Pacific/Apia", "2011-12-29T00:00", ["22:00", "22:00", "22:00"]),
+    ],
+)
+def test_no_time_that_the_clock_change_skips_is_lost(cron: str, zone: str, start: str, expected: list[str]) -> None:
+    begin = datetime.fromisoformat(start).replace(tzinfo=UTC)
+    found = fires(Schedule(cron=cron, timezone=zone), begin, begin + timedelta(days=3))
+    assert [instant.strftime("%H:%M") for instant in found[: len(expected)]] == expected
+
+
 def test_a_time_that_the_clock_change_repeats_fires_once_the_first_time() -> None:
     schedule = Schedule(cron="30 2 * * *", timezone="Europe/Berlin")
     found = fires(schedule, berlin(2026, 10, 25, 0, 0), berlin(2026, 10, 26, 0, 0))
