@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -38,8 +39,8 @@ class Anchor:
 class WallClockCron(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
     """A cron expression read on the wall clock of a zone, so that a clock change makes no job run twice or never.
 
-    A time the change skips runs at the instant it would have been; a time it repeats runs the
-    first time only. (APScheduler's own trigger fires twice in the repeated hour.)
+    A time the change skips runs at the instant it would have been; a time it repeats runs the first time only.
+    (APScheduler's own trigger fires twice in the repeated hour.)
     """
 
     def __init__(self, schedule: Schedule) -> None:
@@ -127,6 +128,14 @@ def missed_run(schedule: Schedule, anchor: Anchor, now: datetime) -> bool:
     return due is not None and due < now
 
 
+def delayed_until(schedule: Schedule, anchor: Anchor, now: datetime) -> datetime | None:
+    """Until when the jitter may delay a run that is due and has not begun; None if there is no such run."""
+    if schedule.jitter is None:
+        return None
+    due = trigger_for(schedule, anchor.at).after(max(now - schedule.jitter, anchor.at + _TICK))
+    return None if due is None or due > now else due + schedule.jitter
+
+
 def due_after(schedule: Schedule, anchor: datetime, last_run: datetime) -> datetime | None:
     """The first run, without jitter, that the schedule asks for after ``last_run``; None if there never is one."""
     return trigger_for(schedule, anchor).after(last_run + _TICK)
@@ -156,8 +165,12 @@ class Scheduler:
         """Schedule every policy that has a schedule and is not disabled, and begin."""
         now = clock.now()
         for name, schedule in schedules(policies).items():
-            catching_up = policies.get(name).catch_up and missed_run(schedule, anchors[name], now)
-            self._add(name, schedule, anchors[name], **({"next_run_time": now} if catching_up else {}))
+            first: datetime | None = None
+            if policies.get(name).catch_up and missed_run(schedule, anchors[name], now):
+                first = now
+            elif (end := delayed_until(schedule, anchors[name], now)) is not None:
+                first = now + (end - now) * random.random()  # noqa: S311  # no secret
+            self._add(name, schedule, anchors[name], **({} if first is None else {"next_run_time": first}))
         self._scheduler.start()
         for name in self._schedules:
             self._tell(name)
@@ -191,9 +204,8 @@ class Scheduler:
 
     def _add(self, name: str, schedule: Schedule, anchor: Anchor, **options: datetime) -> None:
         self._schedules[name] = schedule
-        self._scheduler.add_job(
-            self._guarded, trigger_for(schedule, anchor.at), args=[name], id=name, name=name, **options
-        )
+        trigger = trigger_for(schedule, anchor.at)
+        self._scheduler.add_job(self._guarded, trigger, args=[name], id=name, name=name, **options)
 
     def _tell(self, name: str) -> None:
         job = self._scheduler.get_job(name)

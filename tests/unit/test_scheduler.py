@@ -8,7 +8,7 @@ import pytest
 
 from daemon import clock, scheduler
 from daemon.policy.models import Policy, PolicySet, Schedule
-from daemon.scheduler import Anchor, Every, Scheduler, WallClockCron, missed_run, trigger_for
+from daemon.scheduler import Anchor, Every, Scheduler, WallClockCron, delayed_until, missed_run, trigger_for
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -139,6 +139,39 @@ def test_a_policy_that_never_ran_has_missed_nothing_before_it_was_known() -> Non
     schedule = Schedule(cron="0 3 * * *", timezone="UTC")
     assert missed_run(schedule, Anchor(seen, None), seen + timedelta(hours=1)) is False
     assert missed_run(schedule, Anchor(seen, None), seen + timedelta(hours=20)) is True
+
+
+@pytest.mark.parametrize(
+    ("last_run", "now", "until"),
+    [
+        ("02T03:20", "03T03:17", "03T03:25"),
+        ("02T03:20", "03T03:14", None),  # not due yet
+        ("02T03:20", "03T03:26", None),  # missed
+        ("03T03:16", "03T03:17", None),  # it ran
+        ("03T03:15", "03T03:17", None),
+    ],
+)
+def test_a_run_that_the_jitter_was_delaying_is_still_due_after_a_restart(
+    last_run: str, now: str, until: str | None
+) -> None:
+    def at(text: str) -> datetime:
+        return datetime.fromisoformat(f"2026-06-{text}").replace(tzinfo=UTC)
+
+    schedule = Schedule(cron="15 3 * * *", timezone="UTC", jitter=timedelta(minutes=10))
+    anchor = Anchor(at("01T00:00"), at(last_run))
+    assert delayed_until(schedule, anchor, at(now)) == (until and at(until))
+    assert delayed_until(schedule, Anchor(at(last_run), None), at(now)) == (until and at(until)), "its first run, too"
+    assert delayed_until(Schedule(cron="15 3 * * *", timezone="UTC"), anchor, at(now)) is None
+
+
+def test_it_begins_within_what_is_left_of_the_jitter() -> None:
+    scheduler = Scheduler(lambda _name: None, workers=1)
+    last_run = clock.now() - timedelta(days=1, minutes=5)
+    scheduler.start(PolicySet(policies=(policy("p", "1d"),)), {"p": Anchor(last_run, last_run)})
+    try:
+        assert scheduler.next_runs()["p"] <= last_run + timedelta(days=1, minutes=10)
+    finally:
+        scheduler.stop()
 
 
 def policy(name: str, every: str, **more: object) -> Policy:
