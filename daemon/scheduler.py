@@ -204,7 +204,7 @@ class Scheduler:
 
     def _add(self, name: str, schedule: Schedule, anchor: Anchor, **options: datetime) -> None:
         self._schedules[name] = schedule
-        trigger = trigger_for(schedule, anchor.at)
+        trigger = trigger_for(schedule, min(anchor.at, clock.now()))  # a clock was wrong if that is yet to come
         self._scheduler.add_job(self._guarded, trigger, args=[name], id=name, name=name, **options)
 
     def _tell(self, name: str) -> None:

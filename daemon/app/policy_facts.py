@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
+from daemon import clock
 from daemon.catalog import figures, sweeps
 from daemon.catalog.catalog import Session
 from daemon.catalog.sweeps import PolicyMemory
@@ -50,7 +51,9 @@ def _due_after(policy: Policy, memory: PolicyMemory) -> Callable[[datetime], dat
     jitter = schedule.jitter or timedelta(0)
 
     def due(last_run: datetime) -> datetime | None:
-        found = due_after(schedule, anchor, max(last_run, active))  # nothing was due while it could not run
+        # Nothing was due while it could not run. What is yet to come was told by a clock that was wrong.
+        now = clock.now()
+        found = due_after(schedule, min(anchor, now), min(max(last_run, active), now))
         return None if found is None else found + jitter
 
     return due

@@ -128,3 +128,11 @@ def test_a_run_is_due_when_its_jitter_is_over(site: Site) -> None:
         return datetime.fromtimestamp(site.metric("sweepd_policy_due_timestamp_seconds", policy="policy"), UTC)
 
     assert due(jitter="6h") - due() == timedelta(hours=6)
+
+
+def test_a_last_run_that_is_yet_to_come_puts_nothing_off(site: Site) -> None:
+    load(site, ON)
+    last_ran(site, -1000)
+    load(site, ON)
+    due = site.metric("sweepd_policy_due_timestamp_seconds", policy="policy")
+    assert due <= (clock.now() + timedelta(days=7)).timestamp()

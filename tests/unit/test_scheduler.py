@@ -174,6 +174,16 @@ def test_it_begins_within_what_is_left_of_the_jitter() -> None:
         scheduler.stop()
 
 
+def test_every_counts_from_now_if_the_last_run_is_yet_to_come() -> None:
+    scheduler = Scheduler(lambda _name: None, workers=1)
+    wrong = clock.now() + timedelta(days=1000)
+    scheduler.start(PolicySet(policies=(policy("p", "6h"),)), {"p": Anchor(wrong, wrong)})
+    try:
+        assert scheduler.next_runs()["p"] <= clock.now() + timedelta(hours=6, minutes=10)
+    finally:
+        scheduler.stop()
+
+
 def policy(name: str, every: str, **more: object) -> Policy:
     return Policy.model_validate(
         {
