@@ -12,7 +12,7 @@ import zoneinfo
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -28,8 +28,11 @@ from daemon.tokens import TokenEntry
 from daemon.webhooks import NotificationsConfig, loopback
 
 SECTIONS = ("storage", "trash", "inventory", "catalog", "server", "log", "workers", "reload", "notifications", "audit")
+_HOST = re.compile(r"[\w.-]+")
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<body>[^{}]*)\}|\$\{")
 _SCHEMES = ("sqlite", "postgresql", "postgres", "postgresql+psycopg2")
+# As SQLAlchemy takes the server's part of an address to pieces.
+_SERVER = re.compile(r"(?:[^:/]*(?::[^@]*)?@)?(?P<where>(?:\[[^/?]+\]|[^/:?]*)(?::(?P<port>[^/?]*))?(?:/[^?]*)?)")
 
 
 def _not_empty(value: str) -> str:
@@ -95,6 +98,7 @@ def _url(value: SecretStr, info: ValidationInfo) -> SecretStr:
     if not found or scheme not in _SCHEMES:
         raise ValueError(f"has to begin with one of {', '.join(f'{name}://' for name in _SCHEMES)}")
     if scheme != "sqlite":
+        _check_server(rest)
         return value
     name, question, options = rest.removeprefix("/").partition("?")
     if not rest.startswith("/") or not name or ":memory:" in name or name.startswith("file:"):
@@ -104,6 +108,30 @@ def _url(value: SecretStr, info: ValidationInfo) -> SecretStr:
     if "?" in str(path):
         raise ValueError("the path of an SQLite file cannot hold a question mark")
     return SecretStr(f"sqlite:///{path}{question}{options}")
+
+
+def _check_server(rest: str) -> None:
+    parts = _SERVER.match(rest)
+    assert parts is not None  # every part of it may be absent
+    if "@" in parts["where"]:
+        raise ValueError("has more than one `@`: in user and password, write %40 for `@`, %3A for `:`, %2F for `/`")
+    port = parts["port"]
+    if port is not None and not (port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65_535):
+        raise ValueError(
+            "its port has to be a whole number from 1 to 65535; an IPv6 address stands in brackets, and in user and "
+            "password %3A stands for `:`"
+        )
+
+
+def _host(value: str) -> str:
+    try:
+        ip_address(value)
+    except ValueError:
+        if not _HOST.fullmatch(value):
+            raise ValueError(
+                "has to be an address such as 127.0.0.1 or ::1, without port and brackets, or the name of a host"
+            ) from None
+    return value
 
 
 def _time_zone(value: str) -> str:
@@ -188,7 +216,7 @@ class ServerConfig(Section):
     """
 
     tcp: bool = True
-    host: Text = "127.0.0.1"
+    host: Annotated[Text, AfterValidator(_host)] = "127.0.0.1"
     port: Annotated[int, BeforeValidator(_integer), Field(ge=0, le=65_535)] = 8084
     tls: TlsConfig | None = None
     socket: Annotated[AbsolutePath | None, AfterValidator(_socket)] = None

@@ -102,6 +102,7 @@ def test_the_shipped_configuration_names_every_key() -> None:
         ("sqlite:////abs/x.db", "sqlite:////abs/x.db"),
         ("postgres://u:p@db/x", "postgres://u:p@db/x"),
         ("postgresql://db/x", "postgresql://db/x"),
+        ("postgresql://u@server:Geh%40im/%@[::1]:5432/x?a=@", "postgresql://u@server:Geh%40im/%@[::1]:5432/x?a=@"),
         ("postgresql+psycopg2:///x?host=/run/pg", "postgresql+psycopg2:///x?host=/run/pg"),
     ],
 )
@@ -120,6 +121,24 @@ def test_an_unknown_kind_of_catalog_is_refused_without_its_password(refusal: Ref
     )
 
 
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        (f"postgresql://u:{SECRET}@:bad:port/x", "its port has to be a whole number from 1 to 65535"),
+        (f"postgresql://u:{SECRET}@::1/x", "its port has to be a whole number from 1 to 65535"),
+        (f"postgresql://u:{SECRET}@db:/x", "its port has to be a whole number from 1 to 65535"),
+        (f"postgresql://u:{SECRET}@db:99999/x", "its port has to be a whole number from 1 to 65535"),
+        (f"postgresql://u:Geh@{SECRET}@127.0.0.1/x", "has more than one `@`: in user and password, write %40"),
+        (f"postgresql://u:Geh@{SECRET}/im@127.0.0.1/x", "has more than one `@`: in user and password, write %40"),
+        (f"postgres://u:a@b:{SECRET}@db/x", "has more than one `@`: in user and password, write %40"),
+    ],
+)
+def test_what_no_server_could_be_found_by_is_refused_without_its_password(
+    refusal: Refusal, url: str, problem: str
+) -> None:
+    assert refusal(f'catalog: {{url: "{url}"}}\n').startswith(f"1:16: `url`: {problem}")
+
+
 @pytest.mark.parametrize("rest", ["", "/", "/:memory:", "x.db", "/file:x?mode=memory&uri=true"])
 def test_sqlite_without_a_file_is_refused(refusal: Refusal, rest: str) -> None:
     assert refusal(f'catalog: {{url: "sqlite://{rest}"}}\n').startswith("1:16: `url`: SQLite needs a file")
@@ -130,16 +149,16 @@ def test_values_come_from_the_environment_and_from_credentials(load: Load, tmp_p
     config = load(
         """
 storage: {root: "${env:DATA}/tasks"}
-catalog: {url: "postgresql://sweepd:${credential:password}@${env:HOST}/x"}
+catalog: {url: "postgresql://sweepd:${credential:password}@db/${env:NAME}"}
 server: {port: "${env:PORT}", tokens: ["${credential:password}"], allowed_hosts: ["$${env:HOST}"]}
 """,
         DATA="/data",
-        HOST="db${env:DATA}",
+        NAME="x${env:DATA}",
         PORT="9000",
         CREDENTIALS_DIRECTORY=str(tmp_path),
     )
     assert config.storage.root == Path("/data/tasks")
-    assert config.catalog.url.get_secret_value() == f"postgresql://sweepd:{SECRET}@db${{env:DATA}}/x"
+    assert config.catalog.url.get_secret_value() == f"postgresql://sweepd:{SECRET}@db/x${{env:DATA}}"
     assert config.server.port == 9000
     [token] = config.server.tokens
     assert isinstance(token, SecretStr)
@@ -198,6 +217,9 @@ log: {level: "${env:S}"}
             "1:21: `timezone`: unknown time zone: write one such as Asia/Shanghai",
         ),
         ("server: {host: ''}", "1:16: `host`: must not be empty"),
+        ("server: {host: foo bar}", "1:16: `host`: has to be an address such as 127.0.0.1 or ::1, without port and"),
+        ("server: {host: '[::1]'}", "1:16: `host`: has to be an address such as 127.0.0.1 or ::1, without port and"),
+        ("server: {host: '127.0.0.1:80'}", "1:16: `host`: has to be an address such as 127.0.0.1 or ::1, without"),
         ("server: {port: 65536}", "1:16: `port`: has to be at most 65535"),
         ("server: {port: -1}", "1:16: `port`: has to be at least 0"),
         ("server: {port: true}", "1:16: `port`: expected a whole number, got a boolean"),
@@ -282,6 +304,11 @@ def test_an_address_that_is_open_to_all_or_none_is_refused(load: Load, text: str
         check_address(load(text + "\n"))
     for safe in ("host: 0.0.0.0, tokens_file: t", "tcp: false, host: 0.0.0.0, socket: s", "host: '::1'"):
         check_address(load(f"server: {{{safe}}}\n"))
+
+
+@pytest.mark.parametrize("host", ["fe80::1%eth0", "example.org", "gpu_01", "::"])
+def test_a_host_that_others_reach(load: Load, host: str) -> None:
+    assert load(f'server: {{host: "{host}"}}\n').server.host == host
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "10.0.0.1", "example.org", "localhost.example.org"])
