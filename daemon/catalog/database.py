@@ -187,6 +187,7 @@ class Database:
                 f"a row of {self.name} holds text that is not UTF-8 ({first_line!a}); mend it, and try again"
             )
         unusable = state == _READ_ONLY_SERVER or type(error) is exc.DatabaseError  # a standby; a damaged SQLite file
+        unusable |= first_line.startswith("invalid dsn")  # an option in the address that libpq does not know
         if unusable or isinstance(error, exc.OperationalError | exc.InterfaceError) or error.connection_invalidated:
             return CatalogUnavailable(f"the database {self.name} does not answer ({first_line}); it is tried again")
         if isinstance(error, exc.IntegrityError):  # of a constraint that is looked at at COMMIT only

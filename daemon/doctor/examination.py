@@ -7,7 +7,7 @@ from pathlib import Path
 
 from daemon.app.services import build
 from daemon.doctor.database import database, journal
-from daemon.doctor.files import configuration, policies, tokens
+from daemon.doctor.files import audit_file, configuration, policies, tokens
 from daemon.doctor.findings import Finding
 from daemon.doctor.serving import daemon, server, unit
 from daemon.doctor.storage import storage
@@ -20,5 +20,5 @@ def examine(path: Path) -> Iterator[Finding]:
     if config is None:
         return
     with build(config) as services:
-        for look in (policies, tokens, database, storage, journal, daemon, server, unit):
+        for look in (policies, tokens, database, storage, journal, audit_file, daemon, server, unit):
             yield from look(services)

@@ -1,4 +1,4 @@
-"""What people write: configuration, policies, tokens."""
+"""What people write (configuration, policies, tokens), and the audit file."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from daemon.config import Config, load_config
 from daemon.doctor.findings import Finding, failure, ok, warning
 from daemon.errors import DocumentError
 from daemon.policy.models import Mode, PolicySet
+from daemon.storage import append_only
 from daemon.tokens import load_tokens
 
 
@@ -54,6 +55,21 @@ def tokens(services: Services) -> Iterator[Finding]:
         yield warning("tokens", f"{path} can be used by others than its owner", hint)
     else:
         yield ok("tokens", f"{len(found)} in {path}")
+
+
+def audit_file(services: Services) -> Iterator[Finding]:
+    """Whether lines can be added to it."""
+    path = services.config.audit.file
+    if path is None:
+        return
+    try:
+        append_only.look(path)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        hint = f"mkdir {path.parent}, and let the daemon's user write there; or set another audit.file"
+        yield failure("audit file", f"{path} cannot be written to: {reason}", hint)
+    else:
+        yield ok("audit file", str(path))
 
 
 def _judge(found: PolicySet, folder: Path) -> Finding:

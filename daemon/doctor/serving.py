@@ -13,10 +13,13 @@ from typing import Final
 
 from daemon.app.listening import OTHER_DESCRIPTORS, check_address
 from daemon.app.services import Services
+from daemon.config import TlsConfig
 from daemon.doctor import activation
 from daemon.doctor.findings import Finding, failure, ok, skipped, warning
 from daemon.errors import StartupRefused, SweepdError
+from daemon.storage import sockets
 from daemon.storage.locks import signed
+from daemon.web.tls import server_context
 
 UNIT_FOLDERS: Final = (
     "/etc/systemd/system",
@@ -44,19 +47,17 @@ def server(services: Services) -> Iterator[Finding]:
     try:
         check_address(config)
     except StartupRefused as error:
-        yield failure("address", str(error), "sweepd token create NAME --scope read, with server.tokens_file")
+        nowhere = not config.server.tcp and config.server.socket is None
+        anywhere = "server.socket: PATH, or server.tcp: true"
+        guarded = "sweepd token create NAME --scope read, with server.tokens_file"
+        yield failure("address", str(error), anywhere if nowhere else guarded)
         return
+    if config.server.tls is not None:
+        yield _tls(config.server.tls)
     if config.server.tcp and config.server.port:
         yield _port(config.server.host, config.server.port)
-    path = config.server.socket
-    if path is not None:
-        folder = path.parent
-        if not os.access(folder, os.W_OK | os.X_OK):
-            yield failure(
-                "socket", f"{folder} cannot be written to", f"RuntimeDirectory= in the unit, or mkdir {folder}"
-            )
-        else:
-            yield ok("socket", str(path))
+    if config.server.socket is not None:
+        yield _socket(config.server.socket)
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = config.server.max_connections + OTHER_DESCRIPTORS
     if soft not in (resource.RLIM_INFINITY,) and soft < wanted:
@@ -100,6 +101,25 @@ def _settings(installed: Path) -> dict[str, list[str]]:
                 words = value.split()
                 found[key.strip()] = [*found.get(key.strip(), []), *words] if words else []
     return found
+
+
+def _tls(tls: TlsConfig) -> Finding:
+    try:
+        server_context(tls)
+    except StartupRefused as error:
+        return failure("tls", str(error), "files that the daemon's user can read, in PEM; or correct server.tls")
+    return ok("tls", str(tls.certificate))
+
+
+def _socket(path: Path) -> Finding:
+    folder = path.parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return failure("socket", f"{folder} cannot be written to", f"RuntimeDirectory= in the unit, or mkdir {folder}")
+    try:
+        sockets.look(path)
+    except (sockets.SocketTaken, OSError) as error:
+        return failure("socket", f"{path}: {error}", f"see what it is: ls -ld {path}; or set another server.socket")
+    return ok("socket", str(path))
 
 
 def _port(host: str, port: int) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +10,16 @@ from typing import Final
 
 _OPEN: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _MODE: Final = 0o640
+
+
+def look(path: Path) -> None:
+    """Makes nothing, and writes nothing. Raises OSError if lines could not be added to ``path``."""
+    try:
+        os.close(os.open(path, _OPEN & ~os.O_CREAT))
+    except FileNotFoundError:
+        os.close(os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
 
 
 class AppendOnly:

@@ -36,6 +36,15 @@ def bind(path: Path) -> socket.socket:
     return made
 
 
+def look(path: Path) -> None:
+    """Changes nothing. Raises SocketTaken if what is at ``path`` is no socket, and OSError if its folder is not there.
+
+    Whether somebody listens on it is not asked: a connection may start whom it reaches.
+    """
+    with _folder(path) as folder:
+        _has_socket(folder, path)
+
+
 def unbind(path: Path, inode: int) -> None:
     """Remove it, if it is still the one with that inode."""
     with suppress(OSError), _folder(path) as folder:
@@ -49,12 +58,8 @@ def inode_of(path: Path) -> int:
 
 
 def _make_way(folder: int, path: Path) -> None:
-    try:
-        found = os.stat(path.name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
+    if not _has_socket(folder, path):
         return
-    if not stat.S_ISSOCK(found.st_mode):
-        raise SocketTaken("there is something else at that path: remove it, or choose another one")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as probe:
         try:
             probe.connect(str(path))
@@ -64,6 +69,16 @@ def _make_way(folder: int, path: Path) -> None:
         except BlockingIOError:
             pass  # its queue is full: somebody is very much there
     raise SocketTaken("another process listens on it: stop it, or choose another path")
+
+
+def _has_socket(folder: int, path: Path) -> bool:
+    try:
+        found = os.stat(path.name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISSOCK(found.st_mode):
+        raise SocketTaken("there is something else at that path: remove it, or choose another one")
+    return True
 
 
 @contextmanager

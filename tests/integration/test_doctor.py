@@ -119,6 +119,11 @@ def test_a_database_that_does_not_answer(site: Installation) -> None:
     assert "start it" in only(site, "database").remedy
 
 
+def test_a_database_with_an_option_that_does_not_exist(site: Installation) -> None:
+    configure(site, catalog="{url: 'postgresql://sweepd@127.0.0.1:1/x?nosuch=1'}")
+    assert 'invalid connection option "nosuch"' in only(site, "database").found
+
+
 def test_a_database_without_the_tables(site: Installation) -> None:
     database = site.folder / "var" / "sweepd.sqlite3"
     database.unlink()
@@ -288,6 +293,36 @@ def test_a_daemon_that_systemd_would_start_is_not_asked(
 def test_an_address_that_lets_everybody_delete(site: Installation) -> None:
     configure(site, server="{host: 0.0.0.0, port: 0}")
     assert "sweepd token create" in only(site, "address").remedy
+
+
+def test_a_server_that_listens_nowhere(site: Installation) -> None:
+    configure(site, server="{tcp: false}")
+    assert only(site, "address").remedy == "server.socket: PATH, or server.tcp: true"
+
+
+def test_a_certificate_that_is_not_there(site: Installation) -> None:
+    configure(site, server="{port: 0, tls: {certificate: c.pem, key: k.pem}}")
+    assert "c.pem cannot be read: no such file" in only(site, "tls").found
+    tls = Path(__file__).parents[1] / "support" / "tls"
+    configure(site, server=f"{{port: 0, tls: {{certificate: '{tls}/certificate.pem', key: '{tls}/key.pem'}}}}")
+    assert bad(site) == []
+
+
+def test_a_socket_whose_place_is_taken_by_a_file(site: Installation) -> None:
+    configure(site, server="{port: 0, socket: s}")
+    assert bad(site) == []
+    (site.folder / "s").touch()
+    assert "something else" in only(site, "socket").found
+    assert (site.folder / "s").exists()
+
+
+def test_an_audit_file_that_cannot_be_written(site: Installation) -> None:
+    configure(site, audit="{file: away/audit.jsonl}")
+    assert "mkdir" in only(site, "audit file").remedy
+    (site.folder / "away").mkdir()
+    assert bad(site) == []
+    (site.folder / "away" / "audit.jsonl").mkdir()
+    assert "is a directory" in only(site, "audit file").found
 
 
 def test_a_unit_that_does_not_cover_the_root(site: Installation, tmp_path: Path) -> None:
