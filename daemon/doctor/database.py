@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from daemon.app.services import Services
 from daemon.catalog import rights
+from daemon.catalog.database import Database
 from daemon.doctor.findings import Finding, failure, ok, skipped, warning
 from daemon.errors import CatalogNotReady, CatalogUnavailable, SweepdError
 
@@ -13,6 +16,11 @@ from daemon.errors import CatalogNotReady, CatalogUnavailable, SweepdError
 def database(services: Services) -> Iterator[Finding]:
     """The first that fails ends it."""
     catalog = services.catalog
+    closed = _out_of_reach(catalog.database)
+    if closed is not None:
+        hint = f"run this as the daemon's user, whose it has to be: chown USER {closed}; chmod u+rwX {closed}"
+        yield failure("database", f"user {os.geteuid()} may not read and write {closed}", hint)
+        return
     try:
         catalog.check()
         yield ok("database", f"{catalog.database.name} answers, schema as needed")
@@ -41,6 +49,16 @@ def database(services: Services) -> Iterator[Finding]:
     else:
         skew, _ = services.clock_guard.look()
         yield ok("clock", f"{abs(skew.total_seconds()):.1f} s from the database's")
+
+
+def _out_of_reach(database: Database) -> Path | None:
+    """The first of SQLite's files, or their folder, that this user may not change: SQLite does not say which."""
+    file = database.url.database or ""
+    if not database.is_sqlite or not os.path.exists(file):
+        return None
+    files = [Path(file + suffix) for suffix in ("", "-wal", "-shm") if os.path.exists(file + suffix)]
+    reach = {Path(file).parent: os.W_OK | os.X_OK, **dict.fromkeys(files, os.R_OK | os.W_OK)}
+    return next((path for path, wanted in reach.items() if not os.access(path, wanted)), None)
 
 
 def journal(services: Services) -> Iterator[Finding]:

@@ -207,6 +207,13 @@ def test_what_the_user_may_not_touch(public: Path, monkeypatch: pytest.MonkeyPat
     for path in (site.root / ".sweepd").rglob("*"):
         os.chown(path, NOBODY, NOBODY)
     assert as_nobody(lambda: bad(site)) == []
+    database = site.folder / "var" / "sweepd.sqlite3"
+    for path in (database, database.parent):
+        os.chown(path, 0, 0)
+        path.chmod(0o755 if path.is_dir() else 0o644)
+        ((check, state, remedy),) = as_nobody(lambda: bad(site))
+        assert (check, state, f"chown USER {path};" in remedy) == ("database", "failure", True)
+        os.chown(path, NOBODY, NOBODY)
     fill(site.root / "task_of_root")
     ((check, state, remedy),) = as_nobody(lambda: bad(site))
     assert (check, state) == ("permissions", "failure")
