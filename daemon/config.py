@@ -382,7 +382,10 @@ def _resolve(match: re.Match[str], environ: Mapping[str, str]) -> str:
 def _credential(name: str, environ: Mapping[str, str]) -> str:
     folder = environ.get("CREDENTIALS_DIRECTORY")
     if not folder:
-        raise ValueError(f"the credential {name} needs CREDENTIALS_DIRECTORY: systemd sets it for LoadCredential=")
+        raise ValueError(
+            f"the credential {name} needs CREDENTIALS_DIRECTORY, which systemd sets for LoadCredential=: type "
+            "`sudo sweepd`, the command that docs/install.md installs, or set it to the folder of the credentials"
+        )
     try:
         text = Path(folder, name).read_text(encoding="utf-8")
     except OSError as error:

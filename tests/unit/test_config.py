@@ -189,7 +189,8 @@ server:
         f"7:63: {form}",
     ]
     assert refusal("policies: ${credential:x}\n") == (
-        "1:11: the credential x needs CREDENTIALS_DIRECTORY: systemd sets it for LoadCredential="
+        "1:11: the credential x needs CREDENTIALS_DIRECTORY, which systemd sets for LoadCredential=: type `sudo "
+        "sweepd`, the command that docs/install.md installs, or set it to the folder of the credentials"
     )
 
 

@@ -31,6 +31,11 @@ def test_every_exit_status_is_documented_with_its_meaning() -> None:
         assert f"| {int(status)} | {meaning} |" in text
 
 
+@pytest.mark.parametrize("name", ["README.md", "docs/install.md", "docs/operations.md", "docs/runbook/README.md"])
+def test_commands_go_through_the_installed_one_which_has_the_credentials(name: str) -> None:
+    assert "sudo -u sweepd" not in (PROJECT / name).read_text(encoding="utf-8")
+
+
 def test_every_metric_is_documented_and_every_documented_one_exists() -> None:
     """With its type and its labels."""
     exposed = set()
