@@ -27,7 +27,7 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
-_REMOTE = frozenset(
+REMOTE = frozenset(
     {"tasks", "delete", "restore", "trash", "plan", "sweep", "sweeps", "explain", "policies", "jobs", "reload"}
     | {"hold", "holds", "release"}
 )
@@ -309,7 +309,7 @@ def server_of(context: typer.Context) -> Server | None:
 def _choose_server(context: typer.Context, url: str, token_file: Path | None, ca_file: Path | None) -> None:
     from daemon.cli.remote.server import Server
 
-    if context.invoked_subcommand in _REMOTE:
+    if context.invoked_subcommand in REMOTE:
         context.meta[_SERVER] = Server(url, token_file, ca_file)
     elif getattr(context.get_parameter_source("server"), "name", "") == "COMMANDLINE":  # the environment's is not meant
         raise typer.BadParameter(

@@ -71,7 +71,7 @@ def unit(services: Services, folders: tuple[str, ...] = UNIT_FOLDERS) -> Iterato
     """Whether the installed unit lets the daemon write where it has to."""
     installed = next((path for folder in folders if (path := Path(folder, _UNIT)).is_file()), None)
     if installed is None:
-        yield skipped("unit", f"no {_UNIT} is installed; docs/operations.md says how")
+        yield skipped("unit", f"no {_UNIT} is installed; docs/install.md says how")
         return
     settings = _settings(installed)
     root = services.config.storage.root

@@ -72,6 +72,8 @@ def test_nothing_is_found_where_nothing_is_wrong(site: Installation, capsys: pyt
     assert diagnosis.show(site.config, as_json=True) == Exit.OK
     said = json.loads(capsys.readouterr().out)
     assert said["ok"] is True
+    [unit] = [one for one in said["findings"] if one["check"] == "unit"]
+    assert unit["found"] == "no sweepd.service is installed; docs/install.md says how"
     assert {"storage root", "database", "policies", "journal", "limits"} <= {one["check"] for one in said["findings"]}
     assert sorted(path for path in site.root.rglob("*") if path.is_file()) == before, "it changes nothing"
 

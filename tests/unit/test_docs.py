@@ -6,8 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 from pydantic import BaseModel
 
+from daemon.cli import commands_of_sweepd
+from daemon.cli.commands import REMOTE
 from daemon.cli.exits import MEANINGS, Exit
 from daemon.config import Config
 from daemon.policy.condition import Condition
@@ -34,6 +37,15 @@ def test_every_exit_status_is_documented_with_its_meaning() -> None:
 @pytest.mark.parametrize("name", ["README.md", "docs/install.md", "docs/operations.md", "docs/runbook/README.md"])
 def test_commands_go_through_the_installed_one_which_has_the_credentials(name: str) -> None:
     assert "sudo -u sweepd" not in (PROJECT / name).read_text(encoding="utf-8")
+
+
+def test_every_command_is_among_those_that_ask_a_daemon_or_those_that_do_not() -> None:
+    asking, local = re.findall(r"((?:`[a-z-]+`[, and\n]+)+)(?:ask the daemon|work on their own)", page("client.md"))
+    named = [re.findall(r"`([a-z-]+)`", one) for one in (asking, local)]
+    commands = typer.main.get_command(commands_of_sweepd()).commands  # type: ignore[attr-defined]
+    shown = {name for name, command in commands.items() if not command.hidden}
+    assert sorted(named[0]) == sorted(REMOTE)
+    assert sorted(named[1]) == sorted(shown - REMOTE)
 
 
 def test_every_metric_is_documented_and_every_documented_one_exists() -> None:
