@@ -9,6 +9,7 @@ from enum import IntEnum
 import typer
 from typer.exceptions import TyperException
 
+from daemon.cli.streams import OutputLost, give_up_output
 from daemon.errors import ErrorCode, SweepdError
 
 
@@ -29,12 +30,13 @@ class Exit(IntEnum):
     UNFIT = 11
     CUT_SHORT = 12
     INTERRUPTED = 130
+    UNREAD = 141
 
 
 MEANINGS = {
     Exit.OK: "done; for `plan` and `tasks` also when there is nothing to show",
-    Exit.FAILED: "`test`: a decision is not the expected one; `notify test`: a receiver took nothing; else a bug, "
-    "with its traceback",
+    Exit.FAILED: "`test`: a decision is not the expected one; `notify test`: a receiver took nothing; or the output "
+    "cannot be written; else a bug, with its traceback",
     Exit.USAGE: "wrong command line",
     Exit.DOCUMENT: "the configuration or a policy file is wrong; every mistake is printed as file:line:column",
     Exit.NOT_DELETED: "at least one task was not deleted, each with its reason; or a low mark was not reached",
@@ -50,6 +52,7 @@ MEANINGS = {
     Exit.CUT_SHORT: "`run`: stopped with work in hand, which the next start settles: `server.shutdown_timeout` was "
     "over, or a second signal came",
     Exit.INTERRUPTED: "interrupted by Ctrl-C; the deletion in hand was finished or undone, that of `--server` goes on",
+    Exit.UNREAD: "whoever read the output has gone, as `head` does; what was not done by then is not done",
 }
 
 _BY_CODE = {
@@ -88,6 +91,19 @@ def status_of_code(code: str) -> Exit | None:
 
 def guarded(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
     """Run the command line, or these arguments; errors raised on purpose become one message and their status."""
+    try:
+        status = _run(app, arguments)
+        sys.stdout.flush()
+    except OutputLost as lost:
+        give_up_output()
+        if lost.unread:
+            return Exit.UNREAD
+        print(f"sweepd: {lost}", file=sys.stderr)
+        return Exit.FAILED
+    return status
+
+
+def _run(app: typer.Typer, arguments: Sequence[str] | None) -> int:
     try:
         ended = app(arguments, standalone_mode=False)
     except SweepdError as error:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
+from typing import Any
+
+
+class OutputLost(Exception):
+    """Standard output takes nothing any more."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(f"the output cannot be written: {(cause.strerror or str(cause)).lower()}")
+        self.unread = cause.errno == errno.EPIPE
+        """Whether nobody reads it, as after ``| head``."""
 
 
 def complete() -> None:
-    """Open ``/dev/null`` for each that is closed, before anything else is opened.
+    """Open ``/dev/null`` for each that is closed, before anything else is opened; standard output raises OutputLost.
 
     Else the first file or socket becomes "standard error", and is written to.
     """
@@ -18,3 +30,27 @@ def complete() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
     sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
+    before = sys.stdout
+    sys.stdout = io.TextIOWrapper(
+        io.BufferedWriter(_Output(1, "wb", closefd=False)),
+        encoding=before.encoding,
+        errors=before.errors,
+        line_buffering=bool(before.line_buffering or getattr(before, "write_through", False)),
+    )
+
+
+def give_up_output() -> None:
+    """Let what is still to be written go nowhere, so that the end of the process does not fail with it again."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
+
+
+class _Output(io.FileIO):
+    """Tells a failure of standard output from every other: an OSError could be a bug."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            raise OutputLost(error) from error

@@ -149,6 +149,30 @@ def test_tasks_lists_them(site: Installation) -> None:
     assert json.loads(site.run("tasks", "--json", "--limit", "1").stdout)["total"] == 4
 
 
+def test_a_reader_that_has_gone_is_no_bug(site: Installation) -> None:
+    """More than a pipe holds, so that the write is what fails."""
+    store = Store(site.url)
+    for number in range(900):
+        store.add_task(f"task_{number:03}_{'x' * 100}", status="completed", completed_at=datetime(2025, 1, 1))
+    reading = [sys.executable, "-m", "daemon", "--config", str(site.config), "plan", "--no-sizes", "--all"]
+    with subprocess.Popen(reading, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (141, b"")
+
+
+@pytest.mark.parametrize("arguments", [["tasks"], ["tasks", "--json"], ["--help"]])
+def test_an_output_that_cannot_be_written_is_one_line(site: Installation, arguments: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "daemon", "--config", str(site.config), *arguments]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr == b"sweepd: the output cannot be written: no space left on device\n"
+
+
 def test_deletions_are_remembered_with_their_reason(site: Installation) -> None:
     done = site.run("delete", "--yes", "task_old", "--reason", "two\nlines", check=False)
     assert (done.returncode, "--reason" in done.stderr) == (2, True)
