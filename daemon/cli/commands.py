@@ -184,15 +184,16 @@ def delete(
     as_json: Json = False,
 ) -> None:
     """Delete task directories by hand."""
-    from daemon.cli import deleting
+    from daemon.cli import asking, deleting
 
     duration, why, server = deleting.parse_retain(retain), deleting.parse_reason(reason), server_of(context)
     if server is None and (background or no_wait):
         raise typer.BadParameter("--async and --no-wait need a daemon that does the work: give --server URL")
-    if not yes:
-        what = "directories and database records" if records else "directories"
-        typer.confirm(f"Delete the {what} of {len(task_ids)} task(s)?", abort=True, err=True)
+    what = "directories and database records" if records else "directories"
+    question = f"Delete the {what} of {len(task_ids)} task(s)?"
     if server is not None:
+        if not yes:
+            asking.ask(question)
         from daemon.cli.remote import deleting as there
 
         raise typer.Exit(
@@ -209,6 +210,8 @@ def delete(
             )
         )
     with _services(context) as services:
+        if not yes:
+            asking.ask(question)
         raise typer.Exit(
             deleting.delete(
                 services, task_ids, records=records, force=force, retain=duration, reason=why, as_json=as_json
@@ -259,11 +262,11 @@ def purge(
     as_json: Json = False,
 ) -> None:
     """Remove deletions from the trash for good, before their time."""
-    from daemon.cli import trashing
+    from daemon.cli import asking, trashing
 
-    if not yes:
-        typer.confirm(f"Remove {len(deletion_ids)} deletion(s) for good?", abort=True, err=True)
     with _services(context) as services:
+        if not yes:
+            asking.ask(f"Remove {len(deletion_ids)} deletion(s) for good?")
         trashing.purge(services, deletion_ids, as_json=as_json)
 
 

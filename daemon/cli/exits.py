@@ -9,6 +9,7 @@ from enum import IntEnum
 import typer
 from typer.exceptions import TyperException
 
+from daemon.cli.asking import Declined
 from daemon.cli.streams import OutputLost, give_up_output
 from daemon.errors import ErrorCode, SweepdError
 
@@ -29,6 +30,7 @@ class Exit(IntEnum):
     DENIED = 10
     UNFIT = 11
     CUT_SHORT = 12
+    DECLINED = 13
     INTERRUPTED = 130
     UNREAD = 141
 
@@ -51,6 +53,7 @@ MEANINGS = {
     Exit.UNFIT: "`doctor`: at least one failure was found, each with its remedy",
     Exit.CUT_SHORT: "`run`: stopped with work in hand, which the next start settles: `server.shutdown_timeout` was "
     "over, or a second signal came",
+    Exit.DECLINED: "the question was answered with no; nothing was done",
     Exit.INTERRUPTED: "interrupted by Ctrl-C; the deletion in hand was finished or undone, that of `--server` goes on",
     Exit.UNREAD: "whoever read the output has gone, as `head` does; what was not done by then is not done",
 }
@@ -109,6 +112,9 @@ def _run(app: typer.Typer, arguments: Sequence[str] | None) -> int:
     except SweepdError as error:
         print(f"sweepd: {error}", file=sys.stderr)
         return status_of(error)
+    except Declined:
+        print("sweepd: nothing was done", file=sys.stderr)
+        return Exit.DECLINED
     except (KeyboardInterrupt, typer.Abort):
         print("sweepd: interrupted, nothing further was done", file=sys.stderr)
         return Exit.INTERRUPTED

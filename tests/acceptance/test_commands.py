@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -55,6 +56,23 @@ def site(tmp_path: Path) -> Installation:
 def add(site: Installation, task_id: str, **columns: object) -> None:
     Store(site.url).add_task(task_id, **{"status": "completed", "completed_at": datetime(2025, 1, 1), **columns})
     fill(site.root / task_id)
+
+
+def command(site: Installation, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "daemon", "--config", str(site.config), *arguments]
+
+
+def on_terminal(site: Installation, answer: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run one command whose questions somebody answers."""
+    ours, theirs = os.openpty()
+    try:
+        os.write(ours, f"{answer}\n".encode())
+        return subprocess.run(
+            command(site, *arguments), stdin=theirs, capture_output=True, text=True, timeout=60, check=False
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 def names(site: Installation) -> set[str]:
@@ -138,8 +156,27 @@ def test_delete_by_hand_reports_each_task(site: Installation) -> None:
 
 def test_delete_without_a_terminal_and_without_yes_deletes_nothing(site: Installation) -> None:
     done = site.run("delete", "task_old", check=False)
-    assert done.returncode == 130
+    assert (done.returncode, "give --yes" in done.stderr) == (2, True)
     assert "task_old" in names(site)
+    nowhere = subprocess.run(
+        ["sh", "-c", '"$@" <&-', "sh", *command(site, "purge", "0")], capture_output=True, text=True, check=False
+    )
+    assert (nowhere.returncode, "give --yes" in nowhere.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(("answer", "status"), [("n", 13), ("y", 0)])
+def test_what_is_asked_is_done_only_if_the_answer_is_yes(site: Installation, answer: str, status: int) -> None:
+    done = on_terminal(site, answer, "delete", "task_old")
+    assert done.returncode == status
+    assert "Delete the directories of 1 task(s)?" in done.stderr
+    assert ("sweepd: nothing was done" in done.stderr, "task_old" in names(site)) == (status != 0, status != 0)
+
+
+def test_nothing_is_asked_with_a_wrong_configuration(site: Installation) -> None:
+    site.config.write_text("server: {prot: 1}\n")
+    for arguments in (("delete", "task_old"), ("purge", "0")):
+        done = on_terminal(site, "n", *arguments)
+        assert (done.returncode, "config.yaml:1:10: " in done.stderr) == (3, True)
 
 
 def test_tasks_lists_them(site: Installation) -> None:
@@ -154,7 +191,7 @@ def test_a_reader_that_has_gone_is_no_bug(site: Installation) -> None:
     store = Store(site.url)
     for number in range(900):
         store.add_task(f"task_{number:03}_{'x' * 100}", status="completed", completed_at=datetime(2025, 1, 1))
-    reading = [sys.executable, "-m", "daemon", "--config", str(site.config), "plan", "--no-sizes", "--all"]
+    reading = command(site, "plan", "--no-sizes", "--all")
     with subprocess.Popen(reading, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -167,8 +204,7 @@ def test_a_reader_that_has_gone_is_no_bug(site: Installation) -> None:
 @pytest.mark.parametrize("arguments", [["tasks"], ["tasks", "--json"], ["--help"]])
 def test_an_output_that_cannot_be_written_is_one_line(site: Installation, arguments: list[str]) -> None:
     with Path("/dev/full").open("wb") as full:
-        command = [sys.executable, "-m", "daemon", "--config", str(site.config), *arguments]
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
+        done = subprocess.run(command(site, *arguments), stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
     assert done.returncode == 1
     assert done.stderr == b"sweepd: the output cannot be written: no space left on device\n"
 

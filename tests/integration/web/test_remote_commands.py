@@ -73,8 +73,8 @@ async def test_it_asks_before_it_deletes(
     before = installation.everything()
     with Path("/dev/null").open(encoding="utf-8") as nothing:
         monkeypatch.setattr("sys.stdin", nothing)
-        assert await sweepd(api, "delete", TASK) == Exit.INTERRUPTED
-    assert "Delete the directories of 1 task(s)?" in sweepd.err
+        assert await sweepd(api, "delete", TASK) == Exit.USAGE
+    assert "give --yes" in sweepd.err
     assert installation.everything() == before
 
 
