@@ -15,6 +15,7 @@ from daemon.cli.planning import measure, pipeline_zone, show_orphans, show_plan
 from daemon.cli.render import say
 from daemon.cli.sweeping import show_report
 from daemon.demo.workspace import create, owned
+from daemon.errors import StartupRefused
 from daemon.policy.models import PolicySet
 from daemon.sizes import format_size
 from daemon.sweep.orphans import find_orphans
@@ -29,7 +30,10 @@ def show(folder: Path, port: int) -> None:
 
 
 def _show(folder: Path, port: int) -> None:
-    workspace = create(folder, port)
+    try:
+        workspace = create(folder, port)
+    except OSError as error:
+        raise StartupRefused(f"cannot make the sample in {folder}: {error.strerror or error}") from error
     log.configure(workspace.config.log.level, workspace.config.log.format)
     say(f"A sample workspace is in {folder}:", style="bold")
     say(

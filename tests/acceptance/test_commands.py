@@ -315,6 +315,13 @@ def test_an_address_others_can_reach_needs_tokens(site: Installation) -> None:
     assert "server.tokens" in done.stderr
 
 
+def test_a_demo_where_nothing_can_be_made(site: Installation) -> None:
+    for folder in ("/proc/x", str(site.config)):
+        done = site.run("demo", "--folder", folder, check=False)
+        assert (done.returncode, done.stderr.count("\n")) == (8, 1), done.stderr
+        assert f"cannot make the sample in {folder}: " in done.stderr
+
+
 def test_the_demo_runs_twice_and_stops_on_ctrl_c(tmp_path: Path) -> None:
     for _ in range(2):
         process = subprocess.Popen(
