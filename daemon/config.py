@@ -314,7 +314,9 @@ def load_config(path: Path, *, environ: Mapping[str, str] | None = None) -> Conf
     ``environ`` (the process's own by default) supplies ``${env:NAME}`` and CREDENTIALS_DIRECTORY.
     """
     path = path.absolute()
-    document = read(path)
+    document = read(
+        path, if_missing="name it with --config FILE, before the command; `sweepd init` writes one in a folder without"
+    )
     if isinstance(document.value, dict):
         document = _expand(document, document.value, (), os.environ if environ is None else environ)
         # A section whose keys are all commented out is empty; an absent one needs its defaults made absolute as well.

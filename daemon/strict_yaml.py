@@ -96,9 +96,9 @@ class Document:
         return replace(self, problems=problems, flawed=self.flawed | {location})
 
 
-def load(path: Path) -> Document:
-    """Read one YAML file; raises `DocumentError` with all its problems."""
-    return _faultless(read(path))
+def load(path: Path, *, if_missing: str = "") -> Document:
+    """Read one YAML file; raises `DocumentError` with all its problems, one that is not there with ``if_missing``."""
+    return _faultless(read(path, if_missing=if_missing))
 
 
 def parse(text: str, file: str) -> Document:
@@ -106,7 +106,7 @@ def parse(text: str, file: str) -> Document:
     return _faultless(_Builder(text, file).build())
 
 
-def read(path: Path) -> Document:
+def read(path: Path, *, if_missing: str = "") -> Document:
     """Like `load`, but keeps the problems for `validate`; raises only where nothing can be built at all."""
     file = str(path)
     try:
@@ -117,6 +117,8 @@ def read(path: Path) -> Document:
             data = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or "not a valid path").lower()
+        if if_missing and isinstance(error, FileNotFoundError):
+            reason += f"; {if_missing}"
         raise DocumentError([Problem(file, 1, 1, f"the file cannot be read: {reason}")]) from None
     if len(data) > MAX_BYTES:
         raise DocumentError([Problem(file, 1, 1, f"the file is larger than {MAX_BYTES} bytes")])

@@ -126,7 +126,7 @@ class TokenFile(_Strict):
 
 def load_tokens(path: Path) -> tuple[TokenEntry, ...]:
     """The tokens in a file. Raises DocumentError: not there, not readable, wrong, or writable by everybody."""
-    document = load(path)
+    document = load(path, if_missing="`sweepd token create NAME --scope read` makes it")
     if path.stat().st_mode & stat.S_IWOTH:
         raise DocumentError([Problem(str(path), 1, 1, "everybody can write this file: chmod 600")])
     return validate(document, TokenFile).tokens

@@ -70,6 +70,13 @@ def test_a_file_named_relatively_gives_absolute_paths(tmp_path: Path, monkeypatc
     assert config.storage.root == tmp_path / "data"
 
 
+def test_a_file_that_is_not_there_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(DocumentError, match=r"no such file or directory; name it with --config FILE.*`sweepd init`"):
+        load_config(tmp_path / "config.yaml")
+    with pytest.raises(DocumentError, match=r"not a directory$"):
+        load_config(Path("/dev/null/config.yaml"))
+
+
 def test_an_empty_section_has_its_defaults(load: Load) -> None:
     assert load("server:\n  # port: 1\nlog:\n").server.port == 8084
 

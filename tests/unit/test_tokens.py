@@ -69,6 +69,11 @@ def test_a_file_that_everybody_can_write_is_refused(tmp_path: Path) -> None:
         load_tokens(path)
 
 
+def test_a_file_that_is_not_there_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(DocumentError, match="no such file or directory; `sweepd token create"):
+        load_tokens(tmp_path / "tokens.yaml")
+
+
 def test_new_tokens_are_long_and_never_the_same() -> None:
     made = {new_token() for _ in range(100)}
     assert len(made) == 100
