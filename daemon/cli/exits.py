@@ -108,7 +108,7 @@ def guarded(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
 
 def _run(app: typer.Typer, arguments: Sequence[str] | None) -> int:
     try:
-        ended = app(arguments, standalone_mode=False)
+        ended = app(arguments, prog_name="sweepd", standalone_mode=False)
     except SweepdError as error:
         print(f"sweepd: {error}", file=sys.stderr)
         return status_of(error)
@@ -119,7 +119,9 @@ def _run(app: typer.Typer, arguments: Sequence[str] | None) -> int:
         print("sweepd: interrupted, nothing further was done", file=sys.stderr)
         return Exit.INTERRUPTED
     except TyperException as error:
-        if error.format_message():  # empty when the help was asked for by giving no command at all
-            print(f"sweepd: {error.format_message()} See: sweepd --help", file=sys.stderr)
+        if said := error.format_message().rstrip():  # empty when the help was asked for by giving no command at all
+            context = getattr(error, "ctx", None)
+            command = context.command_path if context else "sweepd"
+            print(f"sweepd: {said}{'' if said[-1] in '.?!' else '.'} See: {command} --help", file=sys.stderr)
         return Exit.USAGE
     return ended if isinstance(ended, int) else Exit.OK

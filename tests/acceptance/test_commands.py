@@ -144,6 +144,22 @@ def test_what_cannot_be_done_says_so_and_has_its_exit_status(
     assert len(names(site)) == 4
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["delete", "x", "--retain", "7"], "such as 30d, 12h or 1d12h. See: sweepd delete --help"),
+        (["delete", "task_old"], "give --yes. See: sweepd delete --help"),
+        (["tasks", "--limit", "0"], "'--limit': Input should be greater than or equal to 1. See: sweepd tasks --help"),
+        (["token", "create", "x", "--expires", "7", "--scope", "read"], "1d12h. See: sweepd token create --help"),
+        (["token", "create"], "Missing argument 'name'. See: sweepd token create --help"),
+        (["--nonsense"], "No such option: --nonsense. See: sweepd --help"),
+    ],
+)
+def test_a_usage_error_names_the_help_of_its_command(site: Installation, arguments: list[str], said: str) -> None:
+    done = site.run(*arguments, check=False)
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+
+
 def test_delete_by_hand_reports_each_task(site: Installation) -> None:
     done = site.run("delete", "--yes", "--records", "--json", "task_old", "task_running", check=False, cold=True)
     report = json.loads(done.stdout)
