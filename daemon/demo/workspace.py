@@ -48,7 +48,7 @@ def owned(folder: Path) -> Iterator[None]:
     try:
         mark = _open_mark(folder)
     except OSError as error:
-        raise StartupRefused(f"cannot use {folder} for the demo: {error.strerror}; give another --folder") from error
+        raise StartupRefused(f"cannot make the sample in {folder}: {error.strerror}; give another --folder") from error
     with mark:
         yield
 

@@ -374,8 +374,6 @@ def test_the_demo_takes_no_folder_that_is_somebody_elses(tmp_path: Path) -> None
     refused = site.run("demo", "--folder", str(site.folder), check=False)
     assert (refused.returncode, "holds no earlier demo" in refused.stderr) == (8, True)
     assert snapshot(site.folder) == before
-    nowhere = site.run("demo", "--folder", str(site.config), check=False)
-    assert (nowhere.returncode, "cannot use" in nowhere.stderr) == (8, True)
 
 
 def test_the_demo_does_not_take_the_folder_of_one_that_runs(tmp_path: Path) -> None:
