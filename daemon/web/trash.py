@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from itertools import takewhile
+
 from aiohttp import web
 
 from daemon.catalog import ledger
-from daemon.catalog.ledger import Record
+from daemon.catalog.ledger import Record, State
 from daemon.deletion.progress import Watched
 from daemon.deletion.restore import Restored
 from daemon.storage.names import check_task_id
@@ -46,14 +49,24 @@ class Trash:
         restorer = self._context.restorer
         if key.begun_before and key.begun_at is not None:
             check_task_id(task_id)
-            with self._context.catalog.read() as session:
-                found = ledger.restored_since(session.connection, task_id, initiator, key.begun_at)
-            entries = [record.entry for record in found if chosen in (None, record.entry.deletion_id)]
-            if entries:
-                return [Restored(task_id, e.deletion_id, e.directory_deleted, e.records_deleted) for e in entries]
+            done = self._done_since(task_id, chosen, initiator, key.begun_at)
+            if done:
+                return done
         if chosen is None:
             return restorer.restore_task(task_id, initiator)
         return [restorer.restore(chosen, initiator, task_id=task_id)]
+
+    def _done_since(self, task_id: str, chosen: str | None, initiator: str, since: datetime) -> list[Restored]:
+        """What this initiator has brought back since then, as far as it was not deleted anew: that waits for a restore."""
+        with self._context.catalog.read() as session:
+            records = ledger.restored_since(session.connection, task_id, initiator, since)
+            latest = ledger.of_task(session.connection, task_id, limit=10)
+        found = {record.entry.deletion_id for record in records}
+        if chosen is None:
+            settled = [record for record in latest if record.state is not State.ABORTED]
+            records = list(takewhile(lambda record: record.entry.deletion_id in found, settled))
+        entries = [record.entry for record in records if chosen in (None, record.entry.deletion_id)]
+        return [Restored(task_id, e.deletion_id, e.directory_deleted, e.records_deleted) for e in entries]
 
     async def waiting(self, request: web.Request) -> web.Response:
         """What waits in the trash, the first to be purged first."""

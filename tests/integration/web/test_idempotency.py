@@ -158,6 +158,27 @@ async def test_a_restore_is_done_once(api: Api, installation: Installation) -> N
     assert (again.status, again.body) == (200, first.body)
 
 
+async def test_a_restore_without_the_key_is_taken_for_its_own_only_while_it_lasts(
+    api: Api, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same client restores without the key, and deletes again: what waits then is what the retry brings back."""
+    installation.task(FIRST, 10)
+    await ask(api, FIRST, {}, retain="7d")
+    path = f"{TASKS}/{FIRST}/restore"
+
+    def away(*_: object) -> None:
+        raise CatalogUnavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(api.context.restorer, "restore_task", away)
+        assert (await api.ask("POST", path, headers=KEY)).status == 503
+    assert (await api.ask("POST", path)).status == 200
+    again = (await ask(api, FIRST, {}, retain="7d")).body["data"]
+    retried = await api.ask("POST", path, headers=KEY)
+    assert [one["deletion_id"] for one in retried.body["data"]["restored"]] == [again["deletion_id"]]
+    assert (installation.root / FIRST).is_dir()
+
+
 async def test_what_may_pass_is_tried_again(
     api: Api, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
