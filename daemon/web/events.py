@@ -10,13 +10,16 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
 from aiohttp import web
 
+from daemon import log
 from daemon.catalog.jobs import JobTask, TaskOutcome
+from daemon.errors import CatalogNotReady, CatalogUnavailable, SweepdError
 from daemon.jobs import failures
 from daemon.jobs.journal import Journal, Shown
 from daemon.web.context import ApiContext
@@ -25,6 +28,8 @@ from daemon.web.job_runner import JobRunner, Run
 from daemon.web.jobs import checked, document, progress_document, recorded
 from daemon.web.work import Workers
 
+_log = log.get(__name__)
+
 MOST_LISTENERS: Final = 64
 _EVERY_S: Final = 0.5  # so there are two progress events a second at most
 _HEARTBEAT_S: Final = 15.0
@@ -32,6 +37,16 @@ _WRITE_TIMEOUT_S: Final = 30.0  # a client that reads nothing for so long is let
 _AT_ONCE: Final = 500
 _HEADERS: Final = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
 _NUMBER: Final = re.compile("[0-9]{1,9}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """``more``: there are further news at once. ``over``: the job as it has ended."""
+
+    news: Sequence[JobTask] = ()
+    more: bool = False
+    progress: Mapping[str, Any] | None = None
+    over: Shown | None = None
 
 
 class Events:
@@ -62,8 +77,17 @@ class Events:
             response = web.StreamResponse(headers=_HEADERS)
             await response.prepare(request)
             if request.method != "HEAD":
-                with contextlib.suppress(ConnectionError, TimeoutError):
+                try:
                     await self._follow(request, response, job_id, after)
+                except (ConnectionError, TimeoutError):  # the client has gone, or reads nothing
+                    pass
+                except Exception as error:
+                    # the head of the answer is out: no other answer can follow, and no end that looks like one
+                    known = isinstance(error, SweepdError)
+                    reason = str(error) if known else type(error).__name__
+                    _log.error("events_cut_off", job_id=job_id, reason=reason, exc_info=not known)
+                    if request.transport is not None:
+                        request.transport.abort()
             return response
         finally:
             self._count(-1)
@@ -75,37 +99,43 @@ class Events:
         sent_at = loop.time()
         await _write(response, "retry: 2000\n\n")
         while not self._runner.stopping.is_set() and request.transport is not None:
-            run = self._runner.find(job_id)
-            if run is None or not caught_up:
-                news = await self._workers.read(partial(self._journal.noted, job_id, after, _AT_ONCE))
-                more = len(news) == _AT_ONCE
-                caught_up = not more
+            try:
+                seen = await self._look(job_id, after, caught_up)
+            except (CatalogUnavailable, CatalogNotReady):
+                # An EventSource that is cut off would come back to a 503, and after that never again.
+                seen = _Seen()
             else:
-                news, more = _since(run, after), False
-            text = "".join(_event("task", _task(task), task.number) for task in news)
-            if news:
-                after = news[-1].number or after
-            over: Shown | None = None
-            if run is None and not more:
-                found = await self._workers.read(lambda: self._journal.find(job_id))
-                over = found if found.job.state.ended else None
-                progress = progress_document(recorded(found))
-            elif run is not None:
-                progress = progress_document(self._runner.progress(run))
-            if not more and progress != told:
-                told = progress
-                text += _event("progress", progress)
-            if over is not None:
-                last = over.job.tasks_total + 1
-                await _write(response, text + _event("end", document(over.job, recorded(over)), last))
+                caught_up = caught_up or not seen.more
+            text = "".join(_event("task", _task(task), task.number) for task in seen.news)
+            if seen.news:
+                after = seen.news[-1].number or after
+            if seen.progress not in (None, told):
+                told = seen.progress
+                text += _event("progress", seen.progress)
+            if seen.over is not None:
+                job = seen.over.job
+                await _write(response, text + _event("end", document(job, recorded(seen.over)), job.tasks_total + 1))
                 return
             if not text and loop.time() - sent_at >= _HEARTBEAT_S:
                 text = ":\n\n"
             if text:
                 await _write(response, text)
                 sent_at = loop.time()
-            if not more:
+            if not seen.more:
                 await self._pause()
+
+    async def _look(self, job_id: str, after: int, caught_up: bool) -> _Seen:
+        run = self._runner.find(job_id)
+        if run is None or not caught_up:
+            news = await self._workers.read(partial(self._journal.noted, job_id, after, _AT_ONCE))
+            if len(news) == _AT_ONCE:
+                return _Seen(news, more=True)
+        else:
+            news = _since(run, after)
+        if run is not None:
+            return _Seen(news, progress=progress_document(self._runner.progress(run)))
+        found = await self._workers.read(lambda: self._journal.find(job_id))
+        return _Seen(news, progress=progress_document(recorded(found)), over=found if found.job.state.ended else None)
 
     async def _pause(self) -> None:
         with contextlib.suppress(TimeoutError):

@@ -57,7 +57,7 @@ class Trash:
         return [restorer.restore(chosen, initiator, task_id=task_id)]
 
     def _done_since(self, task_id: str, chosen: str | None, initiator: str, since: datetime) -> list[Restored]:
-        """What this initiator has brought back since then, as far as it was not deleted anew: that waits for a restore."""
+        """What this initiator has brought back since then, unless it was deleted anew: that is to be restored."""
         with self._context.catalog.read() as session:
             records = ledger.restored_since(session.connection, task_id, initiator, since)
             latest = ledger.of_task(session.connection, task_id, limit=10)

@@ -15,9 +15,11 @@ import pytest
 
 from daemon.catalog import jobs
 from daemon.catalog.catalog import Catalog
+from daemon.catalog.jobs import JobTask
 from daemon.config import ServerConfig
 from daemon.deletion.models import Outcome, Request
-from daemon.errors import CatalogUnavailable, SweepdError
+from daemon.errors import CatalogUnavailable, ErrorCode, SweepdError
+from daemon.jobs.journal import Journal
 from daemon.jobs.recall import recall
 from daemon.web.addresses import TASKS
 from daemon.web.events import MOST_LISTENERS
@@ -419,6 +421,43 @@ async def test_too_many_jobs_and_listeners_are_told_to_come_back(
             assert 'sweepd_jobs{state="running"} 2.0' in metrics
             for response in following:
                 response.close()
+
+
+async def test_events_go_on_when_the_database_is_back(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that was cut off would come back to a 503, and an EventSource not again after that."""
+    job_id = (await ended(api, (await api.batch("task_missing", **ASYNC)).body["data"]["job_id"]))["job_id"]
+    noted, tries = Journal.noted, []
+
+    def away(journal: Journal, *rest: Any) -> list[JobTask]:
+        tries.append(1)
+        if len(tries) < 3:
+            raise CatalogUnavailable("away")
+        return noted(journal, *rest)
+
+    monkeypatch.setattr(Journal, "noted", away)
+    monkeypatch.setattr("daemon.web.events._EVERY_S", 0.01)
+    assert [name for name, _, _ in await events(api, job_id)] == ["task", "progress", "end"]
+    assert len(tries) == 3
+
+
+@pytest.mark.parametrize(
+    "error", [SweepdError("forgotten", code=ErrorCode.JOB_NOT_FOUND), ZeroDivisionError("a bug")], ids=["gone", "bug"]
+)
+async def test_events_that_cannot_go_on_are_cut_off(
+    api: Api, monkeypatch: pytest.MonkeyPatch, events: list[Any], error: Exception
+) -> None:
+    """No second answer in the stream, and no end that looks like one."""
+    job_id = (await ended(api, (await api.batch("task_missing", **ASYNC)).body["data"]["job_id"]))["job_id"]
+
+    def gone(*_: Any) -> list[JobTask]:
+        raise error
+
+    monkeypatch.setattr(Journal, "noted", gone)
+    async with api.session.get(f"{api.base}{JOBS}/{job_id}/events") as response:
+        with pytest.raises(aiohttp.ClientError):
+            await asyncio.wait_for(response.read(), 10)
+    [told] = [event for event in events if event["log_level"] == "error"]
+    assert (told["event"], told["job_id"]) == ("events_cut_off", job_id)
 
 
 async def test_a_shutdown_ends_the_streams(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
