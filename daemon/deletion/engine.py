@@ -63,6 +63,40 @@ class Engine:
             results += self._delete(requests[start : start + GROUP])
         return results
 
+    def report(self, request: Request, seconds: float, result: Outcome | SweepdError) -> None:
+        """Count and log how a deletion has ended, after a try that took ``seconds``."""
+        error = result if isinstance(result, SweepdError) else None
+        outcome = None if isinstance(result, SweepdError) else result
+        refused = isinstance(error, TaskRefused) and error.code not in (
+            ErrorCode.DELETION_FAILED,
+            ErrorCode.PERMISSION_DENIED,
+        )
+        ending = "success" if outcome else "refused" if refused else "failed"
+        self._tools.metrics.deletions.ended(request.trigger, ending, seconds)
+        write = _log.info if outcome else _log.warning if refused else _log.error
+        write(
+            "deletion_finished",
+            outcome=ending,
+            trigger=request.trigger,
+            initiator=request.initiator,
+            policy=request.policy,
+            sweep_id=request.sweep_id,
+            job_id=request.job_id,
+            task_ids=[faults.printable(request.task_id[:128])],
+            what=request.what,
+            force=request.force,
+            deletion_id=outcome.deletion_id if outcome else None,
+            directory_deleted=bool(outcome and outcome.directory_deleted),
+            records_deleted=bool(outcome and outcome.records_deleted),
+            retained_until=outcome.retained_until.isoformat() if outcome and outcome.retained_until else None,
+            files=outcome.counts.files if outcome else 0,
+            bytes=outcome.counts.size_bytes if outcome else 0,
+            freed_bytes=outcome.counts.freed_bytes if outcome and outcome.retained_until is None else 0,
+            seconds=round(seconds, 4),
+            error=error.code if error else None,
+            reason=str(error) if error else None,
+        )
+
     def _delete(self, requests: Sequence[Request]) -> list[_Result]:
         started = clock.monotonic()
         results: dict[int, _Result] = {}
@@ -86,8 +120,10 @@ class Engine:
             request = requests[number]
             done, _ = self._together([request])
             results[number] = done[request.task_id]
+        seconds = clock.monotonic() - started
         for number, request in enumerate(requests):
-            self._report(request, started, results[number])
+            if not request.retried:
+                self.report(request, seconds, results[number])
         return [results[number] for number in range(len(requests))]
 
     def _together(self, requests: Sequence[Request]) -> tuple[dict[str, _Result], list[str]]:
@@ -144,40 +180,6 @@ class Engine:
         fault = faults.explain(error, task_id, doing)
         self._root.note(fault)
         return fault
-
-    def _report(self, request: Request, started: float, result: _Result) -> None:
-        seconds = clock.monotonic() - started
-        error = result if isinstance(result, SweepdError) else None
-        outcome = None if isinstance(result, SweepdError) else result
-        refused = isinstance(error, TaskRefused) and error.code not in (
-            ErrorCode.DELETION_FAILED,
-            ErrorCode.PERMISSION_DENIED,
-        )
-        ending = "success" if outcome else "refused" if refused else "failed"
-        self._tools.metrics.deletions.ended(request.trigger, ending, seconds)
-        write = _log.info if outcome else _log.warning if refused else _log.error
-        write(
-            "deletion_finished",
-            outcome=ending,
-            trigger=request.trigger,
-            initiator=request.initiator,
-            policy=request.policy,
-            sweep_id=request.sweep_id,
-            job_id=request.job_id,
-            task_ids=[faults.printable(request.task_id[:128])],
-            what=request.what,
-            force=request.force,
-            deletion_id=outcome.deletion_id if outcome else None,
-            directory_deleted=bool(outcome and outcome.directory_deleted),
-            records_deleted=bool(outcome and outcome.records_deleted),
-            retained_until=outcome.retained_until.isoformat() if outcome and outcome.retained_until else None,
-            files=outcome.counts.files if outcome else 0,
-            bytes=outcome.counts.size_bytes if outcome else 0,
-            freed_bytes=outcome.counts.freed_bytes if outcome and outcome.retained_until is None else 0,
-            seconds=round(seconds, 4),
-            error=error.code if error else None,
-            reason=str(error) if error else None,
-        )
 
 
 def _outcome(claimed: Claimed, one: Going) -> Outcome:

@@ -63,7 +63,8 @@ class Request:
     ``orphan``: there has to be no row, and the directory has to be the one the last scan saw.
     ``initiator`` is for the log and the journal, such as ``api:127.0.0.1`` or ``policy:NAME``. With ``retain`` the
     directory waits that long in the trash, and can be restored with its records. ``origin``, ``plan_digest`` and
-    ``reason``, one line, are for the journal, and so is ``job_id``.
+    ``reason``, one line, are for the journal, and so is ``job_id``. ``retried``: a try that fails may not be the last,
+    and whoever asks reports the end (``Engine.report``).
     """
 
     task_id: str
@@ -80,6 +81,7 @@ class Request:
     plan_digest: str | None = None
     reason: str | None = None
     job_id: str | None = None
+    retried: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ class Batch:
         self._in_doubt = begun_before
         self._size = min(_FIRST_GROUP, GROUP) if patient else GROUP
         self._tries: dict[str, int] = {}
+        self._seconds: dict[str, float] = {}  # that the last try took, of those to be reported
         self._settling: dict[str, SweepdError] = {}
         self._troubles = 0
         self.report = BatchReport()
@@ -141,8 +142,10 @@ class Batch:
                 raise
             _log.error("batch_deletion_crashed", task_ids=[ascii(r.task_id)[:80] for r in group], exc_info=error)
             results = [error] * len(group)
+        seconds = clock.monotonic() - started
+        self._seconds |= {request.task_id: seconds for request in group if request.retried}
         if self._patient:
-            self._adapt(clock.monotonic() - started)
+            self._adapt(seconds)
         return group, results
 
     def _adapt(self, seconds: float) -> None:
@@ -178,6 +181,9 @@ class Batch:
         return True
 
     def _note(self, request: Request, result: Result) -> tuple[str, Result]:
+        seconds = self._seconds.pop(request.task_id, None)  # None: it was reported, or this process did not try it
+        if seconds is not None and isinstance(result, Outcome | SweepdError):
+            self._engine.report(request, seconds, result)
         if isinstance(result, Outcome):
             self.report.deleted.append(result)
             self._troubles = 0

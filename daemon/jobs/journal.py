@@ -122,6 +122,7 @@ def request_of(job: Job, task_id: str) -> Request:
         job_id=job.job_id,
         origin=Origin(job.client, job.request_id),
         reason=job.reason,
+        retried=True,
     )
 
 

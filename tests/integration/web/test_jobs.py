@@ -316,6 +316,31 @@ async def test_a_job_waits_until_the_catalog_is_back(
     ]
 
 
+async def test_what_waits_is_counted_and_logged_once(
+    api: Api, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for task_id in IDS[:3]:
+        installation.task(task_id, 10)
+    monkeypatch.setattr("daemon.jobs.batch._FIRST_WAIT_S", 0.01)
+    away = installation.root.with_name("away")
+    installation.root.rename(away)
+    with logged() as log:
+        job_id = (await api.batch(*IDS[:3], **ASYNC)).body["data"]["job_id"]
+        while log.getvalue().count("job_waits") < 3:
+            await asyncio.sleep(0.01)
+        away.rename(installation.root)
+        assert (await ended(api, job_id))["result"]["summary"]["successfully_deleted"] == 3
+    finished = [line for line in map(json.loads, log.getvalue().splitlines()) if line["event"] == "deletion_finished"]
+    assert [(line["task_ids"], line["outcome"]) for line in finished] == [([one], "success") for one in IDS[:3]]
+    value = api.context.metrics.registry.get_sample_value
+    asked = {
+        ending: value("sweepd_deletions_total", {"trigger": "api", "outcome": ending})
+        for ending in ("success", "refused", "failed")
+    }
+    assert asked == {"success": 3, "refused": 0, "failed": 0}
+    assert value("sweepd_deletion_duration_seconds_count", {"trigger": "api"}) == 3
+
+
 async def test_a_bug_ends_the_job_with_what_is_certain(
     api: Api, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
