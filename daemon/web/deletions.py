@@ -9,7 +9,7 @@ from aiohttp import web
 
 from daemon.deletion.models import Outcome, Request, Trigger, What
 from daemon.errors import SweepdError
-from daemon.jobs.batch import Batch
+from daemon.jobs.batch import Batch, BatchReport
 from daemon.jobs.journal import Kind
 from daemon.jobs.recall import recall
 from daemon.storage.names import check_task_id
@@ -19,8 +19,9 @@ from daemon.web.bodies import BatchBody, SingleBody
 from daemon.web.body import read_json
 from daemon.web.caller import Scope, caller
 from daemon.web.context import ApiContext
+from daemon.web.errors import explain
 from daemon.web.health import require_recovered
-from daemon.web.idempotency import Idempotency, Key
+from daemon.web.idempotency import PASSING, Idempotency, Key
 from daemon.web.jobs import Jobs
 from daemon.web.work import Workers
 
@@ -93,7 +94,9 @@ class Deletions:
         )
         report = await self._workers.to_the_end(run_batch(batch, catalog, self._workers))
         message = "BATCH_COMPLETE" if report.complete else "BATCH_PARTIAL"
-        return answers.success(request, message, data=results.summary(report, answers.language(request)))
+        response = answers.success(request, message, data=results.summary(report, answers.language(request)))
+        response[PASSING] = _passing(report, body)
+        return response
 
     async def _background(
         self, request: web.Request, kind: Kind, wanted: Sequence[Request], key: Key, body: SingleBody | BatchBody
@@ -109,6 +112,12 @@ def prefers_async(request: web.Request) -> bool:
     """Whether the client says ``Prefer: respond-async`` (RFC 7240), among other wishes perhaps."""
     wishes = ",".join(request.headers.getall("Prefer", ())).split(",")
     return any(wish.partition(";")[0].strip().lower() == "respond-async" for wish in wishes)
+
+
+def _passing(report: BatchReport, body: BatchBody) -> bool:
+    """Whether a retry may fare better: something failed by what passes, or was left without a failure to end it."""
+    left = bool(report.not_attempted) and (body.continue_on_error or not report.failed)
+    return left or any(explain(error).passing for _, error in report.failed)
 
 
 def _check_scope(request: web.Request, body: SingleBody | BatchBody) -> None:

@@ -192,6 +192,11 @@ class ApiError(Exception):
         self.status = RULES[code].status
         self.headers = {**RULES[code].headers, **(headers or {})}
 
+    @property
+    def passing(self) -> bool:
+        """Whether the same request may succeed later: it asks to come back, or met a bug."""
+        return "Retry-After" in self.headers or self.code is ApiCode.INTERNAL_ERROR
+
     def message(self, language: Language) -> str:
         """What a person reads."""
         values = dict(self.values)

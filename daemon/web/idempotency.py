@@ -1,7 +1,7 @@
 """``Idempotency-Key``: a retry gets the first answer, and nothing is done twice.
 
-As draft-ietf-httpapi-idempotency-key-header says. An answer that asks to come back later is not kept: then the retry
-goes on where the first try was cut off, by what the journal of deletions knows of it.
+As draft-ietf-httpapi-idempotency-key-header says. An answer that asks to come back later, or is not the last word on
+a batch, is not kept: then the retry goes on where the first try ended, by what the journal of deletions knows of it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ from daemon.web import answers, bodies
 from daemon.web.caller import caller
 from daemon.web.errors import ApiCode, ApiError, explain
 from daemon.web.work import Workers
+
+PASSING: Final = web.ResponseKey("passing", bool)
+"""Set on an answer that is not to be kept: a retry may fare better, and goes on."""
 
 _log = log.get(__name__)
 _HEADER: Final = "Idempotency-Key"
@@ -93,15 +96,14 @@ class Idempotency:
             response = await perform(Key(known.job_id, known.begun_at, begun_before=found is not None))
         except Exception as error:
             problem = explain(error, request.match_info.get("task_id"))
-            if problem.code is not ApiCode.INTERNAL_ERROR:
+            if not problem.passing:
                 await self._keep(owner, answers.failure(request, problem))
             raise
-        await self._keep(owner, response)
+        if not response.get(PASSING, False):
+            await self._keep(owner, response)
         return response
 
     async def _keep(self, owner: tuple[str, str], response: web.Response) -> None:
-        if "Retry-After" in response.headers:
-            return
         headers = json.dumps({name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers})
         body, status = response.body, response.status
         assert isinstance(body, bytes)

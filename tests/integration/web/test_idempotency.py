@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from daemon.catalog.tables import idempotency
 from daemon.deletion.models import Outcome, Request
-from daemon.errors import CatalogUnavailable
+from daemon.errors import CatalogUnavailable, SweepdError
 from daemon.web.addresses import TASKS
 from daemon.web.jobs import JOBS
 from integration.web.installation import Answer, Api, Installation, serving
@@ -134,6 +134,59 @@ async def test_a_batch_that_was_cut_off_goes_on(api: Api, installation: Installa
     assert again.body["data"]["summary"]["successfully_deleted"] == 3
     assert again.body["data"]["deleted_tasks"][:2] == first.body["data"]["deleted_tasks"]
     assert len(installation.journal()) == 3
+
+
+async def test_a_batch_that_may_fare_better_later_is_tried_again(api: Api, installation: Installation) -> None:
+    """The storage root was away: of the answer to that nothing is kept."""
+    installation.task(FIRST, 10)
+    away = installation.root.with_name("away")
+    installation.root.rename(away)
+    first = await api.batch(FIRST, SECOND, headers=KEY)
+    assert first.body["data"]["failed_tasks"][0]["error_code"] == "ROOT_UNAVAILABLE"
+    away.rename(installation.root)
+    again = await api.batch(FIRST, SECOND, headers=KEY)
+    assert "Idempotency-Replayed" not in again.headers
+    assert again.body["data"]["summary"]["successfully_deleted"] == 1
+    same(again, await api.batch(FIRST, SECOND, headers=KEY))
+
+
+async def test_a_batch_that_a_stop_cut_short_goes_on(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for task_id in (FIRST, SECOND):
+        installation.task(task_id, 10, 20)
+    monkeypatch.setattr("daemon.jobs.batch.GROUP", 1)
+    async with serving(installation) as api:
+        delete, stopping = api.context.engine.delete_group, asyncio.Event()
+        loop, go = asyncio.get_running_loop(), threading.Event()
+
+        def slow(requests: Sequence[Request]) -> list[Outcome | SweepdError]:
+            loop.call_soon_threadsafe(stopping.set)
+            assert go.wait(20)
+            return delete(requests)
+
+        monkeypatch.setattr(api.context.engine, "delete_group", slow)
+        asking = asyncio.create_task(api.batch(FIRST, SECOND, headers=KEY))
+        await stopping.wait()
+        closing = asyncio.create_task(api.runner.cleanup())
+        await asyncio.sleep(0.05)
+        go.set()
+        first = (await asking).body["data"]
+        await closing
+    assert (first["summary"]["successfully_deleted"], first["not_attempted"]) == (1, [SECOND])
+    async with serving(installation) as api:
+        again = (await api.batch(FIRST, SECOND, headers=KEY)).body["data"]
+    assert again["deleted_tasks"][0] == first["deleted_tasks"][0]
+    assert (again["summary"]["successfully_deleted"], again["not_attempted"]) == (2, [])
+    assert len(installation.journal()) == 2
+
+
+async def test_a_batch_that_its_first_failure_ended_is_an_answer(api: Api, installation: Installation) -> None:
+    installation.task(FIRST, 10, status="in_progress")
+    installation.task(SECOND, 10)
+    first = await api.batch(FIRST, SECOND, headers=KEY, continue_on_error=False)
+    assert first.body["data"]["not_attempted"] == [SECOND]
+    same(first, await api.batch(FIRST, SECOND, headers=KEY, continue_on_error=False))
 
 
 async def test_a_job_is_made_once(api: Api, installation: Installation) -> None:
