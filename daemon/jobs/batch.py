@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from daemon import clock, log
 from daemon.catalog.catalog import Catalog
+from daemon.catalog.jobs import JobTask
 from daemon.deletion.engine import GROUP, Engine
 from daemon.deletion.models import Outcome, Request
 from daemon.errors import ErrorCode, SweepdError
@@ -200,9 +201,14 @@ def _for_all(error: Exception) -> bool:
     return not isinstance(error, SweepdError) or error.code in _FOR_ALL
 
 
+def latest(results: Iterable[Outcome | JobTask]) -> datetime | None:
+    """When the last of them was deleted; None if none was. A task that had been gone before tells the time of that."""
+    return max((one.deleted_at for one in results if one.deletion_id and one.deleted_at), default=None)
+
+
 def finish(report: BatchReport, catalog: Catalog) -> BatchReport:
-    """The report with its ``deleted_at``: of the last task that was deleted, or now."""
-    report.deleted_at = report.deleted[-1].deleted_at if report.deleted else _now(catalog)
+    """The report with its ``deleted_at``: ``latest``, or now."""
+    report.deleted_at = latest(report.deleted) or _now(catalog)
     _log.info(
         "batch_finished",
         requested=len(report.deleted) + len(report.failed) + len(report.not_attempted),

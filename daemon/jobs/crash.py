@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from daemon.catalog import jobs
 from daemon.catalog.catalog import Catalog
-from daemon.catalog.jobs import Job, JobState, JobTask, TaskOutcome
+from daemon.catalog.jobs import Job, JobTask
 from daemon.deletion.models import Outcome
 from daemon.jobs import journal
 from daemon.jobs.recall import recall
@@ -62,15 +62,10 @@ def _end(
 ) -> tuple[Job, list[JobTask]]:
     with catalog.write() as session:
         jobs.begin(session.connection, job.job_id)  # its first step may have been the one that failed
-        before = [task for task in jobs.tasks(session.connection, job.job_id) if task.outcome is not None]
-        last = max((task.number or 0 for task in before), default=0)
+        last = max((task.number or 0 for task in jobs.tasks(session.connection, job.job_id)), default=0)
         found = [kept.get(task.position) or journal.noted(task, 0, fates[task.position]) for task in waiting]
         found.sort(key=lambda task: task.number or len(waiting) + last)  # what was found out first, in its order
         done = [replace(task, number=number) for number, task in enumerate(found, last + 1)]
         jobs.note(session.connection, job.job_id, done)
-        at = max((task.deleted_at for task in (*before, *done) if task.deleted_at is not None), default=None)
-        cut_short = cancelled and any(task.outcome is TaskOutcome.NOT_ATTEMPTED for task in done)
-        state = JobState.CANCELLED if cut_short else JobState.FINISHED
-        jobs.end(session.connection, job.job_id, state, at or session.now.stamp)
-        ended = jobs.find(session.connection, job.job_id)
+        ended = journal.end(session, job.job_id, cancelled=cancelled)
     return ended or job, done

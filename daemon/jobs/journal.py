@@ -9,12 +9,12 @@ from enum import StrEnum
 
 from daemon import clock
 from daemon.catalog import jobs
-from daemon.catalog.catalog import Catalog
+from daemon.catalog.catalog import Catalog, Session
 from daemon.catalog.jobs import Job, JobState, JobTask, TaskOutcome, Totals
 from daemon.deletion.models import Origin, Outcome, Request, Trigger, What
 from daemon.errors import ErrorCode, SweepdError
 from daemon.jobs import failures
-from daemon.jobs.batch import BatchReport, Result
+from daemon.jobs.batch import BatchReport, Result, latest
 from daemon.storage.census import Census
 
 
@@ -102,6 +102,15 @@ class Journal:
                 raise SweepdError(message, code=ErrorCode.JOB_ENDED, details=details)
             jobs.cancel(session.connection, job_id, by)
         return job
+
+
+def end(session: Session, job_id: str, *, cancelled: bool) -> Job | None:
+    """End a job of which every task is noted, in the transaction that notes the last one; the job as it is then."""
+    tasks = jobs.tasks(session.connection, job_id)
+    cut_short = cancelled and any(task.outcome is TaskOutcome.NOT_ATTEMPTED for task in tasks)
+    state = JobState.CANCELLED if cut_short else JobState.FINISHED
+    jobs.end(session.connection, job_id, state, latest(tasks) or session.now.stamp)
+    return jobs.find(session.connection, job_id)
 
 
 def not_found(job_id: str) -> SweepdError:

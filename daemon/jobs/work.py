@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from functools import partial
 
 from daemon import log
@@ -32,7 +31,6 @@ class JobWork:
         self._tasks: dict[str, JobTask] = {}
         self._unnoted: list[JobTask] = []
         self._number = 0
-        self._deleted_at: datetime | None = None
         self.job = job
         self.cancelled = job.cancelled_by is not None
         self.meter = Meter(job.tasks_total)
@@ -126,11 +124,7 @@ class JobWork:
         with self._catalog.write() as session:
             jobs.note(session.connection, job.job_id, done)
             if batch.ended:
-                last = [task.deleted_at for task in done if task.deleted_at is not None]
-                at = last[-1] if last else self._deleted_at or session.now.stamp
-                cut_short = self.cancelled and batch.report.not_attempted
-                jobs.end(session.connection, job.job_id, JobState.CANCELLED if cut_short else JobState.FINISHED, at)
-                found = jobs.find(session.connection, job.job_id)
+                found = journal.end(session, job.job_id, cancelled=self.cancelled)
         self._unnoted = []
         for task in done:
             self._count(task)
@@ -162,4 +156,3 @@ class JobWork:
         meter.files += task.files or 0
         meter.size_bytes += task.size_bytes or 0
         meter.forget(task.task_id)
-        self._deleted_at = task.deleted_at or self._deleted_at

@@ -78,6 +78,26 @@ def test_a_job_is_read_back_as_it_was(site: Site) -> None:
     assert found.deleted_at == found.deleted[-1].deleted_at
 
 
+@pytest.mark.parametrize("crashed", [False, True])
+def test_a_job_was_when_its_last_deletion_was(site: Site, crashed: bool) -> None:
+    """Not when a task that it found gone had been deleted, by whichever way it ends."""
+    site.task("task_1")
+    site.task("task_2")
+    site.engine.delete(Request("task_2", What.DIRECTORY, Trigger.API, "test"))
+    site.store.query("UPDATE data_pipeline_tasks SET updated_at = '2020-01-01 00:00:00' WHERE task_id = 'task_2'")
+    work = job_work(site, make(site, "task_1", "task_2", "task_3"))
+    if crashed:
+        work._batch = work._begin()
+        work._attempt(work._batch)
+        work.abandon(RuntimeError("a bug"))
+    else:
+        finish_job(work)
+    found = report(site, work.job.job_id)
+    [first, second] = found.deleted
+    assert second.deleted_at.year == 2020
+    assert found.deleted_at == first.deleted_at
+
+
 def test_failures_are_kept_with_what_their_messages_need() -> None:
     error = TaskRefused("wait", code=ErrorCode.TASK_HELD, details={"owner": "alice", "reason": "an audit"})
     again = failures.from_json(failures.to_json(error))

@@ -160,6 +160,16 @@ async def test_nothing_deleted_still_has_a_time(api: Api) -> None:
     assert len(answer.body["data"]["deleted_at"]) == len("2025-07-02T21:45:30")
 
 
+async def test_what_had_gone_before_is_not_when_the_batch_was(api: Api, installation: Installation) -> None:
+    installation.task(FIRST, 10)
+    installation.row(SECOND, directory_exists=0, updated_at="2020-01-01 00:00:00")
+    data = (await api.batch(FIRST, SECOND)).body["data"]
+    first, second = data["deleted_tasks"]
+    assert second["deleted_at"] == "2020-01-01T00:00:00"
+    assert data["deleted_at"] == first["deleted_at"]
+    assert (await api.batch(SECOND)).body["data"]["deleted_at"] >= first["deleted_at"]
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
