@@ -27,7 +27,7 @@ from daemon.web.caller import Scope
 from daemon.web.context import ApiContext
 from daemon.web.deletions import Deletions
 from daemon.web.documentation import Documentation
-from daemon.web.errors import CATALOG, DELETION, ONCE, RESTORE, ROOT, STARTED, SWEEP, ApiCode
+from daemon.web.errors import CATALOG, CHANGING, DELETION, ONCE, RESTORE, ROOT, STARTED, SWEEP, ApiCode
 from daemon.web.events import Events
 from daemon.web.health import Health
 from daemon.web.holds import Holds
@@ -105,7 +105,7 @@ def _described(
             body=BatchBody,
             headers=("Idempotency-Key", "Prefer"),
             answers={200: BatchResult, 202: ShownJob},
-            errors=(*STARTED, *ROOT, *ONCE),
+            errors=(*CHANGING, *ROOT, *ONCE),
         ),
         Operation(
             "GET",
@@ -305,7 +305,7 @@ def _described(
             body=NoBody,
             body_optional=True,
             answers={200: ShownJob},
-            errors=(*job, *STARTED, ErrorCode.JOB_ENDED),
+            errors=(*job, *CHANGING, ErrorCode.JOB_ENDED),
         ),
         Operation("GET", STORAGE, Storage(context, workers).show, read, answers={200: StorageUse}, errors=CATALOG),
         Operation(

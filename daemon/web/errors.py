@@ -114,6 +114,7 @@ RULES: Final[Mapping[str, Rule]] = {
 # What the descriptions of operations share. Whatever works on a thread may be SHUTTING_DOWN.
 CATALOG: Final = (ErrorCode.CATALOG_UNAVAILABLE, ErrorCode.CATALOG_NOT_READY, ApiCode.SHUTTING_DOWN)
 STARTED: Final = (*CATALOG, ApiCode.STARTING)
+CHANGING: Final = (*STARTED, ErrorCode.CATALOG_ROLLED_BACK)
 ROOT: Final = (ErrorCode.ROOT_UNAVAILABLE,)
 # What deletions and restores take turns by, and how a retry is known.
 ONCE: Final = (
@@ -122,8 +123,7 @@ ONCE: Final = (
     ApiCode.TOO_MANY_REQUESTS,
 )
 DELETION: Final = (
-    *STARTED,
-    ErrorCode.CATALOG_ROLLED_BACK,
+    *CHANGING,
     *ROOT,
     ErrorCode.INVALID_TASK_ID,
     ErrorCode.TASK_NOT_FOUND,
@@ -137,8 +137,7 @@ DELETION: Final = (
     ErrorCode.DELETION_FAILED,
 )
 RESTORE: Final = (
-    *STARTED,
-    ErrorCode.CATALOG_ROLLED_BACK,
+    *CHANGING,
     *ROOT,
     ErrorCode.INVALID_TASK_ID,
     ErrorCode.DELETION_NOT_FOUND,
@@ -150,8 +149,7 @@ RESTORE: Final = (
     ErrorCode.DELETION_FAILED,
 )
 SWEEP: Final = (
-    *STARTED,
-    ErrorCode.CATALOG_ROLLED_BACK,
+    *CHANGING,
     *ROOT,
     ErrorCode.PLAN_NOT_FOUND,
     ErrorCode.PLAN_OUTDATED,

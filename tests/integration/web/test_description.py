@@ -15,6 +15,7 @@ from daemon.web import bodies
 from daemon.web.addresses import DESCRIPTION, DOCUMENTATION, TASKS
 from daemon.web.application import OPERATIONS
 from daemon.web.errors import RULES, ApiCode
+from daemon.web.jobs import JOBS
 from daemon.web.operations import Operation
 from daemon.web.responses import errors_of
 from integration.web.installation import Api, Installation
@@ -64,6 +65,18 @@ async def test_names_are_unique_and_links_lead_to_one(api: Api) -> None:
 async def test_every_error_code_is_somebodys(api: Api) -> None:
     answered = {str(code) for operation in api.runner.app[OPERATIONS] for code in errors_of(operation)}
     assert answered == {str(code) for code in RULES} - {ApiCode.ROUTE_NOT_FOUND, ApiCode.METHOD_NOT_ALLOWED}
+
+
+async def test_a_catalog_that_was_rolled_back_is_described_wherever_it_is_answered(api: Api) -> None:
+    api.problems["journal"] = "it has forgotten one"
+    asked = [
+        await api.delete("task_1"),
+        await api.batch("task_1"),
+        await api.ask("POST", f"{TASKS}/task_1/restore"),
+        await api.ask("DELETE", f"{JOBS}/{'0' * 28}"),
+        await api.ask("POST", "/api/v0/policies/old/sweeps", json={"confirm": True}),
+    ]
+    assert [answer.body["error_code"] for answer in asked] == ["CATALOG_ROLLED_BACK"] * 5
 
 
 async def test_the_examples_are_taken(api: Api) -> None:
