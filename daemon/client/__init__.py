@@ -10,6 +10,7 @@ from daemon.client.client import Client
 from daemon.client.errors import (
     ApiError,
     BadName,
+    BadSetting,
     ClientError,
     Conflict,
     Failed,
@@ -28,6 +29,7 @@ from daemon.client.server_events import Event
 __all__ = [
     "ApiError",
     "BadName",
+    "BadSetting",
     "Client",
     "ClientError",
     "Conflict",

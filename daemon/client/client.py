@@ -16,7 +16,7 @@ class Client(Reading, Changing, Jobs):
     ``base_url``: ``http://``, ``https://`` or ``unix:///run/sweepd/sweepd.sock``. ``token``: else that of SWEEPD_TOKEN.
     ``timeout``: seconds to connect, and to wait for an answer that needs no work; ``work_timeout``: for one that does
     (None: for ever). ``language`` of messages: en or zh. ``verify``: False, or the file of the authorities to trust.
-    ``retries``: of what is safe to repeat. Raises ValueError if one of them cannot be.
+    ``retries``: of what is safe to repeat. Raises BadSetting if one of them cannot be.
     """
 
     def __init__(

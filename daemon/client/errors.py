@@ -10,6 +10,10 @@ class ClientError(Exception):
     """The root; ``str()`` is one line that says what to do."""
 
 
+class BadSetting(ClientError, ValueError):
+    """An address, token, language or file of authorities that cannot be: no client was made."""
+
+
 class BadName(ClientError, ValueError):
     """An empty name, ``.`` or ``..``: as a part of an address it would be another one. Nothing was sent."""
 

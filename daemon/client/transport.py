@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from daemon.client import address
-from daemon.client.errors import ApiError, BadName, TimedOut, UnexpectedAnswer, Unreachable, api_error
+from daemon.client.errors import ApiError, BadName, BadSetting, TimedOut, UnexpectedAnswer, Unreachable, api_error
 
 if TYPE_CHECKING:
     from requests import Response
@@ -37,10 +38,12 @@ class Transport:
         import requests  # the slow part of this package: only who makes a client pays for it
 
         if language not in _LANGUAGES:
-            raise ValueError(f"language is one of {', '.join(_LANGUAGES)}")
+            raise BadSetting(f"language is one of {', '.join(_LANGUAGES)}")
         self._address = address.parse(base_url)
         token = address.find_token(token)
         self._timeout, self._work_timeout, self._retries = timeout, work_timeout, retries
+        if isinstance(verify, str):
+            _check_authorities(verify)
         self._session = requests.Session()
         # No proxy, .netrc or certificate of the environment: the first two could send the token elsewhere.
         self._session.trust_env = False
@@ -156,6 +159,17 @@ class Transport:
             raise Unreachable(f"no trusted TLS connection to {where}: {error}; see `verify`") from error
         except (requests.exceptions.ConnectionError, OSError) as error:
             raise Unreachable(f"cannot reach {where}; is the daemon running, and is this its address?") from error
+
+
+def _check_authorities(path: str) -> None:
+    """What is wrong with the file would else look, at the first request, as if the daemon were not there."""
+    import ssl
+
+    try:
+        if not Path(path).is_dir():  # of a directory the certificates are read as they are needed
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError as error:
+        raise BadSetting(f"{path} holds no certificate authorities that can be read: {error}") from None
 
 
 def _text(value: str | int | bool) -> str:

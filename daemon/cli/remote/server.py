@@ -15,6 +15,7 @@ from daemon.cli.exits import Exit, status_of_code
 from daemon.client import (
     ApiError,
     BadName,
+    BadSetting,
     Client,
     ClientError,
     InvalidRequest,
@@ -40,7 +41,7 @@ class Server:
         """A client; what it raises is printed, and ends the command. Raises typer.Exit and typer.BadParameter."""
         try:
             client = Client(self.url, self._token(), verify=str(self.ca_file) if self.ca_file else True)
-        except ValueError as error:
+        except BadSetting as error:
             raise typer.BadParameter(str(error)) from None
         try:
             with client:

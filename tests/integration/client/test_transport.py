@@ -8,13 +8,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from daemon.client import (
     ApiError,
     BadName,
+    BadSetting,
     Client,
+    ClientError,
     Conflict,
     Failed,
     Forbidden,
@@ -28,6 +31,7 @@ from daemon.client import (
     Unreachable,
     jobs,
 )
+from support.receiver import CERTIFICATE
 from support.scripted import HANG_UP, SILENCE, answer, done, refused, scripted
 
 POLICIES = done({"policies": []})
@@ -51,6 +55,23 @@ def test_a_get_is_tried_again(trouble: bytes) -> None:
     with scripted(trouble, trouble, trouble, POLICIES) as server, Client(server.url) as client:
         assert client.policies() == {"policies": []}
     assert len(server.requests) == 4
+
+
+@pytest.mark.parametrize(
+    "options", [{"token": "a b"}, {"language": "fr"}, {"verify": "/nowhere.pem"}, {"verify": __file__}], ids=str
+)
+def test_what_cannot_be_is_told_when_the_client_is_made(options: dict[str, Any]) -> None:
+    """Else a file that is not there would look as if the daemon were not."""
+    with pytest.raises(ClientError) as caught:
+        Client("https://127.0.0.1:1", **options)
+    assert isinstance(caught.value, BadSetting)
+    assert "is the daemon running" not in str(caught.value)
+
+
+@pytest.mark.parametrize("verify", [str(CERTIFICATE), str(CERTIFICATE.parent)], ids=["file", "directory"])
+def test_authorities_that_can_be_read_are_taken(verify: str) -> None:
+    with Client("https://127.0.0.1:1", verify=verify, retries=0) as client, pytest.raises(Unreachable):
+        client.live()
 
 
 def test_it_is_tried_again_so_often_and_no_more() -> None:

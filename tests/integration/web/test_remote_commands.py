@@ -167,6 +167,12 @@ async def test_an_address_where_nobody_is(sweepd: Sweepd, server: str, status: E
     assert "secret" not in sweepd.err
 
 
+async def test_authorities_that_are_not_there_are_a_wrong_command_line(sweepd: Sweepd, tmp_path: Path) -> None:
+    missing = tmp_path / "authorities.pem"
+    assert await sweepd.here("--server", "https://127.0.0.1:1", "--ca-file", str(missing), "tasks") == Exit.USAGE
+    assert str(missing) in sweepd.err
+
+
 async def test_a_daemon_in_trouble(installation: Installation, sweepd: Sweepd) -> None:
     async with serving(installation, url=NO_DATABASE) as api:
         assert await sweepd(api, "sweep", "nothing") == Exit.USAGE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from daemon.client.address import Address, find_token, parse
+from daemon.client.errors import BadSetting
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,8 @@ def test_an_address(url: str, address: Address) -> None:
         ("ftp://localhost", "http://HOST:PORT"),
         ("", "http://HOST:PORT"),
         ("http://", "http://HOST:PORT"),
+        ("http://localhost:secret", "http://HOST:PORT"),
+        ("http://[::1", "http://HOST:PORT"),
         ("unix://run/sweepd.sock", "three slashes"),
         ("unix:///", "three slashes"),
         ("http://alice:secret@localhost", "SWEEPD_TOKEN"),
@@ -37,7 +40,7 @@ def test_an_address(url: str, address: Address) -> None:
     ],
 )
 def test_what_is_none_says_what_to_write_instead(url: str, said: str) -> None:
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(BadSetting) as caught:
         parse(url)
     assert said in str(caught.value)
     assert "secret" not in str(caught.value)
@@ -54,6 +57,6 @@ def test_the_token_is_the_argument_or_else_the_environment(monkeypatch: pytest.M
 
 @pytest.mark.parametrize("token", ["secret\r\nHost: evil", "secret two", "s\u00e9cret"])
 def test_a_token_that_cannot_be_one_is_refused_and_not_shown(token: str) -> None:
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(BadSetting) as caught:
         find_token(token)
     assert "cret" not in str(caught.value)
