@@ -204,7 +204,7 @@ class ApiError(Exception):
 
     def hint(self, language: Language) -> str:
         """What that person does next."""
-        return hints.hint(self.code, language, self.values)
+        return hints.hint(self.code, language, self.values, self.data)
 
 
 def explain(error: Exception, task_id: str | None = None) -> ApiError:

@@ -7,6 +7,8 @@ from typing import Final
 
 from daemon.web.messages import Language, Message
 
+_OF_DATA: Final = ("hold_id", "job_id")
+
 # By error code, one for each. `{names}` are filled from the same values as the message's.
 HINTS: Final[Mapping[str, Message]] = {
     "INVALID_TASK_ID": Message(
@@ -185,6 +187,13 @@ HINTS: Final[Mapping[str, Message]] = {
 }
 
 
-def hint(code: str, language: Language, values: Mapping[str, object]) -> str:
-    """What to do next after ``code``. Raises KeyError for a code without a hint."""
-    return HINTS[code].fill(language, values)
+def hint(code: str, language: Language, values: Mapping[str, object], data: Mapping[str, object]) -> str:
+    """What to do next after ``code``: a ``{name}`` in a path is that of ``data``, where it is there.
+
+    Raises KeyError for a code without a hint.
+    """
+    said = HINTS[code].fill(language, values)
+    for name in _OF_DATA:
+        if name in data:
+            said = said.replace(f"{{{name}}}", str(data[name]))
+    return said

@@ -87,7 +87,7 @@ async def test_a_batch_says_whose_hold_it_is(api: Api, installation: Installatio
             "task_id": TASK,
             "error": "The task is held and cannot be deleted: by api:127.0.0.1, because: an audit",
             "error_code": "TASK_HELD",
-            "hint": HINTS["TASK_HELD"].en.replace("{{", "{").replace("}}", "}"),
+            "hint": HINTS["TASK_HELD"].en.replace("{{hold_id}}", hold["hold_id"]),
             "details": {
                 "task_id": TASK,
                 "hold_id": hold["hold_id"],

@@ -52,6 +52,10 @@ def test_a_hint_comes_in_the_clients_language() -> None:
     assert error.hint(Language.ENGLISH) == "Ask the operator for a token with the scope admin"
     held = ApiError(ErrorCode.TASK_HELD)
     assert held.hint(Language.ENGLISH).endswith("DELETE /api/v0/holds/{hold_id} releases it")
+    known = ApiError(ErrorCode.TASK_HELD, data={"hold_id": "01a2"})
+    assert known.hint(Language.ENGLISH).endswith("DELETE /api/v0/holds/01a2 releases it")
+    ended = ApiError(ErrorCode.JOB_ENDED, data={"job_id": "01a3"})
+    assert "GET /api/v0/jobs/01a3" in ended.hint(Language.CHINESE)
 
 
 def test_each_api_code_has_a_status() -> None:
