@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from daemon.client.answers import Batch, Deleted, Hold
-from daemon.client.reading import API, TASKS
+from daemon.client.reading import API, TASKS, task_path
 from daemon.client.transport import Transport, segment
 
 
@@ -32,7 +32,7 @@ class Changing:
     ) -> Deleted:
         """Delete one task, and wait for it."""
         body = deletion(records=records, force=force, retain=retain, reason=reason)
-        path = f"{TASKS}/{segment(task_id)}"
+        path = task_path(task_id)
         return cast(Deleted, self._transport.send("DELETE", path, body, keyed=True, key=key)["data"])
 
     def delete_many(
@@ -54,7 +54,7 @@ class Changing:
     def restore(self, task_id: str, *, deletion_id: str | None = None, key: str | None = None) -> dict[str, Any]:
         """Undo the latest deletion of the task, or the one named."""
         body = {} if deletion_id is None else {"deletion_id": deletion_id}
-        path = f"{TASKS}/{segment(task_id)}/restore"
+        path = f"{task_path(task_id)}/restore"
         return cast(dict[str, Any], self._transport.send("POST", path, body, keyed=True, key=key)["data"])
 
     def reload(self) -> dict[str, Any]:

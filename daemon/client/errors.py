@@ -18,6 +18,13 @@ class BadName(ClientError, ValueError):
     """An empty name, ``.`` or ``..``: as a part of an address it would be another one. Nothing was sent."""
 
 
+class BadTaskId(BadName):
+    """It was to be a task id."""
+
+    error_code = "INVALID_TASK_ID"
+    """What the API answers to any other text that is none."""
+
+
 class Unreachable(ClientError):
     """Nothing answered: refused, no such host or socket, a certificate that is not trusted, a connection cut off."""
 

@@ -10,7 +10,7 @@ from daemon.client import paging, server_events
 from daemon.client.answers import Job
 from daemon.client.changing import deletion
 from daemon.client.errors import TimedOut, TooManyRequests, Unavailable, UnexpectedAnswer, Unreachable
-from daemon.client.reading import API, TASKS
+from daemon.client.reading import API, TASKS, task_path
 from daemon.client.server_events import Event
 from daemon.client.transport import Transport, segment
 
@@ -46,7 +46,7 @@ class Jobs:
         body = {**deletion(records=records, force=force, retain=retain, reason=reason), "async": True}
         path = TASKS
         if isinstance(task_ids, str):
-            path = f"{TASKS}/{segment(task_ids)}"
+            path = task_path(task_ids)
         else:
             body |= {"task_ids": list(task_ids), "continue_on_error": continue_on_error}
         return cast(Job, self._transport.send("DELETE", path, body, keyed=True, key=key, at_once=True)["data"])

@@ -7,10 +7,19 @@ from typing import Any, cast
 
 from daemon.client import paging
 from daemon.client.answers import Hold, Task, Waiting
+from daemon.client.errors import BadName, BadTaskId
 from daemon.client.transport import Transport, segment
 
 API = "/api/v0"
 TASKS = f"{API}/data_pipeline/tasks"
+
+
+def task_path(task_id: str) -> str:
+    """The address of a task. Raises BadTaskId for what would be another address."""
+    try:
+        return f"{TASKS}/{segment(task_id)}"
+    except BadName as error:
+        raise BadTaskId(str(error)) from None
 
 
 class Reading:
@@ -46,11 +55,11 @@ class Reading:
 
     def task(self, task_id: str) -> dict[str, Any]:
         """One task: its row, its size, its deletions, the holds on it, and what the policies say."""
-        return self._data(f"{TASKS}/{segment(task_id)}")
+        return self._data(task_path(task_id))
 
     def explain(self, task_id: str, *, at: str | None = None) -> dict[str, Any]:
         """What every policy says of one task, clause by clause, as of now or ``at`` (ISO 8601)."""
-        return self._data(f"{TASKS}/{segment(task_id)}/explain", at=at)
+        return self._data(f"{task_path(task_id)}/explain", at=at)
 
     def trash(self) -> list[Waiting]:
         """What waits in the trash, the first to be purged first."""

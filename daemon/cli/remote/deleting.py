@@ -10,7 +10,7 @@ from daemon.cli.exits import Exit, status_of_code
 from daemon.cli.remote import following
 from daemon.cli.remote.server import Server, in_words, status_of
 from daemon.cli.render import dump, say
-from daemon.client import ApiError, Unauthorized
+from daemon.client import ApiError, BadTaskId, Unauthorized
 from daemon.client.answers import Batch, Deleted
 from daemon.sizes import format_size
 
@@ -50,7 +50,7 @@ def _delete_one(task_id: str, call: Callable[[], Deleted], *, as_json: bool) -> 
     ending = Exit.OK
     try:
         deleted.append(call())
-    except ApiError as error:
+    except (ApiError, BadTaskId) as error:
         if isinstance(error, Unauthorized):
             raise
         failed.append({"task_id": task_id, "error_code": error.error_code, "error": in_words(error)})

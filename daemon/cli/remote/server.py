@@ -16,6 +16,7 @@ from daemon.client import (
     ApiError,
     BadName,
     BadSetting,
+    BadTaskId,
     Client,
     ClientError,
     InvalidRequest,
@@ -77,6 +78,8 @@ def in_words(error: ClientError) -> str:
 
 def status_of(error: ClientError) -> Exit:
     """The exit status that ``error`` ends a command with: that of the local command, where there is one."""
+    if isinstance(error, BadTaskId):
+        return Exit.NOT_DELETED
     if not isinstance(error, ApiError):
         return Exit.USAGE if isinstance(error, BadName) else Exit.SERVER
     if isinstance(error, Unauthorized) or error.error_code in _DENIED:

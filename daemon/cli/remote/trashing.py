@@ -9,7 +9,7 @@ from typing import Any
 from daemon.cli.exits import Exit
 from daemon.cli.remote.server import Server, in_words, status_of
 from daemon.cli.render import dump, say, table
-from daemon.client import ApiError, Client, Unauthorized, Unavailable
+from daemon.client import ApiError, BadTaskId, Client, Unauthorized, Unavailable
 from daemon.sizes import format_size
 
 _DELETION_ID = re.compile(r"[0-9a-f]{28}")
@@ -47,7 +47,7 @@ def restore(server: Server, names: Sequence[str], *, as_json: bool) -> Exit:
         for name in dict.fromkeys(names):
             try:
                 done = _restore(client, name)
-            except ApiError as error:
+            except (ApiError, BadTaskId) as error:
                 if isinstance(error, Unauthorized | Unavailable):
                     raise
                 failed.append({"name": name, "error_code": error.error_code, "error": in_words(error)})

@@ -56,9 +56,13 @@ async def test_a_refusal_says_why_and_what_to_do(api: Api, installation: Install
     before = installation.everything()
     assert await sweepd(api, "delete", "--yes", TASK) == Exit.NOT_DELETED
     assert sweepd.out.startswith(f"{TASK}: The task is running and cannot be deleted: Try again when it has ended")
-    assert await sweepd(api, "delete", "--yes", "--json", "..") == Exit.USAGE
-    assert await sweepd(api, "delete", "--yes", "--json", "a/b") == Exit.NOT_DELETED
-    assert sweepd.json["failed_tasks"][0]["error_code"] == "INVALID_TASK_ID"
+    for none in ("..", "", "a/b"):  # the first two are part of no address
+        assert await sweepd(api, "delete", "--yes", "--json", none) == Exit.NOT_DELETED
+        assert sweepd.json["failed_tasks"][0]["error_code"] == "INVALID_TASK_ID"
+        assert await sweepd(api, "restore", "--json", none) == Exit.NOT_DELETED
+        assert sweepd.json["failed"][0]["error_code"] == "INVALID_TASK_ID"
+        assert await sweepd(api, "explain", none) == Exit.NOT_DELETED
+    assert await sweepd(api, "plan", "..") == Exit.USAGE
     assert await sweepd(api, "restore", TASK, "task_missing", "--json") == Exit.NOT_DELETED
     assert [one["error_code"] for one in sweepd.json["failed"]] == ["NOT_RESTORABLE", "NOT_RESTORABLE"]
     assert await sweepd(api, "sweep", "nothing") == Exit.USAGE
