@@ -102,7 +102,7 @@ class Deletions:
         self, request: web.Request, kind: Kind, wanted: Sequence[Request], key: Key, body: SingleBody | BatchBody
     ) -> web.Response:
         go_on = body.continue_on_error if isinstance(body, BatchBody) else True
-        response = await self._jobs.accept(request, kind, wanted, job_id=key.job_id, continue_on_error=go_on)
+        response = await self._jobs.accept(request, kind, wanted, key=key, continue_on_error=go_on)
         if prefers_async(request):
             response.headers["Preference-Applied"] = "respond-async"
         return response

@@ -13,6 +13,7 @@ from aiohttp import web
 from daemon.catalog.jobs import Job, JobState
 from daemon.deletion.models import Request
 from daemon.durations import format_duration
+from daemon.errors import ErrorCode, SweepdError
 from daemon.jobs.journal import Journal, Kind, Shown, not_found
 from daemon.jobs.progress import Progress
 from daemon.storage.trash import new_deletion_id
@@ -22,6 +23,7 @@ from daemon.web.body import read_json
 from daemon.web.caller import caller
 from daemon.web.context import ApiContext
 from daemon.web.health import require_recovered
+from daemon.web.idempotency import Key
 from daemon.web.job_runner import JobRunner
 from daemon.web.list_queries import JobsQuery
 from daemon.web.messages import Language
@@ -47,19 +49,21 @@ class Jobs:
         kind: Kind,
         wanted: Sequence[Request],
         *,
-        job_id: str | None,
+        key: Key,
         continue_on_error: bool,
     ) -> web.Response:
-        """Keep a job and let it run. 202; the same job again if there is one with that id already.
+        """Keep a job and let it run. 202; the same job again if an earlier try with that key has made it.
 
         Raises ApiError: TOO_MANY_REQUESTS or SHUTTING_DOWN.
         """
-        chosen = job_id or new_deletion_id()
-        with self._runner.place():
-            job = await self._workers.to_the_end(self._make(chosen, kind, wanted, continue_on_error))
-        shown = await self._workers.read(lambda: self._journal.find(job.job_id))
+        job_id = key.job_id or new_deletion_id()
+        shown = await self._made_before(job_id) if key.begun_before else None
+        if shown is None:
+            with self._runner.place():
+                await self._workers.to_the_end(self._make(job_id, kind, wanted, continue_on_error))
+            shown = await self._workers.read(lambda: self._journal.find(job_id))
         data = self._document(shown, answers.language(request))
-        return answers.success(request, "JOB_ACCEPTED", data=data, status=202, headers={"Location": _url(job.job_id)})
+        return answers.success(request, "JOB_ACCEPTED", data=data, status=202, headers={"Location": _url(job_id)})
 
     async def listed(self, request: web.Request) -> web.Response:
         """The newest first, without their results; ``?state=``, ``?limit=``, ``?cursor=``."""
@@ -101,12 +105,20 @@ class Jobs:
         job_id = checked(request)
         return await self._workers.read(lambda: self._journal.find(job_id))
 
-    async def _make(self, job_id: str, kind: Kind, wanted: Sequence[Request], continue_on_error: bool) -> Job:
+    async def _made_before(self, job_id: str) -> Shown | None:
+        """The job that is there already: it has its place, or needs none any more."""
+        try:
+            return await self._workers.read(lambda: self._journal.find(job_id))
+        except SweepdError as error:
+            if error.code is not ErrorCode.JOB_NOT_FOUND:
+                raise
+            return None
+
+    async def _make(self, job_id: str, kind: Kind, wanted: Sequence[Request], continue_on_error: bool) -> None:
         job = await self._workers.read(
             lambda: self._journal.make(job_id, kind, wanted, continue_on_error=continue_on_error)
         )
         self._runner.add(job)
-        return job
 
 
 def checked(request: web.Request) -> str:

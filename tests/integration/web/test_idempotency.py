@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from daemon.catalog.tables import idempotency
+from daemon.config import ServerConfig
 from daemon.deletion.models import Outcome, Request
 from daemon.errors import CatalogUnavailable, SweepdError
 from daemon.web.addresses import TASKS
+from daemon.web.application import JOBS_RUNNER
 from daemon.web.jobs import JOBS
 from integration.web.installation import Answer, Api, Installation, serving
 
@@ -197,6 +199,22 @@ async def test_a_job_is_made_once(api: Api, installation: Installation) -> None:
     again = await ask(api, FIRST, **ASYNC)
     assert (again.status, again.headers["Location"]) == (202, first.headers["Location"])
     assert len((await api.ask("GET", JOBS)).body["data"]["jobs"]) == 1
+
+
+async def test_a_job_that_was_made_is_told_though_there_is_no_room_for_another(installation: Installation) -> None:
+    """The answer to the first try was lost."""
+    installation.task(FIRST, 10)
+    async with serving(installation, server=ServerConfig(max_waiting=1)) as api:
+        first = await ask(api, FIRST, **ASYNC)
+        await forget_answer(api)
+        jobs = api.runner.app[JOBS_RUNNER]
+        while jobs.find(first.body["data"]["job_id"]) is not None:
+            await asyncio.sleep(0.01)
+        with jobs.place():
+            again = await ask(api, FIRST, **ASYNC)
+            other = await ask(api, FIRST, {"Idempotency-Key": "another"}, **ASYNC)
+    assert (again.status, again.headers["Location"]) == (202, first.headers["Location"])
+    assert other.status == 429
 
 
 async def test_a_restore_is_done_once(api: Api, installation: Installation) -> None:
