@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from itertools import takewhile
 
 from aiohttp import web
 
 from daemon.catalog import ledger
-from daemon.catalog.ledger import Record, State
+from daemon.catalog.ledger import Record
 from daemon.deletion.progress import Watched
 from daemon.deletion.restore import Restored
 from daemon.storage.names import check_task_id
@@ -60,11 +59,9 @@ class Trash:
         """What this initiator has brought back since then, unless it was deleted anew: that is to be restored."""
         with self._context.catalog.read() as session:
             records = ledger.restored_since(session.connection, task_id, initiator, since)
-            latest = ledger.of_task(session.connection, task_id, limit=10)
-        found = {record.entry.deletion_id for record in records}
-        if chosen is None:
-            settled = [record for record in latest if record.state is not State.ABORTED]
-            records = list(takewhile(lambda record: record.entry.deletion_id in found, settled))
+            last = ledger.last_of_task(session.connection, task_id)
+        if chosen is None and last not in records:
+            return []
         entries = [record.entry for record in records if chosen in (None, record.entry.deletion_id)]
         return [Restored(task_id, e.deletion_id, e.directory_deleted, e.records_deleted) for e in entries]
 
