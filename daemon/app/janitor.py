@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 
 from daemon import clock, log
 from daemon.app.services import Services
 from daemon.catalog import idempotency, jobs, scans, sweeps
 from daemon.config import Config
-from daemon.deletion.recovery import Result
 from daemon.errors import SweepdError
 
 _log = log.get(__name__)
@@ -50,9 +49,10 @@ class Janitor:
         self._hurry = threading.Event()
         self.thread = threading.Thread(target=self._work, name="janitor", daemon=True)
 
-    def note(self, results: Mapping[Result, int]) -> None:
-        """Remember what recovery came to."""
-        self.unsettled = results[Result.BLOCKED] + results[Result.CONFLICT]
+    def recover(self) -> None:
+        """Settle what was cut off. Raises as ``Recovery.run`` does."""
+        self._services.recovery.run()
+        self.unsettled = self._services.recovery.unsettled
 
     def start(self) -> None:
         """Begin, without waiting for anything."""
@@ -96,12 +96,12 @@ class Janitor:
             _log.exception("janitor_crashed", job=job.__name__.strip("_"))
 
     def _recover(self) -> None:
-        self.note(self._services.recovery.run())
+        self.recover()
         if self.unsettled:
             _log.warning("trash_unsettled", entries=self.unsettled)
 
     def _expire(self) -> None:
-        if self._may_expire():
+        if self._clocks_agree():
             self._services.retention.purge_expired()
         self._services.retention.count_waiting()
         self._services.retention.report()
@@ -115,7 +115,7 @@ class Janitor:
         while forgotten and not self._stopping.is_set():
             with self._services.catalog.write() as session:
                 forgotten = jobs.forget(session.connection, before)
-        if not self._may_expire():
+        if not self._clocks_agree():
             return  # a clock that is wrong would forget everything
         with self._services.catalog.write() as session:
             scans.forget(session.connection, clock.now() - _HISTORY)
@@ -123,6 +123,10 @@ class Janitor:
         while forgotten and not self._stopping.is_set():
             with self._services.catalog.write() as session:
                 forgotten = sweeps.forget(session.connection, clock.now() - _HISTORY)
+
+    def _clocks_agree(self) -> bool:
+        """What expires is gone for good: the last look at the clocks may have been before one jumped."""
+        return self._may_expire() and self._services.clock_guard.problem() is None
 
     def _make_room(self) -> None:
         self._services.retention.purge_oldest(self._is_full)

@@ -172,7 +172,7 @@ class Supervisor:
             stack.callback(self._lock.release)
             if not self._take_lock(self._lock):
                 raise _taken(f"the catalog of {services.root.path}, perhaps on another machine,")
-            self._janitor.note(services.recovery.run())
+            self._janitor.recover()
             self._readiness.set("journal", None)
             self._look("clock", self._see_clock)
             with self._changing:

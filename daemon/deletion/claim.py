@@ -143,6 +143,7 @@ class Claim:
                 raise error
             else:
                 claimed.results[one.request.task_id] = error
+        self._root.let_go()
         for one in list(claimed.moved):
             self._glance(entry, one)
         entry.sync()

@@ -67,7 +67,10 @@ class Recovery:
         results: Counter[Result] = Counter()
         with self.root.open() as root:
             self.tools.continuity.check(root)
-            for entry_id in trash.entry_ids(root):
+            entry_ids = trash.entry_ids(root)
+            for settled in self._pauses.keys() - entry_ids:  # by another process
+                del self._pauses[settled]
+            for entry_id in entry_ids:
                 results[self._attempt(root, entry_id)] += 1
             try:
                 reserve.keep(root)
@@ -76,8 +79,13 @@ class Recovery:
         for result, count in results.items():
             if result is not Result.BUSY:
                 self.tools.metrics.trash.recovered(result, count)
-        self.tools.metrics.trash.blocked(len(self._pauses))
+        self.tools.metrics.trash.blocked(self.unsettled)
         return results
+
+    @property
+    def unsettled(self) -> int:
+        """Entries that could not be settled the last time they were tried."""
+        return len(self._pauses)
 
     def _attempt(self, root: OpenRoot, entry_id: str) -> Result:
         pause = self._pauses.get(entry_id)

@@ -44,7 +44,12 @@ def read_json(directory_fd: int, name: str) -> dict[str, object] | None:
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory_fd)
     except FileNotFoundError:
         return None
-    with os.fdopen(fd, "rb") as file:
+    try:
+        file = os.fdopen(fd, "rb")
+    except IsADirectoryError:
+        os.close(fd)
+        raise ValueError(f"{name} is a directory") from None
+    with file:
         try:
             data = json.load(file)
         except RecursionError:

@@ -83,6 +83,9 @@ def _allocate(fd: int, number: int) -> None:
             continue
         try:
             os.posix_fallocate(file, 0, _FILE_BYTES)
+        except OSError:
+            removal.remove_file(fd, f"{candidate}")  # an empty one would pass for a full one
+            raise
         finally:
             os.close(file)
         return

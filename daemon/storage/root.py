@@ -63,9 +63,10 @@ class OpenRoot:
         self.state_fd = state_fd
         self.root_id = root_id
         self._mounts: dict[str, str] | None = None
+        self._kept: list[int] = []
 
     def find(self, task_id: str) -> TaskDirectory | None:
-        """The task directory, or None if there is none.
+        """The task directory, or None if there is none. It is kept open: its inode is given to no other one meanwhile.
 
         Raises TaskRefused (UNSAFE_DIRECTORY) if the name is a symlink, a file or a mount point, or if
         something is mounted inside; OSError otherwise.
@@ -87,10 +88,8 @@ class OpenRoot:
                     task_id, f"{task_id} in the storage root is a mount point or a link; it is left alone"
                 ) from None
             raise
-        try:
-            opened = os.fstat(fd)
-        finally:
-            os.close(fd)
+        self._kept.append(fd)
+        opened = os.fstat(fd)
         if self._mounts is None:  # one look for all tasks of one operation; the walk itself never crosses a mount
             self._mounts = mounts_below(self.fd)
         if task_id in self._mounts:
@@ -98,6 +97,11 @@ class OpenRoot:
                 task_id, f"something is mounted inside {task_id} (at {self._mounts[task_id]}); unmount it first"
             )
         return TaskDirectory(task_id, opened.st_dev, opened.st_ino)
+
+    def let_go(self) -> None:
+        """Close what ``find`` has kept open."""
+        while self._kept:
+            os.close(self._kept.pop())
 
     def measure(self, task_id: str) -> Census | None:
         """The counts of a task directory as it is now; None if there is none. Raises OSError."""
@@ -174,7 +178,11 @@ class StorageRoot:
                         f"{self.path} is another storage root than the catalog knows ({found}, expected {expected}); "
                         "mount the right file system, or adopt this one with: sweepd init --replace-root"
                     )
-                yield OpenRoot(fd, state_fd, found)
+                opened = OpenRoot(fd, state_fd, found)
+                try:
+                    yield opened
+                finally:
+                    opened.let_go()
             finally:
                 os.close(state_fd)
         finally:

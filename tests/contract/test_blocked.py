@@ -304,3 +304,29 @@ def test_a_small_directory_the_daemon_cannot_count_goes_back_and_the_others_of_i
     assert shared_site.store.ledger("task_1") == []
     assert audit_task(shared_site.store, shared_site.path, other) == DELETED
     assert shared_site.entries() == []
+
+
+@pytest.mark.usefixtures("immutable")
+def test_what_is_stuck_is_told_all_the_while_and_no_longer_when_another_process_has_settled_it(site: Site) -> None:
+    site.task("task_1", files=9)
+    chattr("+i", site.path / "task_1" / "part-0" / "file-3.json")
+    with pytest.raises(TaskRefused):
+        site.engine.delete(request("task_1"))
+    recovery = site.recovery
+    assert recovery.unsettled == 0
+    for result in ("blocked", "busy", "busy"):  # while it pauses it is as stuck as before
+        assert dict(recovery.run()) == {result: 1}
+        assert recovery.unsettled == site.metric("sweepd_trash_blocked_entries") == 1
+    chattr("-i", site.held(site.entries()[0]) / "part-0" / "file-3.json")
+    assert dict(site.recovery.run()) == {"finished": 1}
+    recovery.run()
+    assert recovery.unsettled == site.metric("sweepd_trash_blocked_entries") == 0
+
+
+def test_an_entry_whose_manifest_is_a_directory_stands_in_nobodys_way(site: Site) -> None:
+    before = site.task("task_1")
+    (site.trash / ("a" * 28) / "manifest.json").mkdir(parents=True)
+    open_before = len(os.listdir("/proc/self/fd"))
+    site.engine.delete(request("task_1"))
+    assert audit_task(site.store, site.path, before) == DELETED
+    assert len(os.listdir("/proc/self/fd")) <= open_before + 2, "a connection or two"

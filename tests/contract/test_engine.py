@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from daemon.errors import CatalogNotReady, ErrorCode, RootUnavailable, SweepdErr
 from daemon.storage import moves, syscalls, trash
 from daemon.storage.census import NOTHING
 from daemon.storage.root import mark
+from daemon.storage.trash import TrashEntry
 from support.auditor import DELETED, KEPT, audit
 from support.prepared import Prepared
 from support.processes import ForkServer
@@ -493,3 +495,21 @@ def test_a_row_is_not_called_gone_while_recovery_may_yet_put_its_directory_back(
     assert audit(site.store, site.path, [before]) == {"task_1": KEPT}
     site.engine.delete(request("task_1"))
     assert audit(site.store, site.path, [before]) == {"task_1": DELETED}
+
+
+def test_a_directory_is_kept_open_until_it_has_been_moved(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that nothing else can have its inode, by which it is known again: ext4 gives a free one to the next comer."""
+    site.task("task_1")
+    write, seen = TrashEntry.write_manifest, list[str]()
+
+    def look(entry: TrashEntry, manifest: Mapping[str, object]) -> None:
+        for number in os.listdir("/proc/self/fd"):
+            with suppress(OSError):
+                seen.append(os.readlink(f"/proc/self/fd/{number}"))
+        write(entry, manifest)
+
+    monkeypatch.setattr(TrashEntry, "write_manifest", look)
+    site.engine.delete(request("task_1"))
+    assert str(site.path / "task_1") in seen
+    held = [os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
+    assert not any(".sweepd/trash" in path for path in held)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.storage import durable, moves, syscalls, trash
+from daemon.storage import durable, moves, reserve, syscalls, trash
 from daemon.storage.census import NOTHING
 from daemon.storage.root import StorageRoot
 from daemon.storage.trash import MovedSomethingElse
@@ -294,3 +294,18 @@ def test_a_manifest_is_readable_by_nobody_else(root: StorageRoot) -> None:
         assert place.stat().st_mode & 0o077 == 0
         assert (place / "manifest.json").stat().st_mode & 0o077 == 0
         assert json.loads((place / "manifest.json").read_text()) == {"initiator": "api:127.0.0.1"}
+
+
+def test_a_reserve_that_could_not_be_filled_is_made_once_there_is_room(
+    root: StorageRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def over_quota(*_: int) -> None:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    with root.open() as opened:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "posix_fallocate", over_quota)
+            reserve.keep(opened)
+        reserve.keep(opened)
+    sizes = [path.stat().st_size for path in (root.path / ".sweepd" / "reserve").iterdir()]
+    assert (len(sizes), min(sizes) > 0) == (16, True)
