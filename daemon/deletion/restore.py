@@ -7,7 +7,8 @@ wait.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from daemon import log
@@ -27,6 +28,7 @@ from daemon.storage.trash import TrashEntry, is_deletion_id
 
 _log = log.get(__name__)
 _DOING = "bringing the task directory back from the trash"
+_TAKEN = "its name in the storage root is taken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,12 @@ class Restorer:
         Raises SweepdError: NOT_RESTORABLE if none of its deletions waits, and as ``restore`` does.
         """
         check_task_id(task_id)
+        with self._reporting(initiator, task_ids=[task_id]):
+            chain = self._chain(task_id)
+        return [self.restore(record.entry.deletion_id, initiator) for record in chain]
+
+    def _chain(self, task_id: str) -> list[Record]:
+        """The deletions to undo, one after the other: the latest first, and that of the directory at the end."""
         with self._tools.catalog.read() as session:
             waiting = ledger.retained(session.connection, task_id=task_id)
             last = None if waiting else ledger.last_of_task(session.connection, task_id)
@@ -64,13 +72,16 @@ class Restorer:
                 code=ErrorCode.NOT_RESTORABLE,
                 details={"task_id": task_id},
             )
-        done = []
+        chain: list[Record] = []
         # by the database's clock: an id has the time of the machine that made it
         for record in sorted(waiting, key=lambda one: (one.committed_at, one.entry.deletion_id), reverse=True):
-            done.append(self.restore(record.entry.deletion_id, initiator))
+            chain.append(record)
             if record.entry.directory_deleted:
+                with self._root.open() as root:  # before its rows are back
+                    if root.signature(task_id) is not None:
+                        raise _conflict(task_id, _TAKEN)
                 break
-        return done
+        return chain
 
     def restore(self, deletion_id: str, initiator: str, *, task_id: str | None = None) -> Restored:
         """Undo one deletion, of ``task_id`` if that is given: directory and rows are what they were.
@@ -78,19 +89,8 @@ class Restorer:
         Raises SweepdError, and then nothing has changed: DELETION_NOT_FOUND, NOT_RESTORABLE (purged, restored, never
         retained), RESTORE_CONFLICT (the name is taken, or the rows do not fit any more), TASK_BUSY.
         """
-        try:
+        with self._reporting(initiator, deletion_id=faults.printable(deletion_id[:64])):
             result = self._restore(deletion_id, initiator, task_id)
-        except SweepdError as error:
-            self._tools.metrics.deletions.restored("refused" if isinstance(error, TaskRefused) else "failed")
-            _log.warning(
-                "restore_finished",
-                outcome="refused" if isinstance(error, TaskRefused) else "failed",
-                deletion_id=faults.printable(deletion_id[:64]),
-                initiator=initiator,
-                error=error.code,
-                reason=str(error),
-            )
-            raise
         self._tools.metrics.deletions.restored("success")
         _log.info(
             "restore_finished",
@@ -102,6 +102,18 @@ class Restorer:
             records=result.records,
         )
         return result
+
+    @contextmanager
+    def _reporting(self, initiator: str, **about: object) -> Iterator[None]:
+        try:
+            yield
+        except SweepdError as error:
+            outcome = "refused" if isinstance(error, TaskRefused) else "failed"
+            self._tools.metrics.deletions.restored(outcome)
+            _log.warning(
+                "restore_finished", outcome=outcome, initiator=initiator, error=error.code, reason=str(error), **about
+            )
+            raise
 
     def _restore(self, deletion_id: str, initiator: str, task_id: str | None) -> Restored:
         found = None
@@ -207,7 +219,7 @@ class _Return:
             try:
                 retained.bring_back(self._root, entry.deletion_id, self._task_id)
             except FileExistsError:
-                raise _conflict(self._task_id, "its name in the storage root is taken") from None
+                raise _conflict(self._task_id, _TAKEN) from None
             except FileNotFoundError:  # a purge has taken it since it was found
                 raise _not_there(self._task_id) from None
 

@@ -228,6 +228,21 @@ def test_records_deleted_since_have_to_come_back_first_and_restoring_the_task_do
     assert audit(site.store, site.path, [before]) == {"task_1": KEPT}
 
 
+def test_of_a_task_whose_name_is_taken_not_even_the_records_come_back(site: Site) -> None:
+    site.task("task_1")
+    retain(site, "task_1")
+    site.engine.delete(request("task_1", What.RECORDS, retain=WEEK))
+    (site.path / "task_1").mkdir()
+    tables = rows(site)
+    with pytest.raises(TaskRefused, match="is taken; nothing was changed") as caught:
+        site.restorer.restore_task("task_1", "test")
+    assert caught.value.code is ErrorCode.RESTORE_CONFLICT
+    assert rows(site) == tables
+    with pytest.raises(TaskRefused):
+        site.restorer.restore_task("task_2", "test")
+    assert site.metric("sweepd_restores_total", outcome="refused") == 2
+
+
 def test_records_stay_while_a_directory_waits_that_could_not_come_back_without_them(site: Site) -> None:
     before = site.task("task_1")
     deletion_id = retain(site, "task_1")
