@@ -22,8 +22,8 @@ from daemon.webhooks import loopback
 
 _BACKLOG = 1024
 _HANDSHAKE_S = 10.0
-# For the database, the walks of deletions, and files.
-OTHER_DESCRIPTORS = 256
+# For the database, the walks of deletions, the directories that groups of them have in hand, and files.
+OTHER_DESCRIPTORS = 512
 _FEWEST = 8
 
 
