@@ -141,7 +141,7 @@ def test_there_are_no_more_connections_than_descriptors() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (1024, before[1]))
-        assert most_connections(ServerConfig()) == 768
+        assert most_connections(ServerConfig()) == 512
         assert most_connections(ServerConfig(max_connections=100)) == 100
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
