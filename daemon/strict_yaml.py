@@ -354,7 +354,7 @@ def _explain(document: Document, model: type[BaseModel], error: ErrorDetails) ->
     elif type_ in ("literal_error", "enum"):
         choices = re.findall(r"'([^']*)'", context["expected"])
         close = suggestion(found, choices) if isinstance(found, str) else ";"
-        message = f"expected one of {', '.join(choices)}" + (close if close != ";" else f", got {kind(found)}")
+        message = f"expected one of {', '.join(choices)}" + (close if close != ";" else f", got {_short(found)}")
     elif type_ in ("greater_than_equal", "less_than_equal"):
         message = f"has to be at least {context['ge']}" if "ge" in context else f"has to be at most {context['le']}"
     elif type_ == "value_error":
@@ -365,6 +365,10 @@ def _explain(document: Document, model: type[BaseModel], error: ErrorDetails) ->
         message = "this value is not accepted here"
     names = [step for step in location if isinstance(step, str)]
     return document.problem(location, f"`{names[-1]}`: {message}" if names else message)
+
+
+def _short(found: object) -> str:
+    return f"`{found}`" if isinstance(found, str) and len(found) <= _SHOWN else kind(found)
 
 
 def _keys(model: type[BaseModel] | None) -> list[str]:

@@ -249,7 +249,7 @@ log: {level: "${env:S}"}
         ("server: {max_batch: 100001}", "1:21: `max_batch`: has to be at most 100000"),
         ("server: {tokens: }", "1:10: no value here: write one, or remove the key"),
         ("log: {level: inof}", "1:14: `level`: expected one of debug, info, warning, error: did you mean `info`?"),
-        ("log: {format: xml}", "1:15: `format`: expected one of auto, json, console, got a string"),
+        ("log: {format: xml}", "1:15: `format`: expected one of auto, json, console, got `xml`"),
         ("workers: {deletions: 65}", "1:22: `deletions`: has to be at most 64"),
         ("workers: {sweeps: 17}", "1:19: `sweeps`: has to be at most 16"),
         ("storage: {root: ' '}", "1:17: `root`: must not be empty"),
