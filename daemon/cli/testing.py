@@ -22,7 +22,11 @@ def run_tests(config: Path, files: Sequence[Path], *, as_json: bool) -> Exit:
     problems: list[Problem] = []
     for file in files:
         try:
-            results.append(rehearse(file, catalog.statuses, catalog.running_statuses))
+            result = rehearse(file, catalog.statuses, catalog.running_statuses)
+            results.append(result)
+            if not result.checked:
+                nothing = "expects nothing of any task, so that it would always pass: fill `tasks` and `expect`"
+                problems.append(Problem(str(file), 1, 1, nothing))
         except DocumentError as error:
             problems.extend(error.problems)
     if problems:

@@ -145,3 +145,7 @@ expect: {old: {goes: [task_1]}}
     case.write_text(text.replace("goes", "gone"), encoding="utf-8")
     wrong = made.run("test", str(case), check=False)
     assert (wrong.returncode, f"{case}:5:16: unknown key `gone`" in wrong.stderr) == (3, True)
+    for nothing in ("tasks: []\nexpect: {}", "tasks: []\nexpect: {old: {goes: []}}"):
+        case.write_text(f"policies: policies\nnow: 2026-06-01\n{nothing}\n", encoding="utf-8")
+        empty = made.run("test", str(case), check=False)
+        assert (empty.returncode, f"{case}:1:1: expects nothing of any task" in empty.stderr) == (3, True), empty.stderr
