@@ -47,11 +47,11 @@ def parse_instant(text: str, zone: tzinfo) -> datetime:
     """
     try:
         found = datetime.fromisoformat(text)
-        if not 1970 <= found.year <= 9000:  # ages are subtracted from it and added to it
-            raise ValueError
     except ValueError:
         message = f"not a date: write 2026-12-31 or 2026-12-31T03:00 (wall time of {zone}), or one with an offset"
         raise ValueError(message) from None
+    if not 1970 <= found.year <= 9000:  # ages are subtracted from it and added to it
+        raise ValueError("out of range: a date is between the years 1970 and 9000")
     return found.replace(tzinfo=zone) if found.tzinfo is None else found
 
 

@@ -5,13 +5,23 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import datetime
 
+import typer
+
 from daemon.app.services import Services
 from daemon.catalog.task_list import Order, TaskFilter, TaskList
 from daemon.cli.render import dump, say, table
+from daemon.strict_yaml import suggestion
 
 
 def show_tasks(services: Services, *, status: str | None, limit: int, offset: int, as_json: bool) -> None:
-    """Print one page, the newest first; timestamps are wall time of the pipeline's zone. Raises SweepdError."""
+    """Print one page, the newest first; timestamps are wall time of the pipeline's zone. Raises SweepdError.
+
+    Raises typer.BadParameter for a status that ``catalog.statuses`` does not know.
+    """
+    known = services.config.catalog.statuses
+    if status is not None and status not in known:
+        message = f"unknown status {status!a}{suggestion(status, known)} known: {', '.join(known)}"
+        raise typer.BadParameter(message, param_hint="--status")
     with services.catalog.read() as session:
         wanted = TaskFilter(statuses=() if status is None else (status,))
         listing = TaskList(session.tables, services.catalog.timeline, session.now, wanted, Order())

@@ -133,6 +133,9 @@ def test_one_task_over_the_limit_is_exit_7_and_deletes_nothing(site: Installatio
         (["delete", "--yes", ".sweepd"], 4, "is not a task id"),
         (["nonsense"], 2, "No such command"),
         (["tasks", "--limit", "0"], 2, "--limit"),
+        (["tasks", "--status", "complete"], 2, "unknown status 'complete': did you mean `completed`? known: pending,"),
+        (["plan", "--at", "9999-12-31"], 2, "out of range: a date is between the years 1970 and 9000"),
+        (["plan", "--at", "soon"], 2, "not a date: write 2026-12-31"),
     ],
 )
 def test_what_cannot_be_done_says_so_and_has_its_exit_status(
