@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import tzinfo
 
 from daemon.app.services import Services
 from daemon.cli.planning import eligible_in_words, pipeline_zone, read_instant
 from daemon.cli.render import dump, say, table
+from daemon.errors import ErrorCode, TaskRefused
 from daemon.sizes import format_size
 from daemon.sweep.documents import explanation_document
 from daemon.sweep.explanation import Answer, Explanation, explain
@@ -19,7 +21,13 @@ def show_explanation(services: Services, task_id: str, *, at: str | None, as_jso
     """Print what every policy says of the task, as of ``at`` or now. Raises SweepdError or typer.BadParameter."""
     policies = services.load_policies()
     instant = None if at is None else read_instant(at, pipeline_zone(services))
-    explanation = explain(services.catalog, policies, task_id, instant)
+    try:
+        explanation = explain(services.catalog, policies, task_id, instant)
+    except TaskRefused as error:
+        if error.code is ErrorCode.TASK_NOT_FOUND and services.retention.waiting(task_id):
+            message = f"{error}; it waits in the trash, and comes back with: sweepd restore {shlex.quote(task_id)}"
+            raise TaskRefused(message, code=error.code) from error
+        raise
     if as_json:
         dump(explanation_document(explanation))
         return

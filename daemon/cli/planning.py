@@ -146,6 +146,8 @@ def what(policy: Policy) -> str:
 
 
 def _goes(policy: Policy) -> str:
+    if policy.source == "orphans":
+        return "deletes directories without a row"
     match policy.action.what:
         case "directory":
             return "deletes directories, keeps their records"

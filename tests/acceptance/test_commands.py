@@ -198,6 +198,27 @@ def test_nothing_is_asked_with_a_wrong_configuration(site: Installation) -> None
         assert (done.returncode, "config.yaml:1:10: " in done.stderr) == (3, True)
 
 
+def test_a_task_that_waits_in_the_trash_is_not_only_absent(site: Installation) -> None:
+    site.run("delete", "--yes", "task_old", "--records", "--retain", "1d")
+    done = site.run("explain", "task_old", check=False)
+    assert done.returncode == 4
+    assert "there is no task task_old" in done.stderr
+    assert "it waits in the trash, and comes back with: sweepd restore task_old" in done.stderr
+    assert "restore" not in site.run("explain", "task_none", check=False).stderr
+
+
+def test_a_policy_for_orphans_keeps_no_records(site: Installation) -> None:
+    site.write_policies(
+        "version: 1\npolicies:\n"
+        "  - name: lost\n    source: orphans\n    match: {older_than: {age: 7d, by: first_seen}}\n"
+        "    action: {trash: {retain: 7d}}\n"
+    )
+    assert (
+        "policy lost (mode observe): deletes directories without a row, after 7d in the trash\n"
+        in site.run("plan").stdout
+    )
+
+
 def test_tasks_lists_them(site: Installation) -> None:
     lines = site.run("tasks", "--status", "completed", cold=True).stdout.splitlines()
     assert lines[0].split("\t")[:3] == ["task", "status", "directory"]
