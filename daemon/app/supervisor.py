@@ -166,11 +166,11 @@ class Supervisor:
             services.metrics.health.root(root.root_id, str(services.root.path))
             self._readiness.set("storage_root", None)
         with ExitStack() as stack:
-            if not stack.enter_context(exclusive(services.root, "daemon")):
+            if not self._patiently(lambda: stack.enter_context(exclusive(services.root, "daemon"))):
                 raise _taken(f"the storage root {services.root.path}")
             self._lock = DaemonLock(services.catalog.database, services.catalog.root_id())
             stack.callback(self._lock.release)
-            if not self._take_lock(self._lock):
+            if not self._patiently(self._lock.hold):
                 raise _taken(f"the catalog of {services.root.path}, perhaps on another machine,")
             self._janitor.recover()
             self._readiness.set("journal", None)
@@ -202,10 +202,12 @@ class Supervisor:
         metrics.policies.schedule(self._scheduler.next_runs)
         return {one.name: Anchor(one.first_seen, one.last_run) for one in facts}
 
-    def _take_lock(self, lock: DaemonLock) -> bool:
-        """A daemon that was killed a moment ago may still hold it, until its connection is seen to be gone."""
+    def _patiently(self, hold: Callable[[], bool]) -> bool:
+        """Whether a lock could be had: a command may hold it for a moment, or a daemon that was killed just now, until
+        its connection is seen to be gone.
+        """
         end = clock.monotonic() + _LOCK_PATIENCE_S
-        while not lock.hold():
+        while not hold():
             if clock.monotonic() >= end or self._stopping.wait(0.2):
                 return False
         return True
