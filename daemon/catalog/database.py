@@ -37,6 +37,8 @@ _LOCKED = {"55P03", "40P01"}
 # 42501: insufficient privilege; 25006: read-only transaction
 _FORBIDDEN = "42501"
 _READ_ONLY_SERVER = "25006"
+# 23503: foreign key violation
+_REFERENCED = "23503"
 
 
 class CommitUncertain(CatalogUnavailable):
@@ -190,12 +192,13 @@ class Database:
         unusable |= first_line.startswith("invalid dsn")  # an option in the address that libpq does not know
         if unusable or isinstance(error, exc.OperationalError | exc.InterfaceError) or error.connection_invalidated:
             return CatalogUnavailable(f"the database {self.name} does not answer ({first_line}); it is tried again")
-        if isinstance(error, exc.IntegrityError):  # of a constraint that is looked at at COMMIT only
+        if state == _REFERENCED or "FOREIGN KEY" in first_line:  # looked at at COMMIT only
             return TaskRefused(
                 f"other data of {self.name} needs these records ({first_line}); deal with it first",
                 code=ErrorCode.RECORDS_IN_USE,
             )
-        if isinstance(error, exc.InternalError | exc.DataError | exc.NotSupportedError):  # a trigger's refusal, say
+        if isinstance(error, exc.IntegrityError | exc.InternalError | exc.DataError | exc.NotSupportedError):
+            # a trigger's refusal, say
             return TaskRefused(f"the database {self.name} refuses it ({first_line})")
         return error
 

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from daemon.catalog.database import Database
 from daemon.catalog.tables import holds
 from daemon.catalog.together import Step, together
+from daemon.errors import TaskRefused
 from support.site import Site
 
 _IDS = sa.bindparam("ids", type_=sa.String, expanding=True)
@@ -69,7 +70,7 @@ def test_columns_may_differ_from_one_time_to_the_next(database: Database) -> Non
 
 
 def test_if_one_fails_none_of_them_has_happened(database: Database) -> None:
-    with pytest.raises(sa.exc.IntegrityError), database.write() as connection:
+    with pytest.raises(TaskRefused, match="refuses it"), database.write() as connection:
         together(connection, [(_INSERT, row(1)), (_INSERT, row(1)), (_READ, {"ids": [], "owner": ""})])
     with database.read() as connection:
         assert connection.execute(sa.select(holds)).all() == []
