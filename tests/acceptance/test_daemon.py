@@ -283,6 +283,7 @@ def test_a_table_that_is_locked_at_the_start_is_waited_for(postgres_installation
             daemon.wait_for_event("ready")
 
 
+@pytest.mark.parametrize("installation", ["sqlite"], indirect=True)  # the database makes no difference here
 def test_while_the_root_is_away_that_is_what_everybody_is_told(installation: Installation) -> None:
     add(installation, "task_1")
     with installation.daemon() as daemon:
