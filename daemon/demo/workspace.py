@@ -56,7 +56,7 @@ def owned(folder: Path) -> Iterator[None]:
 def _open_mark(folder: Path) -> TextIO:
     path = folder / _MARK
     if folder.exists() and any(folder.iterdir()) and not path.is_file():
-        raise StartupRefused(f"{folder} is not empty and holds no earlier demo; give another --folder")
+        raise StartupRefused(f"{folder} is not empty and holds no earlier demo; remove it, or give another --folder")
     folder.mkdir(parents=True, exist_ok=True)
     mark = path.open("w", encoding="utf-8")
     try:
