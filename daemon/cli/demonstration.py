@@ -14,10 +14,11 @@ from daemon.catalog.task_list import Order, TaskFilter, TaskList
 from daemon.cli.planning import measure, pipeline_zone, show_orphans, show_plan
 from daemon.cli.render import say
 from daemon.cli.sweeping import show_report
-from daemon.demo.workspace import create, owned
+from daemon.demo.workspace import create
 from daemon.errors import StartupRefused
 from daemon.policy.models import PolicySet
 from daemon.sizes import format_size
+from daemon.storage.sample import owned
 from daemon.sweep.orphans import find_orphans
 from daemon.sweep.plan import make_plan
 from daemon.sweep.report import SweepReport

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import fcntl
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from daemon import clock
 from daemon.app.initialise import initialise
 from daemon.catalog.database import Database
 from daemon.catalog.sample import insert_tasks
 from daemon.config import Config, load_config
-from daemon.errors import StartupRefused
 from daemon.storage import sample
 
 TASKS = 200
 ORPHANS = 5
 _DATABASES = ("sales", "finance", "support")
 _USERS = ("wang", "li", "chen", None)
-_MARK = ".sweepd-demo"
 _SEED = 20250702  # the same sample every time
 
 
@@ -39,38 +35,8 @@ class Workspace:
     size_bytes: int
 
 
-@contextmanager
-def owned(folder: Path) -> Iterator[None]:
-    """Have ``folder`` for a demo: it is new, empty, or an earlier demo's, and no other one runs in it.
-
-    Raises StartupRefused: what somebody else has made there would be gone.
-    """
-    try:
-        mark = _open_mark(folder)
-    except OSError as error:
-        raise StartupRefused(f"cannot make the sample in {folder}: {error.strerror}; give another --folder") from error
-    with mark:
-        yield
-
-
-def _open_mark(folder: Path) -> TextIO:
-    path = folder / _MARK
-    if folder.exists() and any(folder.iterdir()) and not path.is_file():
-        raise StartupRefused(f"{folder} is not empty and holds no earlier demo; remove it, or give another --folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    mark = path.open("w", encoding="utf-8")
-    try:
-        fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        mark.close()
-        raise StartupRefused(f"a demo runs in {folder} already; end it, or give another --folder") from None
-    mark.write("The demo of sweepd made this folder, and clears it when it begins again.\n")
-    mark.flush()
-    return mark
-
-
 def create(folder: Path, port: int) -> Workspace:
-    """Make the sample in ``folder``, which is ``owned``, replacing an earlier one."""
+    """Make the sample in ``folder``, which is ``sample.owned``, replacing an earlier one. Raises OSError."""
     sample.clear(folder, ("var", "data_pipeline", "policies"))
     template = files("daemon.demo").joinpath("templates")
     (folder / "policies").mkdir()

@@ -7,6 +7,7 @@ from typing import Final
 
 from daemon.catalog.prior import Known
 from daemon.storage.listing import Listed
+from daemon.storage.root import inode_of
 
 # Behind the signature of what was measured while its task was not finished: the end of a task is always cause to
 # measure it once more, whatever the clocks say.
@@ -23,7 +24,8 @@ def is_another(listed: Listed, known: Known) -> bool:
 
     Told by the inode: the device's number may be another one after each start of the machine.
     """
-    return known.signature is not None and known.signature.split(":")[1:2] not in ([], [str(listed.inode)])
+    before = None if known.signature is None else inode_of(known.signature)
+    return before not in (None, inode_of(listed.signature))
 
 
 def is_stale(listed: Listed, known: Known, now: datetime, recount: timedelta) -> bool:

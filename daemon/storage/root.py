@@ -55,6 +55,12 @@ def signature(status: os.stat_result) -> str:
     return f"{status.st_dev}:{status.st_ino}:{status.st_mtime_ns}:{status.st_ctime_ns}"
 
 
+def inode_of(signature: str) -> str | None:
+    """Which directory a ``signature`` is of, apart from the device; None if it is none."""
+    parts = signature.split(":")
+    return parts[1] if len(parts) >= 4 else None
+
+
 class OpenRoot:
     """A storage root whose identity has just been proven. ``fd`` and ``state_fd`` live as long as the ``with``."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from daemon.demo.workspace import owned
+from daemon.storage.sample import owned
 from support.daemons import Installation
 from support.stores import Store
 from support.trees import fill, snapshot

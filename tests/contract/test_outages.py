@@ -206,8 +206,8 @@ def test_a_database_that_stops_right_before_the_commit_is_asked_when_it_is_back(
     before = postgres_site.task("task_1")
     insert = ledger.insert
 
-    def and_stop(*arguments: object) -> int:
-        changed = insert(*arguments)  # type: ignore[arg-type]
+    def and_stop(*arguments: Any) -> int:
+        changed = insert(*arguments)
         postgres_server.stop("immediate")
         return changed
 
@@ -323,8 +323,8 @@ def test_rows_hidden_by_row_security_make_no_orphans(postgres_site: Site) -> Non
 
 def test_a_vanished_server_is_given_up_before_long(far_site: Site) -> None:
     with far_site.catalog.read() as session:
-        driver = session.connection.connection.dbapi_connection
-        with socket.socket(fileno=os.dup(driver.fileno())) as connection:  # type: ignore[union-attr]
+        driver: Any = session.connection.connection.dbapi_connection
+        with socket.socket(fileno=os.dup(driver.fileno())) as connection:
             patience = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
             assert 0 < patience <= 60_000
             assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 60

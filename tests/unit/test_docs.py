@@ -42,8 +42,9 @@ def test_commands_go_through_the_installed_one_which_has_the_credentials(name: s
 def test_every_command_is_among_those_that_ask_a_daemon_or_those_that_do_not() -> None:
     asking, local = re.findall(r"((?:`[a-z-]+`[, and\n]+)+)(?:ask the daemon|work on their own)", page("client.md"))
     named = [re.findall(r"`([a-z-]+)`", one) for one in (asking, local)]
-    commands = typer.main.get_command(commands_of_sweepd()).commands  # type: ignore[attr-defined]
-    shown = {name for name, command in commands.items() if not command.hidden}
+    group = typer.main.get_command(commands_of_sweepd())
+    assert isinstance(group, typer.core.TyperGroup)
+    shown = {name for name, command in group.commands.items() if not command.hidden}
     assert sorted(named[0]) == sorted(REMOTE)
     assert sorted(named[1]) == sorted(shown - REMOTE)
 
