@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import statistics
 import threading
 import time
@@ -297,3 +298,15 @@ def test_while_the_root_is_away_that_is_what_everybody_is_told(installation: Ins
         installation.root.with_name("away").rename(installation.root)
         daemon.wait_for_event("component_changed", component="storage_root", level="info")
         assert daemon.delete("task_1").status_code == 200
+
+
+@pytest.mark.parametrize("installation", ["sqlite"], indirect=True)  # the lock is the root's
+def test_who_holds_the_root_for_a_moment_does_not_end_a_start(installation: Installation) -> None:
+    """As ``sweepd accept-database`` does."""
+    with (installation.root / ".sweepd" / "daemon.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with installation.daemon(ready=False) as daemon:
+            time.sleep(1)
+            assert daemon.process.poll() is None
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            daemon.wait_for_event("ready")
