@@ -22,14 +22,14 @@ from pydantic import field_validator as validates
 from daemon.durations import Duration
 from daemon.errors import DocumentError
 from daemon.placement import misplaced
+from daemon.references import expand
 from daemon.sizes import Space
-from daemon.strict_yaml import Document, Location, Mistake, kind, read, suggestion, validate
+from daemon.strict_yaml import Location, Mistake, kind, read, suggestion, validate
 from daemon.tokens import TokenEntry
 from daemon.webhooks import NotificationsConfig, loopback
 
 SECTIONS = ("storage", "trash", "inventory", "catalog", "server", "log", "workers", "reload", "notifications", "audit")
 _HOST = re.compile(r"[\w.-]+")
-_REFERENCE = re.compile(r"\$\$\{|\$\{(?P<body>[^{}]*)\}|\$\{")
 _SCHEMES = ("sqlite", "postgresql", "postgres", "postgresql+psycopg2")
 # As SQLAlchemy takes the server's part of an address to pieces.
 _SERVER = re.compile(r"(?:[^:/]*(?::[^@]*)?@)?(?P<where>(?:\[[^/?]+\]|[^/:?]*)(?::(?P<port>[^/?]*))?(?:/[^?]*)?)")
@@ -318,7 +318,7 @@ def load_config(path: Path, *, environ: Mapping[str, str] | None = None) -> Conf
         path, if_missing="name it with --config FILE, before the command; `sweepd init` writes one in a folder without"
     )
     if isinstance(document.value, dict):
-        document = _expand(document, document.value, (), os.environ if environ is None else environ)
+        document = expand(document, os.environ if environ is None else environ)
         # A section whose keys are all commented out is empty; an absent one needs its defaults made absolute as well.
         filled: dict[str, Any] = {name: {} for name in SECTIONS if document.value.get(name) is None}
         document = replace(document, value={**document.value, **filled})
@@ -345,54 +345,3 @@ def _misplaced(config: Config) -> Iterator[tuple[Location, str]]:
     }
     given = {location: path for location, path in files.items() if path is not None}
     return misplaced(config.storage.root, given, {("policies",): config.policies})
-
-
-def _expand(document: Document, value: Any, location: Location, environ: Mapping[str, str]) -> Document:
-    """The document with every reference in a string replaced; what replaces it is not looked at again."""
-    if isinstance(value, dict | list):
-        entries: list[tuple[str | int, Any]] = list(value.items() if isinstance(value, dict) else enumerate(value))
-        for key, item in entries:
-            document = _expand(document, item, (*location, key), environ)
-        return document
-    if not isinstance(value, str) or "${" not in value:
-        return document
-    try:
-        text = _REFERENCE.sub(lambda match: _resolve(match, environ), value)
-    except ValueError as error:
-        return document.flaw(location, str(error))
-    parent = document.value
-    for step in location[:-1]:
-        parent = parent[step]
-    parent[location[-1]] = text
-    return document
-
-
-def _resolve(match: re.Match[str], environ: Mapping[str, str]) -> str:
-    if match[0] == "$${":
-        return "${"
-    # The text between the braces is only shown once it is known to be a name: it may be part of a password.
-    scheme, _, name = (match["body"] or "").partition(":")
-    if scheme == "env" and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        if name not in environ:
-            raise ValueError(f"the environment variable {name} is not set")
-        return environ[name]
-    if scheme == "credential" and re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", name):
-        return _credential(name, environ)
-    raise ValueError("`${` begins ${env:NAME} or ${credential:NAME}: write one of them, or `$${` for a literal `${`")
-
-
-def _credential(name: str, environ: Mapping[str, str]) -> str:
-    folder = environ.get("CREDENTIALS_DIRECTORY")
-    if not folder:
-        raise ValueError(
-            f"the credential {name} needs CREDENTIALS_DIRECTORY, which systemd sets for LoadCredential=: type "
-            "`sudo sweepd`, the command that docs/install.md installs, or set it to the folder of the credentials"
-        )
-    try:
-        text = Path(folder, name).read_text(encoding="utf-8")
-    except OSError as error:
-        reason = (error.strerror or "unknown reason").lower()
-        raise ValueError(f"the credential {name} cannot be read: {reason}") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"the credential {name} is not UTF-8 text") from None
-    return text.removesuffix("\n").removesuffix("\r")

@@ -10,7 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from daemon.catalog import ledger, rows
+from daemon.catalog import rows, trashed
 from daemon.catalog.instants import Instant, Timeline
 from daemon.catalog.pipeline import PipelineTables
 from daemon.catalog.tables import UtcDateTime, deletions, inventory
@@ -115,7 +115,7 @@ def looked_at(policy: Policy, tasks: sa.FromClause) -> Expression:
     has_directory = sa.func.coalesce(tasks.c.directory_exists, sa.true())
     if policy.action.what != "records":
         return has_directory
-    waits = sa.exists().where(deletions.c.task_id == tasks.c.task_id, *ledger.needs_row())
+    waits = sa.exists().where(deletions.c.task_id == tasks.c.task_id, *trashed.needs_row())
     return sa.and_(sa.not_(has_directory), sa.not_(waits))
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from daemon.catalog import ledger
+from daemon.catalog import trashed
 from daemon.catalog.holds import Hold
 from daemon.catalog.ledger import Record, State
 from daemon.catalog.pipeline import PipelineTables
@@ -39,7 +39,7 @@ class Used:
 def of_root(connection: Connection, holds: Sequence[Hold], *, inodes: bool) -> Used:
     """All task directories, with and without a row."""
     present = sa.select(_sum(inventory.c, inodes)).where(sa.not_(_gone()))
-    waiting = sa.select(_sum(deletions.c, inodes)).where(*ledger.waits())
+    waiting = sa.select(_sum(deletions.c, inodes)).where(*trashed.waits())
     statements = (present, waiting, waiting.where(_held(connection, holds)))
     return Used(*(int(connection.execute(statement).scalar_one()) for statement in statements))
 
@@ -60,7 +60,7 @@ def by_group(
     for held in ((), (_held(connection, holds),)):
         amounts = (deletions.c[name] for name in ("files", "directories", "freed_bytes"))
         each = (
-            sa.select(_owner(connection, tables, of).label("owner"), *amounts).where(*ledger.waits(), *held).subquery()
+            sa.select(_owner(connection, tables, of).label("owner"), *amounts).where(*trashed.waits(), *held).subquery()
         )
         statements.append(
             sa.select(each.c.owner, _sum(each.c, inodes)).where(each.c.owner.is_not(None)).group_by(each.c.owner)
@@ -80,9 +80,9 @@ def oldest_waiting(
     spared: Sequence[Hold],
     after: Record | None,
 ) -> Record | None:
-    """What has waited in the trash longest, as ``ledger.oldest_retained`` finds it; of a group, if one is named."""
+    """What has waited in the trash longest, as ``trashed.oldest`` finds it; of a group, if one is named."""
     only = None if group is None else _owner(connection, tables, of) == group
-    return ledger.oldest_retained(connection, spared=spared, after=after, only=only)
+    return trashed.oldest(connection, spared=spared, after=after, only=only)
 
 
 def _sum(columns: Any, inodes: bool) -> sa.ColumnElement[int]:
@@ -114,4 +114,4 @@ def _gone() -> sa.ColumnElement[bool]:
 
 
 def _held(connection: Connection, holds: Sequence[Hold]) -> sa.ColumnElement[bool]:
-    return sa.not_(ledger.not_held(connection, holds))
+    return sa.not_(trashed.not_held(connection, holds))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from daemon.catalog import figures, holds, ledger, rows
+from daemon.catalog import figures, holds, rows, trashed
 from daemon.catalog.catalog import Catalog, Session
 from daemon.catalog.ledger import Entry, Record
 from daemon.catalog.tasks import LockedTask
@@ -63,7 +63,7 @@ class Choice:
         in_doubt = doubt.tasks_in_doubt(session, self._root)
         guarded = self._guarded()
         seen = figures.signatures(session.connection, [task_id for task_id, r in requests.items() if r.orphan])
-        waiting = ledger.directories_that_wait(
+        waiting = trashed.directories(
             session.connection, [task_id for task_id, r in requests.items() if r.what.records]
         )
         going: list[Going] = []

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from daemon import log
-from daemon.catalog import ledger, snapshots, tasks
+from daemon.catalog import ledger, snapshots, tasks, trashed
 from daemon.catalog.catalog import Session
 from daemon.catalog.database import CommitUncertain
 from daemon.catalog.ledger import Record, State
@@ -61,7 +61,7 @@ class Restorer:
     def _chain(self, task_id: str) -> list[Record]:
         """The deletions to undo, one after the other: the latest first, and that of the directory at the end."""
         with self._tools.catalog.read() as session:
-            waiting = ledger.retained(session.connection, task_id=task_id)
+            waiting = trashed.retained(session.connection, task_id=task_id)
             last = None if waiting else ledger.last_of_task(session.connection, task_id)
         if not waiting:
             what = "nothing of it was ever deleted"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from daemon import log
-from daemon.catalog import holds, ledger
+from daemon.catalog import holds, ledger, trashed
 from daemon.catalog.catalog import Session
 from daemon.catalog.holds import Hold
 from daemon.catalog.ledger import Counts, Record, State
@@ -47,7 +47,7 @@ class Retention:
     def waiting(self, task_id: str | None = None) -> list[Record]:
         """What waits, the first to be purged first."""
         with self._tools.catalog.read() as session:
-            return ledger.retained(session.connection, task_id=task_id)
+            return trashed.retained(session.connection, task_id=task_id)
 
     def purge_expired(self) -> int:
         """Purge what has waited long enough by the catalog's clock, except for what is held; how many that was.
@@ -59,7 +59,7 @@ class Retention:
         while not self._stop.is_set():
             with self._tools.catalog.read() as session:
                 spared = self._tools.catalog.holds(session)
-                due = ledger.retained(
+                due = trashed.retained(
                     session.connection, expired_at=session.now.utc, spared=spared, after=last, limit=_AT_ONCE
                 )
             purged += self._purge(due) if due else 0
@@ -116,7 +116,7 @@ class Retention:
         """Count a few directories that wait and were too large to be counted at once; how many."""
         with self._tools.catalog.read() as session:
             most = _COUNTED_AT_ONCE + len(self._uncountable)
-            waiting = ledger.retained(session.connection, uncounted=True, limit=most)
+            waiting = trashed.retained(session.connection, uncounted=True, limit=most)
         todo = [record for record in waiting if record.entry.deletion_id not in self._uncountable]
         counts: dict[str, Counts] = {}
         with self._root.open() as root:
@@ -139,10 +139,10 @@ class Retention:
     def report(self) -> None:
         """Tell the metrics how much waits, and what should not be there any more."""
         with self._tools.catalog.read() as session:
-            waits = ledger.waiting(session.connection)
+            waits = trashed.total(session.connection)
             number, since = ledger.unfinished(session.connection)
             spared = self._tools.catalog.holds(session)
-            due = ledger.retained(session.connection, expired_at=session.now.utc, spared=spared, limit=1)
+            due = trashed.retained(session.connection, expired_at=session.now.utc, spared=spared, limit=1)
         overdue = due[0].entry.purge_after if due else None
         self._tools.metrics.trash.waiting(
             TrashFacts(waits.deletions, waits.freed_bytes, waits.uncounted, waits.oldest_at, overdue, number, since)
@@ -234,7 +234,7 @@ class Retention:
 
 
 def _oldest(session: Session, spared: Sequence[Hold], last: Record | None) -> Record | None:
-    return ledger.oldest_retained(session.connection, spared=spared, after=last)
+    return trashed.oldest(session.connection, spared=spared, after=last)
 
 
 def _check_not_held(record: Record, found: Sequence[Hold]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from daemon.catalog import ledger, totals
+from daemon.catalog import totals, trashed
 from daemon.catalog.catalog import Catalog
-from daemon.catalog.ledger import Waiting
+from daemon.catalog.trashed import Waiting
 from daemon.errors import SweepdError
 from daemon.inventory.overview import overview
 from daemon.storage import space
@@ -23,7 +23,7 @@ def storage_usage(catalog: Catalog, root: StorageRoot) -> dict[str, Any]:
     del found["largest"]
     with catalog.read() as session:
         ages = totals.by_age(session.connection, session.tables, catalog.timeline, session.now)
-        waiting = ledger.waiting(session.connection)
+        waiting = trashed.total(session.connection)
     by_age = [{"age": age, **asdict(total)} for age, total in ages]
     return {**found, "by_age": by_age, "trash": _trash(waiting), "file_system": _file_system(root)}
 

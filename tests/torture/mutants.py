@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from daemon import clock
-from daemon.catalog import ledger
+from daemon.catalog import ledger, trashed
 from daemon.catalog.ledger import State
 from daemon.deletion import recovery, retention
 from daemon.deletion.choice import Choice
@@ -187,11 +187,11 @@ class _Stand:
 
 
 def _purged_early() -> None:
-    retained = ledger.retained
+    retained = trashed.retained
     put(
         retention,
-        "ledger",
-        _Stand(ledger, retained=lambda connection, **options: retained(connection, **{**options, "expired_at": None})),
+        "trashed",
+        _Stand(trashed, retained=lambda connection, **options: retained(connection, **{**options, "expired_at": None})),
     )
 
 
