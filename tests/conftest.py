@@ -63,15 +63,27 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(wrapper=True)  # before pytest itself looks who is deselected, and after the order was drawn
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
-    """What takes a second or more runs each way only with ``make test-all``: by default on PostgreSQL, with openat2."""
-    for item in items:
-        identifier = getattr(getattr(item, "callspec", None), "id", "")
-        costly = "acceptance" in item.path.parts or item.get_closest_marker("costly") is not None
-        if costly and not _SECOND.isdisjoint(identifier.split("-")):
+    """What takes a second or more runs each way only with ``make test-all``: by default on PostgreSQL, with openat2.
+
+    What has the other way alone runs that way.
+    """
+    costly = [one for one in items if "acceptance" in one.path.parts or one.get_closest_marker("costly") is not None]
+    both = {_test(one) for one in costly if not _is_second(one)}
+    for item in costly:
+        if _is_second(item) and _test(item) in both:
             item.add_marker("exhaustive")
     yield
     # Those with a limit of their own may take longest: none of them is the last, with nothing beside it.
     items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+
+
+def _test(item: pytest.Item) -> str:
+    return item.nodeid.partition("[")[0]
+
+
+def _is_second(item: pytest.Item) -> bool:
+    identifier: str = getattr(getattr(item, "callspec", None), "id", "")
+    return not _SECOND.isdisjoint(identifier.split("-"))
 
 
 @pytest.fixture(scope="session")
