@@ -88,19 +88,28 @@ def _is_sqlite(connection: Connection) -> bool:
 
 
 def note_orphans(connection: Connection, tables: PipelineTables, seen_at: datetime) -> None:
-    """Count what the scan that began at ``seen_at`` met without a row; a row that is there ends the counting."""
+    """Count what the scan that began at ``seen_at`` met without a row."""
     c = inventory.c
-    has_row = sa.exists().where(tables.tasks.c.task_id == c.task_id)
-    counted = sa.select(c.task_id).where(c.orphan_since.is_not(None), has_row)
+    met = sa.select(c.task_id).where(c.last_seen_at == seen_at, sa.not_(_has_row(tables)))
     since = sa.func.coalesce(c.orphan_since, sa.literal(seen_at, c.orphan_since.type))
-    met = sa.select(c.task_id).where(c.last_seen_at == seen_at, sa.not_(has_row))
-    for chosen, values in (
-        (counted, {"orphan_since": None, "orphan_sightings": 0}),
-        (met, {"orphan_since": since, "orphan_sightings": c.orphan_sightings + 1}),
-    ):
-        # what a deletion has locked is about to go
-        free = chosen if _is_sqlite(connection) else chosen.with_for_update(skip_locked=True, of=inventory)
-        connection.execute(inventory.update().where(c.task_id.in_(free.scalar_subquery())).values(**values))
+    _update_free(connection, met, {"orphan_since": since, "orphan_sightings": c.orphan_sightings + 1})
+
+
+def end_orphans(connection: Connection, tables: PipelineTables) -> None:
+    """Forget of what has a row now that it was once met without."""
+    c = inventory.c
+    counted = sa.select(c.task_id).where(c.orphan_since.is_not(None), _has_row(tables))
+    _update_free(connection, counted, {"orphan_since": None, "orphan_sightings": 0})
+
+
+def _has_row(tables: PipelineTables) -> sa.ColumnElement[bool]:
+    return sa.exists().where(tables.tasks.c.task_id == inventory.c.task_id)
+
+
+def _update_free(connection: Connection, chosen: sa.Select[Any], values: dict[str, Any]) -> None:
+    """What a deletion has locked is about to go."""
+    free = chosen if _is_sqlite(connection) else chosen.with_for_update(skip_locked=True, of=inventory)
+    connection.execute(inventory.update().where(inventory.c.task_id.in_(free.scalar_subquery())).values(**values))
 
 
 def forgetting(task_ids: Collection[str]) -> Step:

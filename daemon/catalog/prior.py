@@ -47,12 +47,13 @@ def known(
     """What is known of each of these names, a few thousand at most."""
     c = inventory.c
     statement = sa.select(c.task_id, c.signature, c.measured_at).where(among(c.task_id, names, sqlite=timeline.sqlite))
-    found = {name: Known() for name in names}
+    found: dict[str, Known] = {}
     oldest = None
     for name, signature, measured_at in connection.execute(statement).all():
         found[name] = Known(False, signature, measured_at)
         if measured_at is not None and (oldest is None or measured_at < oldest):
             oldest = measured_at
+    found.update((name, Known()) for name in names if name not in found)
     for name, (is_open, changed_at) in _may_have_changed(connection, tables, timeline, names, oldest).items():
         found[name].open, found[name].changed_at = is_open, changed_at
     for name in running & found.keys():

@@ -8,12 +8,12 @@ root that is proven once more.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from threading import Event
-from typing import Final
+from typing import Any, Final
 
 from daemon import clock, log
 from daemon.catalog import inventory, prior, scans
@@ -57,6 +57,15 @@ class Progress:
     files: int = 0
     failed: int = 0
     gone: int = 0
+
+
+class _AtOnce(Executor):
+    """Does what it is given before it goes on. SQLite works in this process, where threads would only take turns."""
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(function(*args, **kwargs))
+        return done
 
 
 Result = tuple[Listed, Known, datetime, Measurement | OSError]
@@ -165,7 +174,8 @@ class _Run:
         self._started_at = clock.now()
         self._unchanged: list[str] = []
         self._found: list[tuple[Listed, Found]] = []
-        self._written = clock.monotonic()
+        self._written_at = clock.monotonic()
+        self._writing: Future[int] | None = None
         self.last: Scan | None = None
         self.progress = Progress()
 
@@ -178,32 +188,38 @@ class _Run:
         self.progress.expected = 0 if self.last is None else self.last.directories
         with self._root.open() as opened:
             self._tell(self.progress)
-            with ThreadPoolExecutor(_GROUPS + 1, thread_name_prefix="scan") as pool:
+            with ThreadPoolExecutor(_GROUPS + 2, thread_name_prefix="scan") as pool:
+                beside = _AtOnce() if self._catalog.database.is_sqlite else pool
                 try:
-                    self._measure_all(opened, pool)
+                    self._measure_all(opened, pool, beside)
+                    self._write(opened, beside)
+                    self._await_write()
                 except KeyboardInterrupt:  # or the pool would wait for what it is at
                     self._workers.end_scans()
                     raise
-            self._write(opened)
         self._forget_gone()
         with self._catalog.write() as session:
-            inventory.note_orphans(session.connection, session.tables, self._started_at)
             since = self._catalog.timeline.now(session.connection, self._started_at)
             drift = DriftFinder(session.tables, self._catalog.timeline, since)
+            orphans = drift.count(session.connection, Drift.ORPHANS)
+            inventory.end_orphans(session.connection, session.tables)
+            if orphans:
+                inventory.note_orphans(session.connection, session.tables, self._started_at)
             scan = replace(
                 scan,
                 finished_at=clock.now(),
                 directories=self.progress.directories,
                 measured=self.progress.measured,
-                orphans=drift.count(session.connection, Drift.ORPHANS),
+                orphans=orphans,
                 missing=drift.count(session.connection, Drift.MISSING),
             )
             scans.ended(session.connection, scan)
         return scan
 
-    def _measure_all(self, opened: OpenRoot, pool: ThreadPoolExecutor) -> None:
+    def _measure_all(self, opened: OpenRoot, pool: Executor, beside: Executor) -> None:
+        """``beside``: who asks and tells the database meanwhile."""
         pending: set[Future[list[Result]]] = set()
-        groups = self._stale_groups(opened, pool)
+        groups = self._stale_groups(opened, beside)
         while True:
             for group in islice(groups, _GROUPS - len(pending)):
                 pending.add(pool.submit(self._measure, opened, group))
@@ -212,9 +228,9 @@ class _Run:
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
                 self._add(future.result())
-            self._write_if_due(opened)
+            self._write_if_due(opened, beside)
 
-    def _stale_groups(self, opened: OpenRoot, pool: ThreadPoolExecutor) -> Iterator[list[tuple[Listed, Known]]]:
+    def _stale_groups(self, opened: OpenRoot, beside: Executor) -> Iterator[list[tuple[Listed, Known]]]:
         """What has to be walked, in groups; the rest is noted as unchanged on the way.
 
         While the database looks up one batch of names, the next one is listed.
@@ -226,7 +242,7 @@ class _Run:
         while batch:
             if self._stop.is_set():
                 raise ScanEnded
-            asked = pool.submit(self._look_up, batch)
+            asked = beside.submit(self._look_up, batch)
             size = _BATCH if stale or number < _BATCH else _MANY - number % _MANY
             following = list(islice(listed, size))
             number += len(following)
@@ -238,7 +254,7 @@ class _Run:
                     stale.append((one, known[one.name]))
                 else:
                     self._unchanged.append(one.name)
-            self._write_if_due(opened)
+            self._write_if_due(opened, beside)
             batch = following
             while len(stale) >= _GROUP:
                 yield stale[:_GROUP]
@@ -278,23 +294,34 @@ class _Run:
         found = Found(listed.name, known.is_new, another, signature(listed, known), at, counted, error)
         self._found.append((listed, found))
 
-    def _write_if_due(self, opened: OpenRoot) -> None:
+    def _write_if_due(self, opened: OpenRoot, beside: Executor) -> None:
         many = len(self._unchanged) >= _MANY or len(self._found) >= _BATCH
-        if many or clock.monotonic() - self._written >= _WRITE_EVERY_S:
-            self._write(opened)
+        if many or clock.monotonic() - self._written_at >= _WRITE_EVERY_S:
+            self._write(opened, beside)
 
-    def _write(self, opened: OpenRoot) -> None:
+    def _write(self, opened: OpenRoot, beside: Executor) -> None:
+        """Begin to write what there is, once what was before is written: the next ones are listed meanwhile."""
+        self._await_write()
         unchanged, self._unchanged = self._unchanged, []
+        found, self._found = self._found, []
+        self._writing = beside.submit(self._record, opened, unchanged, found)
+        self._written_at = clock.monotonic()
+
+    def _await_write(self) -> None:
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            self.progress.directories += writing.result()
+            self._tell(self.progress)
+
+    def _record(self, opened: OpenRoot, unchanged: Sequence[str], measured: Sequence[tuple[Listed, Found]]) -> int:
+        """How many directories were written down."""
         # A deletion may have taken it away, or somebody have put another one in its place, since it was listed.
-        found = [one for listed, one in self._found if listing.is_there(opened, listed)]
-        self._found = []
+        found = [one for listed, one in measured if listing.is_there(opened, listed)]
         for start in range(0, max(len(unchanged), len(found)), _MANY):
             end = start + _MANY
             with self._catalog.write() as session:
                 inventory.record(session.connection, self._started_at, unchanged[start:end], found[start:end])
-        self._written = clock.monotonic()
-        self.progress.directories += len(unchanged) + len(found)
-        self._tell(self.progress)
+        return len(unchanged) + len(found)
 
     def _forget_gone(self) -> None:
         """Everything was met: what has a row and was not met is looked for once more, and forgotten if it is gone."""

@@ -35,9 +35,12 @@ def tasks(root: OpenRoot) -> Iterator[Listed]:
                 except FileNotFoundError:
                     continue
                 if stat.S_ISDIR(status.st_mode):
-                    yield _listed(entry.name, status, None)
+                    problem = None
                 elif stat.S_ISLNK(status.st_mode):
-                    yield _listed(entry.name, status, "a symbolic link, which is not followed")
+                    problem = "a symbolic link, which is not followed"
+                else:
+                    continue
+                yield Listed(entry.name, status.st_dev, status.st_ino, signature(status), problem)
 
 
 def is_there(root: OpenRoot, listed: Listed) -> bool:
@@ -57,6 +60,3 @@ def _lstat(root: OpenRoot, name: str) -> os.stat_result | None:
     except FileNotFoundError:
         return None
 
-
-def _listed(name: str, status: os.stat_result, problem: str | None) -> Listed:
-    return Listed(name, status.st_dev, status.st_ino, signature(status), problem)
