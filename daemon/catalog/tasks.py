@@ -43,17 +43,20 @@ def lock(
     Raises through the connection: TaskRefused (TASK_BUSY) when a lock is not to be had in time.
     """
     claim, claim_steps, read = _locking(tables, running_statuses, wait=wait)
-    ids = sorted(task_ids)
+    wanted = {"ids": sorted(task_ids)}
     if connection.dialect.name == "sqlite":  # who writes there is alone
-        found = connection.execute(read, {"ids": ids})
+        found = connection.execute(read, wanted)
     else:
         # First the locks, in one order for everybody, so that what is read afterwards cannot change any more.
-        locked = {"ids": list(together(connection, [(claim, {"ids": ids})]).scalars())}
-        if not locked["ids"]:
-            return {}
-        # a step that is set to running changes its own row only
-        steps = [(claim_steps, locked)] if claim_steps is not None else []
-        found = together(connection, [*steps, (read, locked)])
+        locks: list[Step] = [(claim, wanted)]
+        if not wait:  # of those that are left out nothing is waited for
+            wanted = {"ids": list(together(connection, locks).scalars())}
+            locks = []
+            if not wanted["ids"]:
+                return {}
+        if claim_steps is not None:  # a step that is set to running changes its own row only
+            locks.append((claim_steps, wanted))
+        found = together(connection, [*locks, (read, wanted)])
     return {row.task_id: LockedTask(rows.from_row(row), bool(row._mapping["is_running"])) for row in found}
 
 
@@ -70,7 +73,9 @@ def _locking(
         of_task = tables.steps.c.task_id
         steps = sa.select(of_task).where(of_task.in_(_IDS)).with_for_update()
     running = tables.running(running_statuses).label("is_running")
-    return claim, steps, sa.select(*rows.columns(tables), running).where(c.task_id.in_(_IDS))
+    read = sa.select(*rows.columns(tables), running).where(c.task_id.in_(_IDS))
+    # that locks too: a row may have been inserted since the claim
+    return claim, steps, read.with_for_update(of=tables.tasks)
 
 
 def find(connection: Connection, tables: PipelineTables, task_id: str) -> TaskRow | None:

@@ -6,9 +6,13 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import psycopg2.errors
 import pytest
+import sqlalchemy as sa
 
+from daemon.catalog import tasks
 from daemon.deletion.models import What
 from support.auditor import DELETED, audit
 from support.crash import attempt
@@ -141,3 +145,27 @@ def test_a_step_that_starts_waits_for_the_deletion_or_stops_it(postgres_site: Si
     site.engine.delete(request("task_1", guard=guard))
     threads[0].join()
     assert seen == ["claimed", "inserted"]
+
+
+def test_a_row_that_comes_between_the_first_look_and_the_reading_is_locked_too(
+    postgres_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, seen = postgres_site, []
+    site.task("task_1")
+    made = tasks._locking
+
+    def before_it_came(*arguments: Any, wait: bool) -> tuple[Any, ...]:
+        claim, steps, read = made(*arguments, wait=wait)
+        return claim.where(sa.false()), steps, read
+
+    def guard(_session: object, _rows: object) -> dict[str, str]:
+        try:
+            with site.store.locking("task_1", wait=False):
+                seen.append("free")
+        except psycopg2.errors.LockNotAvailable:
+            seen.append("locked")
+        return {}
+
+    monkeypatch.setattr(tasks, "_locking", before_it_came)
+    site.engine.delete(request("task_1", guard=guard))
+    assert seen == ["locked"]

@@ -76,12 +76,16 @@ class Store:
         return self.query("SELECT * FROM sweepd_deletions WHERE task_id = ? ORDER BY deletion_id", [task_id])
 
     @contextlib.contextmanager
-    def locking(self, task_id: str) -> Iterator[Any]:
-        """The cursor of somebody else's transaction, which holds the task's row (PostgreSQL)."""
+    def locking(self, task_id: str, *, wait: bool = True) -> Iterator[Any]:
+        """The cursor of somebody else's transaction, which holds the task's row (PostgreSQL).
+
+        Without ``wait`` raises LockNotAvailable if somebody has it.
+        """
+        how = "FOR UPDATE" if wait else "FOR UPDATE NOWAIT"
         connection = psycopg2.connect(self.url)
         try:
             with connection.cursor() as cursor:
-                cursor.execute("SELECT 1 FROM data_pipeline_tasks WHERE task_id = %s FOR UPDATE", [task_id])
+                cursor.execute(f"SELECT 1 FROM data_pipeline_tasks WHERE task_id = %s {how}", [task_id])
                 yield cursor
         finally:
             connection.close()
