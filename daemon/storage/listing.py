@@ -59,4 +59,3 @@ def _lstat(root: OpenRoot, name: str) -> os.stat_result | None:
         return os.stat(name, dir_fd=root.fd, follow_symlinks=False)
     except FileNotFoundError:
         return None
-

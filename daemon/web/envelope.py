@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 
-import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
@@ -27,7 +26,7 @@ _BY_STATUS = {
 async def envelope(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Bind the request id and turn every exception into an answer."""
     request[answers.REQUEST_ID] = request_id = uuid.uuid4().hex
-    with structlog.contextvars.bound_contextvars(request_id=request_id):
+    with log.bound(request_id=request_id):
         try:
             return await handler(request)
         except web.HTTPException as error:

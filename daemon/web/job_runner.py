@@ -8,8 +8,6 @@ from collections import deque
 from collections.abc import Coroutine, Iterator
 from typing import Any, Final
 
-import structlog
-
 from daemon import clock, log
 from daemon.catalog.jobs import Job, JobTask
 from daemon.errors import SweepdError
@@ -139,8 +137,7 @@ class JobRunner:
 
     async def _drive(self, run: Run) -> None:
         work = run.work
-        structlog.contextvars.clear_contextvars()  # those of whoever launched it; a task's context is its own
-        with structlog.contextvars.bound_contextvars(job_id=work.job.job_id):
+        with log.bound(anew=True, job_id=work.job.job_id):  # not with those of whoever launched it
             run.stepped_at = clock.monotonic()
             try:
                 while not work.ended and not self.stopping.is_set():
