@@ -25,7 +25,10 @@ def explain(error: OSError, task_id: str, doing: str) -> SweepdError:
             f"{what}; the storage root needs attention before anything else is deleted", details=details
         )
     if error.errno in _PERMISSION:
-        remedy = "give the daemon's user write permission there, or clear the immutable flag (lsattr, chattr -i)"
+        remedy = (
+            "give the daemon's user write permission there, clear the immutable flag (lsattr, chattr -i), or make the "
+            "subvolume writable (btrfs property set PATH ro false)"
+        )
         return TaskRefused(f"{what}; {remedy}", code=ErrorCode.PERMISSION_DENIED, details=details)
     if error.errno == errno.EXDEV:
         remedy = "unmount it first: what is mounted inside a task directory is not the task's"

@@ -16,6 +16,7 @@ from operator import methodcaller
 from typing import Final, TypeAlias
 
 from daemon.storage.pacing import UNLIMITED, Pace
+from daemon.storage.subvolumes import own_fault
 from daemon.storage.walk import Helpers, Note, traverse
 
 # Entries of one directory that are sorted at a time: some 20 MB of memory.
@@ -32,13 +33,17 @@ Removed: TypeAlias = Callable[[int, int], None]
 class Remover:
     """Removes trees, alone or as one of several that share them out.
 
-    Every entry is tried, whatever becomes of the others; the walk raises the first error in the end.
+    Every entry is tried, whatever becomes of the others; the walk raises the first error in the end. ``home_fd``: any
+    directory of the file system that the trees lie on.
     """
 
     leaves = True
     helpers: Helpers | None = None
 
-    def __init__(self, *, pace: Pace = UNLIMITED, measure: bool = False, removed: Removed | None = None) -> None:
+    def __init__(
+        self, home_fd: int, *, pace: Pace = UNLIMITED, measure: bool = False, removed: Removed | None = None
+    ) -> None:
+        self._home = os.fstat(home_fd).st_dev
         self._pace = pace
         self._measure = measure
         self._removed = removed
@@ -65,7 +70,7 @@ class Remover:
             except OSError as error:
                 # EISDIR: replaced by a directory since it was listed; the re-scan takes it
                 if error.errno != errno.EISDIR:
-                    note(error)
+                    note(self._own(error, fd))
                 continue
             files += 1
             if files == step:
@@ -75,7 +80,13 @@ class Remover:
             self._tell(files, size)
 
     def leave(self, parent_fd: int, name: str) -> None:
-        remove_empty_directory(parent_fd, name)
+        try:
+            remove_empty_directory(parent_fd, name)
+        except OSError as error:
+            raise self._own(error, parent_fd) from None
+
+    def _own(self, error: OSError, fd: int) -> OSError:
+        return own_fault(error, os.fstat(fd).st_dev, self._home) if error.errno == errno.EROFS else error
 
     def _tell(self, files: int, size: int) -> None:
         if self._removed is not None:
@@ -103,7 +114,7 @@ def remove_tree(parent_fd: int, name: str, remover: Remover | None = None) -> No
     and the call can be repeated.
     """
     try:
-        traverse(parent_fd, name, remover or Remover())
+        traverse(parent_fd, name, remover or Remover(parent_fd))
     except FileNotFoundError:
         return
 

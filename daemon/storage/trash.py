@@ -27,6 +27,7 @@ from daemon.storage.progress import Progress
 from daemon.storage.reserve import with_reserve
 from daemon.storage.retained import RETAINED
 from daemon.storage.root import OpenRoot, TaskDirectory, is_directory
+from daemon.storage.subvolumes import own_fault
 from daemon.storage.syscalls import open_directory
 from daemon.storage.workers import Workers
 
@@ -81,7 +82,10 @@ class TrashEntry:
 
         Raises MovedSomethingElse if it was swapped since it was looked at.
         """
-        move(self.root.fd, directory.task_id, self._fd, deletion_id, sync=False)
+        try:
+            move(self.root.fd, directory.task_id, self._fd, deletion_id, sync=False)
+        except OSError as error:
+            raise own_fault(error, directory.device, os.fstat(self.root.fd).st_dev) from None
         try:
             same = is_directory(self._fd, deletion_id, directory)
         except OSError:

@@ -80,8 +80,8 @@ class _Alone(_Counting):
 
 
 class _Removing(Remover):
-    def __init__(self, parent: Parent, pace: Pace, *, measure: bool) -> None:
-        super().__init__(pace=pace, measure=measure, removed=parent.removed)
+    def __init__(self, parent: Parent, pace: Pace, base_fd: int, *, measure: bool) -> None:
+        super().__init__(base_fd, pace=pace, measure=measure, removed=parent.removed)
         self.helpers = self._parent = parent
 
     def scan(self, fd: int, status: os.stat_result, note: Note) -> Generator[str, None, None]:
@@ -118,7 +118,7 @@ def _work(parent: Parent, pace: Pace, base_fd: int, unit: dict[str, Any]) -> dic
     """Do one unit; the last message about it. An error has errno, text and path."""
     counting = _Counting(parent, pace if unit["scan"] else None)
     each: list[Any] = []
-    removing = _Removing(parent, pace, measure=unit["measure"])
+    removing = _Removing(parent, pace, base_fd, measure=unit["measure"])
     names: list[str] = unit["names"]
     share = None if unit["share"] is None else Share(unit["path"], names[0], *unit["share"])
     error: OSError | None = None

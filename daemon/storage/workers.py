@@ -120,7 +120,8 @@ class Workers:
             self._spread(Job(parent_fd, counting=False, progress=progress), bundles)
         first: OSError | None = None
         measure = progress is not None and progress.measures
-        remover = Remover(pace=self._pace, measure=measure, removed=None if progress is None else progress.add)
+        removed = None if progress is None else progress.add
+        remover = Remover(parent_fd, pace=self._pace, measure=measure, removed=removed)
         for name in names:
             try:
                 remove_tree(parent_fd, name, remover)

@@ -330,3 +330,51 @@ def test_an_entry_whose_manifest_is_a_directory_stands_in_nobodys_way(site: Site
     site.engine.delete(request("task_1"))
     assert audit_task(site.store, site.path, before) == DELETED
     assert len(os.listdir("/proc/self/fd")) <= open_before + 2, "a connection or two"
+
+
+@pytest.fixture
+def btrfs(tmp_path: Path) -> Iterator[Path]:
+    """A btrfs of its own, in an image file."""
+    image, place = tmp_path / "image", tmp_path / "btrfs"
+    place.mkdir()
+    with image.open("wb") as file:
+        file.truncate(256 * 1024**2)
+    try:
+        for command in (["mkfs.btrfs", "-q", image], ["mount", "-o", "loop", image, place]):
+            subprocess.run([str(word) for word in command], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("needs root, mkfs.btrfs and a kernel with btrfs")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def subvolume(command: str, *paths: Path) -> None:
+    subprocess.run(["btrfs", "subvolume", *command.split(), *map(str, paths)], check=True, capture_output=True)
+
+
+@pytest.mark.exhaustive
+def test_a_read_only_subvolume_of_btrfs_blocks_its_own_task_only(store: Store, btrfs: Path) -> None:
+    with opened(store, btrfs / "root") as site:
+        site.init()
+        other = site.task("task_2")
+        site.task("task_1")
+        subvolume("create", site.path / "whole")
+        (site.path / "whole" / "file").touch()
+        subvolume("snapshot -r", site.path / "whole", site.path / "task_1" / "inside")
+        subvolume("snapshot -r", site.path / "whole", site.path / "task_3")
+        site.store.add_task("task_3", status="completed")
+        for task_id in ("task_1", "task_3"):
+            with pytest.raises(TaskRefused, match=r"read-only subvolume.*btrfs property set") as caught:
+                site.engine.delete(request(task_id))
+            assert caught.value.code is ErrorCode.PERMISSION_DENIED
+        assert dict(site.recovery.run()) == {"blocked": 1}
+        site.engine.delete(request("task_2"))
+        (entry,) = site.entries()
+        for locked in (site.held(entry) / "inside", site.path / "task_3"):
+            subprocess.run(["btrfs", "property", "set", str(locked), "ro", "false"], check=True)
+        assert dict(site.recovery.run()) == {"finished": 1}
+        site.engine.delete(request("task_3"))
+        (journal,) = site.store.ledger("task_1")
+        assert (journal["state"], journal["files"], journal["error"]) == ("purged", 4, None)
+        assert audit_task(site.store, site.path, other) == DELETED
+        assert sorted(os.listdir(site.path)) == [".sweepd", "whole"]

@@ -16,7 +16,7 @@ import pytest
 
 from daemon.storage import census, walk
 from daemon.storage.census import Census
-from daemon.storage.removal import remove_empty_directory, remove_file, remove_tree
+from daemon.storage.removal import Remover, remove_empty_directory, remove_file, remove_tree
 from support.processes import ForkServer
 from support.trees import chain, count, fill, snapshot
 
@@ -313,6 +313,30 @@ def test_what_comes_before_an_error_is_gone_and_the_rest_is_whole(
         remove_tree(folder_fd, "data")
     assert len(os.listdir("/proc/self/fd")) == descriptors
     assert locked.exists()
+
+
+@pytest.mark.parametrize("elsewhere", [True, False], ids=["of a device of its own", "of the root's"])
+def test_what_takes_no_changes_is_its_own_fault_if_it_is_a_subvolume(
+    folder: Path, folder_fd: int, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
+) -> None:
+    """As btrfs has it: EROFS from within, and another device number than the root's."""
+    locked = fill(folder / "data" / "locked", 5) / "file-0.json"
+    fill(folder / "data" / "open", 5)
+    remover, unlink = Remover(folder_fd), os.unlink
+    remover._home += elsewhere
+
+    def refused(name: str, *, dir_fd: int) -> None:
+        if os.readlink(f"/proc/self/fd/{dir_fd}") == str(locked.parent):
+            raise OSError(errno.EROFS, "refused", name)
+        unlink(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "unlink", refused)
+    with pytest.raises(OSError, match="subvolume" if elsewhere else "refused") as caught:
+        remove_tree(folder_fd, "data", remover)
+    assert caught.value.errno == (errno.EPERM if elsewhere else errno.EROFS)
+    assert str(caught.value.filename).startswith("data/locked/")
+    if elsewhere:  # what can go has gone
+        assert os.listdir(folder / "data") == ["locked"]
 
 
 def chattr(flag: str, path: Path) -> None:
