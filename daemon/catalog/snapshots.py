@@ -21,6 +21,10 @@ from daemon.catalog.tables import snapshots
 from daemon.errors import ErrorCode, TaskRefused
 
 _BLOB: Final = "$base64"
+# How many steps there are; the rows themselves stay in the database.
+_STEPS_KEPT: Final = (
+    sa.func.coalesce(sa.func.json_array_length(sa.cast(snapshots.c.steps, sa.JSON)), 0).label("steps"),
+)
 
 
 def take_marks(connection: Connection, tables: PipelineTables, deletions: Mapping[str, str], stamp: datetime) -> None:
@@ -72,7 +76,8 @@ def put_back_mark(
             "directory_exists": mark["directory_exists"],
             "updated_at": before if connection.dialect.name == "sqlite" else sa.cast(before, sa.DateTime),
         }
-    connection.execute(tables.tasks.update().where(c.task_id == task_id).values(**values))
+    changed = connection.execute(tables.tasks.update().where(c.task_id == task_id).values(**values)).rowcount
+    _check_came_back(task_id, changed, 1)
 
 
 def take_rows(connection: Connection, tables: PipelineTables, deletions: Mapping[str, str]) -> None:
@@ -108,37 +113,50 @@ def take_rows(connection: Connection, tables: PipelineTables, deletions: Mapping
 
 
 def put_back_rows(connection: Connection, deletion_id: str, task_id: str) -> None:
-    """Insert the rows again, as they were. Raises TaskRefused (RESTORE_CONFLICT): taken, or a parent is missing."""
-    stored = _stored(connection, deletion_id)
+    """Insert the rows again, as they were.
+
+    Raises TaskRefused (RESTORE_CONFLICT): taken, a parent is missing, or the database keeps them out.
+    """
+    sqlite = connection.dialect.name == "sqlite"
+    stored = _stored(connection, deletion_id, None if sqlite else _STEPS_KEPT)
+    came = 0
     savepoint = connection.begin_nested()
     try:
-        if connection.dialect.name == "sqlite":
-            _insert_sqlite(connection, TASKS, [_load(stored.task)])
-            _insert_sqlite(connection, STEPS, _load(stored.steps) if stored.steps else [])
+        if sqlite:
+            steps = _load(stored.steps) if stored.steps else []
+            wanted = 1 + len(steps)
+            came += _insert_sqlite(connection, TASKS, [_load(stored.task)])
+            came += _insert_sqlite(connection, STEPS, steps)
         else:
-            _insert_postgresql(connection, TASKS, deletion_id, "json_build_array(task::json)")
+            wanted = 1 + stored.steps
+            came += _insert_postgresql(connection, TASKS, deletion_id, "json_build_array(task::json)")
             if stored.steps:
-                _insert_postgresql(connection, STEPS, deletion_id, "steps::json")
+                came += _insert_postgresql(connection, STEPS, deletion_id, "steps::json")
     except exc.IntegrityError as error:
         savepoint.rollback()
         first_line = str(error.orig).strip().splitlines()[0]
         raise _conflict(task_id, f"its rows cannot be inserted again ({first_line})") from error
     savepoint.commit()
+    _check_came_back(task_id, came, wanted)
 
 
 def _as_text(connection: Connection, column: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
     return sa.type_coerce(column, sa.Text) if connection.dialect.name == "sqlite" else sa.cast(column, sa.Text)
 
 
-def _stored(connection: Connection, deletion_id: str) -> sa.Row[*tuple[Any, ...]]:
-    statement = sa.select(snapshots.c.task, snapshots.c.steps).where(snapshots.c.deletion_id == deletion_id)
+def _stored(
+    connection: Connection, deletion_id: str, columns: Sequence[sa.ColumnElement[Any]] | None = None
+) -> sa.Row[*tuple[Any, ...]]:
+    chosen = columns or (snapshots.c.task, snapshots.c.steps)
+    statement = sa.select(*chosen).where(snapshots.c.deletion_id == deletion_id)
     row = connection.execute(statement).one_or_none()
     if row is None:
         raise _conflict(deletion_id, "the catalog has no copy of its rows")
     return row
 
 
-def _insert_postgresql(connection: Connection, table: str, deletion_id: str, source: str) -> None:
+def _insert_postgresql(connection: Connection, table: str, deletion_id: str, source: str) -> int:
+    """How many rows it were."""
     keys = sa.text(
         "SELECT DISTINCT json_object_keys(value) FROM sweepd_snapshots, "  # noqa: S608
         f"json_array_elements({source}) WHERE deletion_id = :deletion_id"
@@ -153,17 +171,21 @@ def _insert_postgresql(connection: Connection, table: str, deletion_id: str, sou
         f"INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE SELECT {values} FROM sweepd_snapshots, "  # noqa: S608
         f"json_populate_recordset(NULL::{table}, {source}) r WHERE deletion_id = :deletion_id"
     )
-    connection.execute(sa.text(copy), {"deletion_id": deletion_id})
+    return connection.execute(sa.text(copy), {"deletion_id": deletion_id}).rowcount
 
 
-def _insert_sqlite(connection: Connection, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+def _insert_sqlite(connection: Connection, table: str, rows: Sequence[Mapping[str, Any]]) -> int:
+    """How many rows it were."""
+    came = 0
     present = [column["name"] for column in sa.inspect(connection).get_columns(table) if "computed" not in column]
     for row in rows:
         names = [name for name in present if name in row]
         columns = ", ".join(_quoted(connection, name) for name in names)
         marks = ", ".join("?" for _ in names)
         values = tuple(row[name] for name in names)
-        connection.exec_driver_sql(f"INSERT INTO {table} ({columns}) VALUES ({marks})", values)  # noqa: S608
+        statement = f"INSERT INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608
+        came += connection.exec_driver_sql(statement, values).rowcount
+    return came
 
 
 def _fetch(connection: Connection, table: str, task_id: str) -> list[dict[str, Any]]:
@@ -177,6 +199,11 @@ def _dump(value: object) -> str:
 
 def _load(text: str) -> Any:
     return json.loads(text, object_hook=lambda item: base64.b64decode(item[_BLOB]) if {*item} == {_BLOB} else item)
+
+
+def _check_came_back(task_id: str, came: int, wanted: int) -> None:
+    if came != wanted:
+        raise _conflict(task_id, "a trigger, rule or policy of the database keeps its rows from coming back")
 
 
 def _quoted(connection: Connection, name: str) -> str:

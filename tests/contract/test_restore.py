@@ -425,6 +425,38 @@ def test_a_row_that_the_database_keeps_as_it_is_keeps_its_directory(
             site.store.query("DROP TRIGGER soft ON data_pipeline_tasks; DROP FUNCTION keep()")
 
 
+@pytest.mark.parametrize(
+    ("event", "table", "what"),
+    [
+        ("UPDATE", "data_pipeline_tasks", What.DIRECTORY),
+        ("INSERT", "data_pipeline_tasks", What.DIRECTORY_AND_RECORDS),
+        ("INSERT", "data_pipeline_task_steps", What.DIRECTORY_AND_RECORDS),
+    ],
+)
+def test_a_row_that_the_database_does_not_let_back_keeps_its_directory_in_the_trash(
+    site: Site, event: str, table: str, what: What
+) -> None:
+    before = site.task("task_1")
+    deletion_id = retain(site, "task_1", what)
+    on = f"CREATE TRIGGER soft BEFORE {event} ON {table} FOR EACH ROW"
+    if site.store.sqlite:
+        site.store.query(f"{on} BEGIN SELECT RAISE(IGNORE); END")
+    else:
+        site.store.query("CREATE FUNCTION keep() RETURNS trigger AS 'BEGIN RETURN NULL; END' LANGUAGE plpgsql")
+        site.store.query(f"{on} EXECUTE FUNCTION keep()")
+    try:
+        with pytest.raises(TaskRefused, match=r"trigger|referenced|foreign key|FOREIGN KEY") as caught:
+            site.restorer.restore(deletion_id, "test")
+        assert caught.value.code is ErrorCode.RESTORE_CONFLICT
+        assert audit_task(site.store, site.path, before) == RETAINED
+    finally:
+        site.store.query("DROP TRIGGER soft" if site.store.sqlite else f"DROP TRIGGER soft ON {table}")
+        if not site.store.sqlite:
+            site.store.query("DROP FUNCTION keep()")
+    site.restorer.restore(deletion_id, "test")
+    assert audit_task(site.store, site.path, before) == KEPT
+
+
 def test_a_restore_and_a_purge_at_once_have_one_winner(site: Site) -> None:
     before = [site.task(f"task_{number}") for number in range(12)]
     ids = [retain(site, task.task_id, What.DIRECTORY_AND_RECORDS) for task in before]
