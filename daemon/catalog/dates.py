@@ -1,4 +1,5 @@
-"""Dates of PostgreSQL that Python has no value for: infinite ones, and those outside of the years 1 to 9999.
+"""Dates of the pipeline's tables that Python has no value for: infinite ones and those outside of the years 1 to 9999
+of PostgreSQL, and whatever else SQLite lets somebody write into such a column.
 
 They are read as no date. One such row is then a task whose date is not known, instead of the end of every sweep.
 """
@@ -9,13 +10,44 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
+import sqlalchemy as sa
 from psycopg2 import extensions
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.engine import Dialect
 
 _Text: TypeAlias = str | bytes | None
 
 FIRST: Final = datetime.min  # noqa: DTZ901 -- wall time, as the columns have it
 LAST: Final = datetime.max  # noqa: DTZ901
 """Between them, both included, is what can be read."""
+
+
+class _AsWritten(sqlite.DATETIME):
+    """SQLite's text, which may be any. With an offset it is the moment that SQLite's own ``datetime`` takes it for."""
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
+        del dialect, coltype
+        return _read_text
+
+
+def _read_text(value: Any) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(value)
+        if found.tzinfo is not None:
+            found = found.astimezone(UTC).replace(tzinfo=None)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return found if found.year >= 1000 else None  # as ``is_readable`` has it
+
+
+WALL_TIME: Final = sa.DateTime().with_variant(_AsWritten(), "sqlite")  # type: ignore[no-untyped-call]
+"""The type of the pipeline's timestamps."""
+
+
+def is_readable(column: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    """Whether a timestamp of SQLite looks like a date. Its ``datetime`` takes 12:00 and the number 5 for one too."""
+    return column.op("GLOB")(sa.literal("[1-9]???-??-??*", sa.String))
+
 
 # The object ids of PostgreSQL's types.
 _TIMESTAMP: Final = 1114

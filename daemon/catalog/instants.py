@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from daemon import clock
-from daemon.catalog.dates import FIRST, LAST
+from daemon.catalog.dates import FIRST, LAST, is_readable
 
 _TICK: Final = timedelta(microseconds=1)
 
@@ -100,7 +100,9 @@ class Timeline:
 
         No index of the column helps with it.
         """
-        return self.comparable(column) if self.sqlite else sa.case((column.between(FIRST, LAST), column))
+        if self.sqlite:
+            return sa.case((is_readable(column), self.comparable(column)))
+        return sa.case((column.between(FIRST, LAST), column))
 
     def before(self, instant: Instant, age: timedelta) -> sa.ColumnElement[Any]:
         """The last wall time that is ``age`` before ``instant`` or longer ago, as a constant of the statement.
@@ -135,7 +137,7 @@ class Timeline:
             return value.astimezone(UTC)  # type: ignore[no-any-return]
         try:
             return self._sqlite_instant(datetime.fromisoformat(value))
-        except OverflowError:  # in the last hours of 9999
+        except (ValueError, OverflowError):  # before the year 1, or in the last hours of 9999
             return None
 
     def _postgresql_local(self, instant: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:

@@ -11,6 +11,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from daemon.catalog.dates import WALL_TIME
 from daemon.errors import CatalogNotReady
 
 TASKS: Final = "data_pipeline_tasks"
@@ -27,13 +28,13 @@ class PipelineTables:
         columns: list[sa.Column[object]] = [
             sa.Column("task_id", sa.String(32), primary_key=True),
             sa.Column("status", sa.String(20)),
-            sa.Column("created_at", sa.DateTime),
-            sa.Column("started_at", sa.DateTime),
-            sa.Column("completed_at", sa.DateTime),
+            sa.Column("created_at", WALL_TIME),
+            sa.Column("started_at", WALL_TIME),
+            sa.Column("completed_at", WALL_TIME),
             sa.Column("by_user", sa.String(50)),
             sa.Column("db_name", sa.String(100)),
             sa.Column("directory_exists", sa.Boolean),
-            sa.Column("updated_at", sa.DateTime),
+            sa.Column("updated_at", WALL_TIME),
         ]
         if has_task_name:
             columns.append(sa.Column("task_name", sa.String(255)))

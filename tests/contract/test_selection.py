@@ -328,10 +328,32 @@ def test_keep_min_age_counts_from_the_latest_known_event_and_keeps_what_has_none
 
 @pytest.mark.parametrize("date", ["infinity", "-infinity", "0044-03-15 00:00:00 BC", "20000-01-01"])
 def test_a_date_that_cannot_be_read_is_no_date(postgres_store: Store, date: str) -> None:
-    catalog = make_catalog(postgres_store)
+    check_is_no_date(postgres_store, date)
+
+
+@pytest.mark.parametrize(
+    "date", ["yesterday", "", 5, "12:00", "0000-01-01", "0999-12-31", "2024-13-01", 2460000.5, b"2024-01-01"]
+)
+def test_what_is_no_date_in_sqlite_is_none(prepared: Prepared, tmp_path: Path, date: object) -> None:
+    check_is_no_date(prepared.sqlite(tmp_path), date)
+
+
+@pytest.mark.parametrize("date", ["2024-01-01T00:00:00Z", "2024-01-01T05:00:00+05:00", "2024-01-01T00:00"])
+def test_dates_that_sqlite_understands_are_read_as_it_does(prepared: Prepared, tmp_path: Path, date: str) -> None:
+    store = prepared.sqlite(tmp_path)
+    catalog = make_catalog(store)
+    store.add_task("task_1", **COMPLETED, completed_at=date)
+    policies = policy_set({"older_than": "30d"})
+    (going,) = make_plan(catalog, policies, policies.policies[0]).goes
+    assert going.task.completed_at == datetime(2024, 1, 1)
+    catalog.close()
+
+
+def check_is_no_date(store: Store, date: object) -> None:
+    catalog = make_catalog(store)
     every = dict.fromkeys(("created_at", "started_at", "completed_at", "updated_at"), date)
-    postgres_store.add_task("odd", **COMPLETED, **every)
-    postgres_store.add_task("plain", **COMPLETED, **dict.fromkeys(every, "2024-01-01"))
+    store.add_task("odd", **COMPLETED, **every)
+    store.add_task("plain", **COMPLETED, **dict.fromkeys(every, "2024-01-01"))
     for by in ("created", "started", "completed", "updated"):
         age = {"age": "30d", "by": by}
         assert selected(catalog, policy_set({"older_than": age})) == {"plain"}
@@ -342,7 +364,7 @@ def test_a_date_that_cannot_be_read_is_no_date(postgres_store: Store, date: str)
             "plain": "selected",
         }
     assert selected(catalog, policy_set({}, keep={"min_age": "1h"})) == {"plain"}
-    postgres_store.add_task("plainer", **COMPLETED, created_at="2023-01-01")
+    store.add_task("plainer", **COMPLETED, created_at="2023-01-01")
     assert selected(catalog, policy_set({}, keep={"last": 1})) == {"plainer"}
     policies = policy_set({"older_than": "30d"})
     stays = {d.task.task_id: d for d in make_plan(catalog, policies, policies.policies[0], max_stays=None).stays}
