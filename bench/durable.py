@@ -113,6 +113,7 @@ def _single(report: Report, kind: str, store: Store, folder: Path, scale: float)
         os.sync()
         seconds = []
         with made.daemon(cold=True) as daemon, _connection(daemon.address) as connection:
+            daemon.wait_for_event("scan_finished")  # which it does now and then, not beside each request
             for index in range(number + 20):
                 started = time.perf_counter()
                 connection.request("DELETE", f"{TASKS}/one_{index:05}", '{"confirm": true}', _JSON)
@@ -120,12 +121,12 @@ def _single(report: Report, kind: str, store: Store, folder: Path, scale: float)
                 text = answer.read()
                 seconds.append(time.perf_counter() - started)
                 assert answer.status == 200, text
-            resident = daemon.resident_mb()
+            memory = daemon.memory()
         seconds = seconds[20:]
         where = f"durable, {kind}"
         report.add(Figure(where, "one request at a time", number / sum(seconds), "tasks/s", 150, at_least=True))
         report.add(Figure(where, "one request at a time, p50", statistics.median(seconds) * 1000, "ms", 10))
-        report.add(Figure(where, "the daemon after it", resident, "MB resident"))
+        report.add(Figure(where, "the daemon after it", memory.resident_mb, "MB resident"))
 
 
 @contextmanager

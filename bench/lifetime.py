@@ -40,12 +40,14 @@ def run(report: Report, folder: Path, *, scale: float, server: PostgresServer) -
             report.add(Figure("lifetime", f"start to ready, {number:,} tasks", seconds, "s", 2))
             daemon.wait_for_event("scan_finished")
             time.sleep(2)
-            report.add(Figure("lifetime", "the idle daemon", daemon.resident_mb(), "MB resident", 80))
+            idle = daemon.memory()
+            report.add(Figure("lifetime", "the idle daemon", idle.resident_mb, "MB resident", 80))
+            report.add(Figure("lifetime", "the idle daemon, without pages of program files", idle.own_mb, "MB"))
             _delete(daemon, names[:_BATCH])
-            first = daemon.resident_mb()
+            first = daemon.memory().resident_mb
             for start in range(_BATCH, number, _BATCH):
                 _delete(daemon, names[start : start + _BATCH])
-            growth = daemon.resident_mb() / first
+            growth = daemon.memory().resident_mb / first
             report.add(Figure("lifetime", f"resident after {number:,} deletions", growth, "of after 1,000", 1.05))
 
 

@@ -295,6 +295,8 @@ class _Run:
         self._found.append((listed, found))
 
     def _write_if_due(self, opened: OpenRoot, beside: Executor) -> None:
+        if self._writing is not None and self._writing.done():
+            self._await_write()
         many = len(self._unchanged) >= _MANY or len(self._found) >= _BATCH
         if many or clock.monotonic() - self._written_at >= _WRITE_EVERY_S:
             self._write(opened, beside)

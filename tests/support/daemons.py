@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import requests
 
@@ -111,6 +111,16 @@ class Installation:
         return ["--config", str(self.config), *arguments]
 
 
+class Memory(NamedTuple):
+    """Of one process: all that is resident, and what of it is its own.
+
+    The rest are pages of program files, which others share and the kernel drops when it needs the room.
+    """
+
+    resident_mb: float
+    own_mb: float
+
+
 class Daemon:
     """A running ``sweepd run``."""
 
@@ -155,11 +165,11 @@ class Daemon:
     def get(self, path: str) -> requests.Response:
         return requests.get(f"{self.address}{path}", timeout=30)
 
-    def resident_mb(self) -> float:
-        """Its resident memory, in units of 1,000,000 bytes."""
+    def memory(self) -> Memory:
+        """What it has now, in units of 1,000,000 bytes."""
         status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
-        (line,) = (line for line in status.splitlines() if line.startswith("VmRSS"))
-        return int(line.split()[1]) * 1024 / 1_000_000
+        fields = dict(line.split(":", 1) for line in status.splitlines())
+        return Memory(*(int(fields[name].split()[0]) * 1024 / 1_000_000 for name in ("VmRSS", "RssAnon")))
 
     def kill(self) -> None:
         """kill -9."""
