@@ -125,7 +125,7 @@ def ranking_date(timeline: Timeline, tasks: sa.FromClause) -> sa.ColumnElement[A
 
 
 def _first_known(timeline: Timeline, *dates: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    return sa.func.coalesce(*(timeline.known(date) for date in dates))
+    return sa.case(*((date.is_not(None), timeline.known(date)) for date in dates))
 
 
 def orphans(tables: PipelineTables) -> Population:

@@ -76,8 +76,10 @@ def put_back_mark(
             "directory_exists": mark["directory_exists"],
             "updated_at": before if connection.dialect.name == "sqlite" else sa.cast(before, sa.DateTime),
         }
-    changed = connection.execute(tables.tasks.update().where(c.task_id == task_id).values(**values)).rowcount
-    _check_came_back(task_id, changed, 1)
+    connection.execute(tables.tasks.update().where(c.task_id == task_id).values(**values))
+    said = connection.execute(sa.select(c.directory_exists).where(c.task_id == task_id)).scalar_one()
+    if said != values["directory_exists"]:
+        raise _kept_out(task_id)
 
 
 def take_rows(connection: Connection, tables: PipelineTables, deletions: Mapping[str, str]) -> None:
@@ -119,25 +121,26 @@ def put_back_rows(connection: Connection, deletion_id: str, task_id: str) -> Non
     """
     sqlite = connection.dialect.name == "sqlite"
     stored = _stored(connection, deletion_id, None if sqlite else _STEPS_KEPT)
-    came = 0
     savepoint = connection.begin_nested()
     try:
         if sqlite:
             steps = _load(stored.steps) if stored.steps else []
-            wanted = 1 + len(steps)
-            came += _insert_sqlite(connection, TASKS, [_load(stored.task)])
-            came += _insert_sqlite(connection, STEPS, steps)
+            number = len(steps)
+            _insert_sqlite(connection, TASKS, [_load(stored.task)])
+            _insert_sqlite(connection, STEPS, steps)
         else:
-            wanted = 1 + stored.steps
-            came += _insert_postgresql(connection, TASKS, deletion_id, "json_build_array(task::json)")
-            if stored.steps:
-                came += _insert_postgresql(connection, STEPS, deletion_id, "steps::json")
+            number = stored.steps
+            _insert_postgresql(connection, TASKS, deletion_id, "json_build_array(task::json)")
+            if number:
+                _insert_postgresql(connection, STEPS, deletion_id, "steps::json")
     except exc.IntegrityError as error:
         savepoint.rollback()
         first_line = str(error.orig).strip().splitlines()[0]
         raise _conflict(task_id, f"its rows cannot be inserted again ({first_line})") from error
     savepoint.commit()
-    _check_came_back(task_id, came, wanted)
+    # What is there counts, not what was inserted: a trigger may put the rows elsewhere, or take them away again.
+    if _number(connection, TASKS, task_id) < 1 or (number and _number(connection, STEPS, task_id) < number):
+        raise _kept_out(task_id)
 
 
 def _as_text(connection: Connection, column: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
@@ -155,8 +158,7 @@ def _stored(
     return row
 
 
-def _insert_postgresql(connection: Connection, table: str, deletion_id: str, source: str) -> int:
-    """How many rows it were."""
+def _insert_postgresql(connection: Connection, table: str, deletion_id: str, source: str) -> None:
     keys = sa.text(
         "SELECT DISTINCT json_object_keys(value) FROM sweepd_snapshots, "  # noqa: S608
         f"json_array_elements({source}) WHERE deletion_id = :deletion_id"
@@ -171,21 +173,17 @@ def _insert_postgresql(connection: Connection, table: str, deletion_id: str, sou
         f"INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE SELECT {values} FROM sweepd_snapshots, "  # noqa: S608
         f"json_populate_recordset(NULL::{table}, {source}) r WHERE deletion_id = :deletion_id"
     )
-    return connection.execute(sa.text(copy), {"deletion_id": deletion_id}).rowcount
+    connection.execute(sa.text(copy), {"deletion_id": deletion_id})
 
 
-def _insert_sqlite(connection: Connection, table: str, rows: Sequence[Mapping[str, Any]]) -> int:
-    """How many rows it were."""
-    came = 0
+def _insert_sqlite(connection: Connection, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
     present = [column["name"] for column in sa.inspect(connection).get_columns(table) if "computed" not in column]
     for row in rows:
         names = [name for name in present if name in row]
         columns = ", ".join(_quoted(connection, name) for name in names)
         marks = ", ".join("?" for _ in names)
         values = tuple(row[name] for name in names)
-        statement = f"INSERT INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608
-        came += connection.exec_driver_sql(statement, values).rowcount
-    return came
+        connection.exec_driver_sql(f"INSERT INTO {table} ({columns}) VALUES ({marks})", values)  # noqa: S608
 
 
 def _fetch(connection: Connection, table: str, task_id: str) -> list[dict[str, Any]]:
@@ -201,9 +199,13 @@ def _load(text: str) -> Any:
     return json.loads(text, object_hook=lambda item: base64.b64decode(item[_BLOB]) if {*item} == {_BLOB} else item)
 
 
-def _check_came_back(task_id: str, came: int, wanted: int) -> None:
-    if came != wanted:
-        raise _conflict(task_id, "a trigger, rule or policy of the database keeps its rows from coming back")
+def _number(connection: Connection, table: str, task_id: str) -> int:
+    statement = sa.text(f"SELECT count(*) FROM {table} WHERE task_id = :task_id")  # noqa: S608
+    return int(connection.execute(statement, {"task_id": task_id}).scalar_one())
+
+
+def _kept_out(task_id: str) -> TaskRefused:
+    return _conflict(task_id, "a trigger, rule or policy of the database keeps its rows from coming back")
 
 
 def _quoted(connection: Connection, name: str) -> str:

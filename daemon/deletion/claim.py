@@ -169,9 +169,8 @@ class Claim:
         snapshots.take_rows(connection, tables, _ids(one for one in waits if one.request.what.records))
         snapshots.take_marks(connection, tables, _ids(one for one in waits if not one.request.what.records), now.stamp)
         tasks.delete_records(connection, tables, records)
-        changes = []
-        if self._claimed.moved:
-            changes.append(inventory.forgetting([one.request.task_id for one in self._claimed.moved]))
+        # also of those without a directory, which may be gone since a scan has met it: it would count for a quota
+        changes = [inventory.forgetting([one.request.task_id for one in going])]
         if marked:  # the last, since it has to be seen how many rows it has changed
             changes.append(tasks.marking_directory_gone(tables, marked, now.stamp))
         open_ = [one for one in going if one.stays_open]

@@ -50,8 +50,9 @@ def is_there(root: OpenRoot, listed: Listed) -> bool:
 
 
 def is_absent(root: OpenRoot, name: str) -> bool:
-    """Whether nothing in the root has that name. Raises OSError."""
-    return _lstat(root, name) is None
+    """Whether nothing in the root that ``tasks`` lists has that name. Raises OSError."""
+    status = _lstat(root, name)
+    return status is None or not (stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode))
 
 
 def _lstat(root: OpenRoot, name: str) -> os.stat_result | None:

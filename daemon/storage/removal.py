@@ -86,7 +86,7 @@ class Remover:
             raise self._own(error, parent_fd) from None
 
     def _own(self, error: OSError, fd: int) -> OSError:
-        return own_fault(error, os.fstat(fd).st_dev, self._home) if error.errno == errno.EROFS else error
+        return own_fault(error, fd, self._home) if error.errno == errno.EROFS else error
 
     def _tell(self, files: int, size: int) -> None:
         if self._removed is not None:

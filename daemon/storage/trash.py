@@ -85,7 +85,13 @@ class TrashEntry:
         try:
             move(self.root.fd, directory.task_id, self._fd, deletion_id, sync=False)
         except OSError as error:
-            raise own_fault(error, directory.device, os.fstat(self.root.fd).st_dev) from None
+            if error.errno != errno.EROFS:
+                raise
+            fd = open_directory(self.root.fd, directory.task_id)
+            try:
+                raise own_fault(error, fd, os.fstat(self.root.fd).st_dev) from None
+            finally:
+                os.close(fd)
         try:
             same = is_directory(self._fd, deletion_id, directory)
         except OSError:

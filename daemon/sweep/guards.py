@@ -27,7 +27,7 @@ MISSING_FROM: Final = 10
 """So many rows whose directory should be there make an empty storage root odd."""
 
 OLDEST_SCAN: Final = timedelta(hours=48)
-"""Orphans are what scans saw: an older one is no ground to delete on."""
+"""Orphans, and how much a user has, are what scans saw: an older one is no ground to delete on."""
 
 _ADVICE: Final = "see that catalog.url names the right database and that it is complete"
 
@@ -59,13 +59,10 @@ def check_catalog(catalog: Catalog, root: StorageRoot, policies: PolicySet, poli
 
 def orphan_breaches(session: Session, plan: Plan) -> list[Breach]:
     """Why orphans may not be deleted: the scans are too old, or there are suddenly far too many of them."""
+    too_old = scan_breaches(session)
+    if too_old:
+        return too_old
     scans = figures.last_scans(session.connection, 2)
-    if not scans:
-        return [Breach("scan_age", 0, "no scan of the storage root has been completed yet")]
-    age = session.now.utc - scans[0].finished_at
-    if age > OLDEST_SCAN:
-        message = f"the last complete scan of the storage root is {format_duration(age)} old, at most "
-        return [Breach("scan_age", 0, f"{message}{format_duration(OLDEST_SCAN)} are believed")]
     now, directories = plan.considered, figures.directories(session.connection)
     last = figures.last_sweep(session.connection, [plan.policy.name])
     before = last.considered if last is not None else scans[-1].orphans if len(scans) > 1 else 0
@@ -76,6 +73,18 @@ def orphan_breaches(session: Session, plan: Plan) -> list[Breach]:
         "indeed, sweep once with mode: observe"
     )
     return [Breach("orphan_share", 0, message)]
+
+
+def scan_breaches(session: Session) -> list[Breach]:
+    """Why what the scans say is no ground to delete on: the last complete one is too old, or there is none."""
+    scans = figures.last_scans(session.connection, 1)
+    if not scans:
+        return [Breach("scan_age", 0, "no scan of the storage root has been completed yet")]
+    age = session.now.utc - scans[0].finished_at
+    if age <= OLDEST_SCAN:
+        return []
+    message = f"the last complete scan of the storage root is {format_duration(age)} old, at most "
+    return [Breach("scan_age", 0, f"{message}{format_duration(OLDEST_SCAN)} are believed")]
 
 
 def _expected_rows(session: Session, policies: PolicySet, policy: Policy) -> int:

@@ -21,7 +21,7 @@ from daemon.policy.models import Mode, PolicySet, Quota
 from daemon.storage import faults, space
 from daemon.storage.census import NOTHING, Census
 from daemon.storage.root import OpenRoot, StorageRoot
-from daemon.sweep import shortfall
+from daemon.sweep import guards, shortfall
 from daemon.sweep.limits import Breach
 from daemon.sweep.plan import Decision
 from daemon.sweep.report import Progress, QuotaResult, SweepOutcome, SweepReport
@@ -88,9 +88,11 @@ class QuotaSweep:
         full = [reading for reading in first if reading.used >= reading.high]
         if not full:
             report.quota += [_result(reading, reading, 0, None) for reading in first[:1]]
-        purged = {reading: self._purge_trash(reading) if enforce else _without_trash(reading) for reading in full}
+        unbelieved = self._unbelieved() if full and enforce else []
+        purges = enforce and not unbelieved
+        purged = {reading: self._purge_trash(reading) if purges else _without_trash(reading) for reading in full}
         report.chosen = tuple(decision for now in purged.values() for decision in self._prefix(now))
-        report.hold_to(self._exceeded([self._size(decision) for decision in report.chosen]))
+        report.hold_to(unbelieved or self._exceeded([self._size(decision) for decision in report.chosen]))
         if not enforce and report.outcome is SweepOutcome.SUCCESS:
             report.outcome = SweepOutcome.OBSERVED
         progress(report)
@@ -101,12 +103,19 @@ class QuotaSweep:
             try:
                 if report.outcome is SweepOutcome.SUCCESS and not self._runner.ended and not self._cut:
                     after = self._bring_down(now)
-                self._end(before, *((now, after) if enforce else (before, before)))
+                self._end(before, *((now, after) if purges else (before, before)))
             except (RootUnavailable, CatalogUnavailable, CatalogNotReady) as error:  # what was deleted stays reported
                 report.error, report.lost = str(error), True
         if self._runner.ended:
             attempted = len(report.deleted) + len(report.failed) + len(report.dropped)
             report.not_attempted = max(0, len(report.chosen) - attempted)
+
+    def _unbelieved(self) -> list[Breach]:
+        """Why what is summed up from scans is no ground to delete on."""
+        if self._quota.of == "filesystem":
+            return []
+        with self._catalog.read() as session:
+            return guards.scan_breaches(session)
 
     def _bring_down(self, reading: Reading) -> Reading:
         """Delete in batches that reach the mark with their last task at most, and look again after each."""

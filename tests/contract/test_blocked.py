@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import shutil
@@ -16,6 +17,7 @@ import pytest
 
 from daemon.errors import ErrorCode, TaskRefused
 from daemon.storage import trash
+from daemon.storage.removal import remove_tree
 from support.auditor import DELETED, KEPT, Before, audit, audit_task
 from support.processes import ForkServer
 from support.site import Site, opened, request
@@ -378,3 +380,21 @@ def test_a_read_only_subvolume_of_btrfs_blocks_its_own_task_only(store: Store, b
         assert (journal["state"], journal["files"], journal["error"]) == ("purged", 4, None)
         assert audit_task(site.store, site.path, other) == DELETED
         assert sorted(os.listdir(site.path)) == [".sweepd", "whole"]
+
+
+@pytest.mark.exhaustive
+def test_a_btrfs_that_has_become_read_only_is_the_storage_roots_fault(store: Store, btrfs: Path) -> None:
+    with opened(store, btrfs / "root") as site:
+        site.init()
+        (site.path / "task_1").mkdir()
+        subvolume("create", site.path / "task_1" / "data")
+        (site.path / "task_1" / "data" / "file").touch()
+        fd = os.open(site.path, os.O_RDONLY)
+        try:
+            subprocess.run(["mount", "-o", "remount,ro", str(btrfs)], check=True)
+            with pytest.raises(OSError, match="Read-only") as caught:
+                remove_tree(fd, "task_1")
+            assert caught.value.errno == errno.EROFS
+        finally:
+            os.close(fd)
+            subprocess.run(["mount", "-o", "remount,rw", str(btrfs)], check=True)

@@ -230,6 +230,16 @@ def test_a_directory_that_has_gone_is_forgotten_by_a_complete_scan(site: Site, s
     assert sorted(rows(site)) == ["task_0", "task_2"]
 
 
+def test_a_directory_that_has_become_a_file_is_forgotten(site: Site, scanner: Scanner) -> None:
+    for number in range(3):
+        task(site, f"task_{number}")
+    complete(scanner)
+    shutil.rmtree(site.path / "task_1")
+    (site.path / "task_1").touch()
+    complete(scanner)
+    assert sorted(rows(site)) == ["task_0", "task_2"]
+
+
 def test_drift_is_found_both_ways_and_counted(site: Site, scanner: Scanner) -> None:
     task(site, "task_both")
     fill(site.path / "task_orphan", 9)

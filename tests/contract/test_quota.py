@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from daemon.deletion.models import Trigger, What
 from daemon.policy.models import PolicySet
 from daemon.sweep.report import SweepOutcome, SweepReport
-from support.inventories import scanned, swept
+from support.inventories import scan, scanned, swept
 from support.judging import policy_set
 from support.processes import ForkServer
 from support.site import Site, request
@@ -28,6 +29,8 @@ def policies(of: str, high: str | int, low: str | int, **options: Any) -> Policy
 
 
 def sweep(site: Site, policies: PolicySet) -> SweepReport:
+    if not site.store.query("SELECT 1 FROM sweepd_scans"):
+        scan(site, directories=0, orphans=0)
     return site.sweeper().sweep(policies, policies.policies[0], Trigger.SWEEP, "test")
 
 
@@ -148,6 +151,34 @@ def test_the_trash_goes_first_the_oldest_of_it(site: Site, low: int, left: int) 
     assert len(site.retention.waiting()) == left
     assert [record.entry.task_id for record in site.retention.waiting()] == made[10 - left :]
     assert names(site) == (made[2:7] if left == 0 else made[:7])
+
+
+@pytest.mark.parametrize("of", ["root", "user"])
+def test_what_somebody_has_removed_since_the_scan_costs_no_other_task(site: Site, of: str) -> None:
+    made = [task(site, f"task_{hour}", hour, by_user="ann") for hour in range(10)]
+    scanned(site, *made)
+    for name in made[:6]:
+        shutil.rmtree(site.path / name)
+    report = sweep(site, policies(of, f"{BLOCK * 80}B", f"{BLOCK * 70}B"))
+    assert report.outcome is SweepOutcome.SUCCESS
+    assert {outcome.directory_deleted for outcome in report.deleted} == {False}
+    assert names(site) == made[6:]
+
+
+@pytest.mark.parametrize("of", ["root", "user"])
+def test_sums_of_a_scan_that_is_too_old_are_no_ground_to_delete_on(site: Site, of: str) -> None:
+    made = [task(site, f"task_{hour}", hour, by_user="ann") for hour in range(10)]
+    site.engine.delete(request("task_9", What.DIRECTORY, retain=timedelta(days=9)))
+    scanned(site, *made[:9])
+    scan(site, directories=9, orphans=0, ago=timedelta(hours=49))
+    wanted = policies(of, f"{BLOCK * 80}B", f"{BLOCK * 70}B")
+    report = sweep(site, wanted)
+    assert (report.outcome, report.limits) == (SweepOutcome.BLOCKED, ["scan_age"])
+    assert "2d1h old, at most 2d are believed" in str(report.error)
+    assert len(site.retention.waiting()) == 1
+    assert names(site) == made[:9]
+    scan(site, directories=9, orphans=0)
+    assert sweep(site, wanted).outcome is SweepOutcome.SUCCESS
 
 
 @pytest.mark.parametrize("of", ["root", "user"])

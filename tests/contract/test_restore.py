@@ -457,6 +457,49 @@ def test_a_row_that_the_database_does_not_let_back_keeps_its_directory_in_the_tr
     assert audit_task(site.store, site.path, before) == KEPT
 
 
+@pytest.mark.parametrize("says", [False, None])
+def test_a_row_that_was_wrong_about_its_directory_is_what_it_was(site: Site, says: bool | None) -> None:
+    before = site.task("task_1", directory_exists=says)
+    site.restorer.restore(retain(site, "task_1"), "test")
+    assert audit_task(site.store, site.path, before) == KEPT
+
+
+def test_a_row_that_is_taken_away_at_once_has_not_come_back(site: Site) -> None:
+    before = site.task("task_1", steps=0)
+    deletion_id = retain(site, "task_1", What.DIRECTORY_AND_RECORDS)
+    on = "CREATE TRIGGER soft AFTER INSERT ON data_pipeline_tasks FOR EACH ROW"
+    away = "DELETE FROM data_pipeline_tasks WHERE task_id = NEW.task_id"
+    if site.store.sqlite:
+        site.store.query(f"{on} BEGIN {away}; END")
+    else:
+        site.store.query(f"CREATE FUNCTION f() RETURNS trigger AS 'BEGIN {away}; RETURN NULL; END' LANGUAGE plpgsql")
+        site.store.query(f"{on} EXECUTE FUNCTION f()")
+    try:
+        with pytest.raises(TaskRefused, match="trigger"):
+            site.restorer.restore(deletion_id, "test")
+        assert audit_task(site.store, site.path, before) == RETAINED
+    finally:
+        site.store.query("DROP TRIGGER soft" if site.store.sqlite else "DROP TRIGGER soft ON data_pipeline_tasks")
+        if not site.store.sqlite:
+            site.store.query("DROP FUNCTION f()")
+
+
+def test_rows_that_a_trigger_puts_into_another_table_come_back(postgres_site: Site) -> None:
+    """As partitions were made before PostgreSQL had them: a child table has the rows."""
+    site = postgres_site
+    before = site.task("task_1", steps=0)
+    deletion_id = retain(site, "task_1", What.DIRECTORY_AND_RECORDS)
+    site.store.query("CREATE TABLE part () INHERITS (data_pipeline_tasks)")
+    body = "BEGIN INSERT INTO part SELECT NEW.*; RETURN NULL; END"
+    site.store.query(f"CREATE FUNCTION f() RETURNS trigger AS '{body}' LANGUAGE plpgsql")
+    site.store.query("CREATE TRIGGER route BEFORE INSERT ON data_pipeline_tasks FOR EACH ROW EXECUTE FUNCTION f()")
+    try:
+        site.restorer.restore(deletion_id, "test")
+        assert audit_task(site.store, site.path, before) == KEPT
+    finally:
+        site.store.query("DROP TRIGGER route ON data_pipeline_tasks; DROP FUNCTION f(); DROP TABLE part")
+
+
 def test_a_restore_and_a_purge_at_once_have_one_winner(site: Site) -> None:
     before = [site.task(f"task_{number}") for number in range(12)]
     ids = [retain(site, task.task_id, What.DIRECTORY_AND_RECORDS) for task in before]
