@@ -108,6 +108,8 @@ class Janitor:
         self._services.holds.report()
 
     def _forget(self) -> None:
+        if not self._clocks_agree():
+            return  # a clock that is wrong would forget everything
         before = clock.now() - self._config().server.jobs_keep
         with self._services.catalog.write() as session:
             idempotency.forget(session.connection)
@@ -115,8 +117,6 @@ class Janitor:
         while forgotten and not self._stopping.is_set():
             with self._services.catalog.write() as session:
                 forgotten = jobs.forget(session.connection, before)
-        if not self._clocks_agree():
-            return  # a clock that is wrong would forget everything
         with self._services.catalog.write() as session:
             scans.forget(session.connection, clock.now() - _HISTORY)
         forgotten = 1

@@ -176,6 +176,8 @@ class Supervisor:
             self._readiness.set("journal", None)
             self._look("clock", self._see_clock)
             with self._changing:
+                if self._stopping.is_set():  # nobody would stop what begins now
+                    return
                 policies = self._current.policies
                 anchors = self._remember(policies)
                 self._held = stack.pop_all()  # nothing fails any more: else all of it is tried again
@@ -289,6 +291,8 @@ class Supervisor:
         return all(problems[component] is None for component in components)
 
     def _sweep(self, name: str) -> None:
+        if self._stopping.is_set():  # it would count as a run that was not missed
+            return
         policies = self._current.policies  # to the end of the sweep, whatever is reloaded meanwhile
         try:
             policy = policies.get(name)

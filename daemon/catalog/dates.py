@@ -6,8 +6,9 @@ They are read as no date. One such row is then a task whose date is not known, i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
@@ -30,23 +31,46 @@ class _AsWritten(sqlite.DATETIME):
         return _read_text
 
 
+# What SQLite's ``datetime`` takes for a date, as far as it begins like one: https://sqlite.org/lang_datefunc.html.
+_WRITTEN: Final = re.compile(
+    r"([1-9]\d{3})-(\d\d)-(\d\d)[ T]*"
+    r"(?:(?<=[ T])(\d\d):([0-5]\d)(?::([0-5]\d)(\.\d+)?)? *(?:([Zz])|([+-])(\d\d):(\d\d))? *)?",
+    re.ASCII,
+)
+
+
 def _read_text(value: Any) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(value)
-        if found.tzinfo is not None:
-            found = found.astimezone(UTC).replace(tzinfo=None)
-    except (TypeError, ValueError, OverflowError):
+    found = _WRITTEN.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
         return None
-    return found if found.year >= 1000 else None  # as ``is_readable`` has it
+    year, month, day, hour, minute, second, fraction, _, sign, hours, minutes = found.groups()
+    if not (1 <= int(month) <= 12 and 1 <= int(day) <= 31 and int(hour or 0) <= 24):
+        return None
+    try:  # the 31st of June is the first of July, and 24:00 the next day
+        at = timedelta(days=int(day) - 1, hours=int(hour or 0), minutes=int(minute or 0), seconds=int(second or 0))
+        at += timedelta(microseconds=int(float(fraction or 0) * 1_000_000))
+        if sign:
+            at -= timedelta(hours=int(f"{sign}{hours}"), minutes=int(f"{sign}{minutes}"))
+        return datetime(int(year), int(month), 1) + at  # noqa: DTZ001 -- wall time, as the columns have it
+    except OverflowError:
+        return None
 
 
 WALL_TIME: Final = sa.DateTime().with_variant(_AsWritten(), "sqlite")  # type: ignore[no-untyped-call]
 """The type of the pipeline's timestamps."""
 
 
-def is_readable(column: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
-    """Whether a timestamp of SQLite looks like a date. Its ``datetime`` takes 12:00 and the number 5 for one too."""
-    return column.op("GLOB")(sa.literal("[1-9]???-??-??*", sa.String))
+def is_readable(column: sa.ColumnElement[Any], *, offsets: bool) -> sa.ColumnElement[bool]:
+    """Whether a timestamp of SQLite looks like a date. Its ``datetime`` takes 12:00 and the number 5 for one too.
+
+    Without ``offsets`` none that has one, or is in UTC by its Z, is read: SQLite would give UTC, not wall time.
+    """
+    looks = _glob(column, "[1-9]???-??-??*")
+    return looks if offsets else sa.and_(looks, sa.not_(_glob(column, "*:*[-+Zz]*")))
+
+
+def _glob(column: sa.ColumnElement[Any], pattern: str) -> sa.ColumnElement[bool]:
+    return column.op("GLOB", is_comparison=True)(sa.literal(pattern, sa.String))
 
 
 # The object ids of PostgreSQL's types.

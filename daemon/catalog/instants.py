@@ -101,7 +101,8 @@ class Timeline:
         No index of the column helps with it.
         """
         if self.sqlite:
-            return sa.case((is_readable(column), self.comparable(column)))
+            in_utc = self._timezone in (None, "UTC")
+            return sa.case((is_readable(column, offsets=in_utc), self.comparable(column)))
         return sa.case((column.between(FIRST, LAST), column))
 
     def before(self, instant: Instant, age: timedelta) -> sa.ColumnElement[Any]:
@@ -125,6 +126,7 @@ class Timeline:
         if self.sqlite:
             return sa.func.datetime(column)
         zoned = sa.DateTime(timezone=True)
+        column = sa.case((column.between(FIRST, LAST), column))  # at the ends of the calendar there is no such moment
         if self._timezone is None:
             return sa.cast(column, zoned)  # in the session's zone
         return sa.func.timezone(self._timezone, column, type_=zoned)

@@ -103,7 +103,7 @@ def tasks_of(
         where=looked_at(policy, tables.tasks),
         task_id=c.task_id,
         running=tables.running(running),
-        since=_first_known(timeline, c.completed_at, c.started_at, c.created_at),
+        since=_first(timeline, c.completed_at, c.started_at, c.created_at),
         ranked=ranking_date(timeline, tables.tasks),
         first_seen=inventory.c.first_seen_at,
         before=timeline.before,
@@ -121,10 +121,11 @@ def looked_at(policy: Policy, tasks: sa.FromClause) -> Expression:
 
 def ranking_date(timeline: Timeline, tasks: sa.FromClause) -> sa.ColumnElement[Any]:
     """The date ``keep.last`` ranks a task by."""
-    return _first_known(timeline, tasks.c.created_at, tasks.c.started_at, tasks.c.completed_at)
+    return _first(timeline, tasks.c.created_at, tasks.c.started_at, tasks.c.completed_at)
 
 
-def _first_known(timeline: Timeline, *dates: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+def _first(timeline: Timeline, *dates: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """The first that there is; none, if that one cannot be read: what it says may be the youngest of them."""
     return sa.case(*((date.is_not(None), timeline.known(date)) for date in dates))
 
 

@@ -47,7 +47,7 @@ class Judged:
     """One task under one policy. ``rank`` counts from 1, the newest of its group; None without ``keep.last``.
 
     ``clauses`` holds, in the order of ``Selection.clauses``, true, false, or None for unknown. ``measured``: what the
-    last scan found, if the policy asks for it.
+    last scan found, if the policy asks for it. ``undated``: its age cannot be told; ``unranked``: nor its rank.
     """
 
     task: TaskRow
@@ -58,10 +58,14 @@ class Judged:
     clauses: tuple[bool | None, ...]
     measured: Measured | None
     running: bool
+    undated: bool
+    unranked: bool
 
     @property
     def since(self) -> datetime | None:
         """The date the task's age counts from: naive wall time of a row, or aware of a directory without one."""
+        if self.undated:
+            return None
         task = self.task
         found = task.completed_at or task.started_at or task.created_at
         return found or (self.measured.first_seen_at if self.measured and task.status is None else None)
@@ -244,4 +248,6 @@ class Selection:
             tuple(None if v is None else bool(v) for v in clauses),
             Measured(*(values[name] for name in MEASURED)) if self._measured else None,
             bool(values["is_running"]),
+            values["age_since"] is None,
+            values["rank_date"] is None,
         )

@@ -47,7 +47,7 @@ def take_marks(connection: Connection, tables: PipelineTables, deletions: Mappin
             "updated_at": row.updated_at,
             "stamp": stamp.isoformat(),
         }
-        rows.append({"deletion_id": deletion_id, "task": json.dumps(mark), "steps": None})
+        rows.append({"deletion_id": deletion_id, "task": _dump(mark), "steps": None})
     connection.execute(snapshots.insert(), rows)
 
 
@@ -68,7 +68,7 @@ def put_back_mark(
     updated_at = connection.execute(sa.select(c.updated_at).where(c.task_id == task_id).with_for_update()).one_or_none()
     if updated_at is None:
         raise _conflict(task_id, "its records have been deleted since; restore them first (sweepd trash lists them)")
-    mark = json.loads(_stored(connection, deletion_id).task)
+    mark = _load(_stored(connection, deletion_id).task)
     values: dict[str, Any] = {"directory_exists": True, "updated_at": now.replace(microsecond=0)}
     if updated_at[0] == datetime.fromisoformat(mark["stamp"]):
         before = sa.literal(mark["updated_at"], sa.Text)

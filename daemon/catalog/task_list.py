@@ -29,6 +29,9 @@ Compare: TypeAlias = Callable[[sa.ColumnElement[Any], Any], sa.ColumnElement[boo
 
 # SQLite does not know how many tasks have a status: up to here they are found by it and sorted.
 _FEW: Final = 20_000
+# SQLite's order: numbers, texts, blobs.
+_TEXTS: Final = sa.literal_column("''", sa.String)
+_BLOBS: Final = sa.literal_column("x''", sa.String)
 # More than any offset that a timestamp may have been written with.
 _MARGIN: Final = timedelta(days=2)
 
@@ -152,7 +155,9 @@ class TaskList:
         column = c.created_at if self._order.by is SortBy.CREATED else c.updated_at
         # SQLite keeps text, in whatever form it was written: it is compared as it is
         if self._timeline.sqlite:
-            return sa.type_coerce(column, sa.String), column.is_not(None), column.is_(None)
+            text = sa.type_coerce(column, sa.String)  # which sorts behind numbers and before anything else
+            has = sa.and_(text >= _TEXTS, text < _BLOBS)
+            return text, has, sa.or_(column.is_(None), text < _TEXTS, text >= _BLOBS)
         # what cannot be read is no place to go on from
         beyond = [column < FIRST, column > LAST]
         return column, column.between(FIRST, LAST), sa.or_(column.is_(None), *beyond)
@@ -196,9 +201,12 @@ class TaskList:
             columns = [c.task_id, c.task_name] if self._tables.has_task_name else [c.task_id]
             parts.append(sa.or_(*(contains(one, wanted.text, sqlite=self._timeline.sqlite) for one in columns)))
         if wanted.older_than is not None:
-            created = self._timeline.comparable(c.created_at)
+            sqlite = self._timeline.sqlite
+            created = self._timeline.known(c.created_at) if sqlite else c.created_at  # which has an index
             parts.append(created <= self._timeline.before(self._now, wanted.older_than))
-            if self._timeline.sqlite:  # which has no index of what it is compared as
+            if not sqlite:
+                parts.append(c.created_at >= FIRST)
+            else:
                 day = f"{self._now.utc - wanted.older_than + _MARGIN:%Y-%m-%d}"
                 parts.append(sa.type_coerce(c.created_at, sa.String) < day)
         return parts

@@ -70,7 +70,7 @@ def by_age(
     connection: Connection, tables: PipelineTables, timeline: Timeline, now: Instant
 ) -> list[tuple[str | None, Total]]:
     """The sums by how long ago the task was created, the youngest first; None: no row, or one without a date."""
-    created = timeline.comparable(tables.tasks.c.created_at)
+    created = timeline.known(tables.tasks.c.created_at)
     newer = [(created > timeline.before(now, timedelta(days=days)), sa.literal(f"<{days}d")) for days in AGES]
     age = sa.case((created.is_(None), sa.null()), *newer, else_=sa.literal("older")).label("age")
     inner = sa.select(age, inventory).select_from(_joined(tables)).subquery()

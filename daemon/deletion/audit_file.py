@@ -40,11 +40,13 @@ class AuditFile:
             with self._catalog.read() as session:
                 found = audit.unwritten(session.connection, _AT_ONCE)
             if not found:
+                self.failed = False
                 return lines
             try:
                 lines += self._append(found)
             except OSError as error:
-                self._known = None
+                # After a failed sync a second one may say that all is there: to write it twice is better.
+                self._known = set() if self._file.is_doubtful else None
                 if not self.failed:
                     self.failed = True
                     _log.error("audit_file_failed", file=str(self._file.path), reason=error.strerror or str(error))
@@ -64,13 +66,19 @@ class AuditFile:
         """How many of these were not there yet: what was written just before a crash is not noted in the journal."""
         if self._known is None:
             self._known = {key for line in self._file.tail(_TAIL_BYTES) if (key := _key(line)) is not None}
-        new = [record for record in found if (record.entry.deletion_id, str(record.state)) not in self._known]
+            if not self._known.isdisjoint(map(_key_of, found)):
+                self._file.sync()  # before they count as written
+        new = [record for record in found if _key_of(record) not in self._known]
         if new:
             # ASCII: no line ends before its end, by any rule of what ends a line
             self._file.append("".join(f"{json.dumps(document(record))}\n" for record in new))
             # should the journal not take the note, they are there all the same
-            self._known |= {(record.entry.deletion_id, str(record.state)) for record in new}
+            self._known |= {_key_of(record) for record in new}
         return len(new)
+
+
+def _key_of(record: Record) -> tuple[str, str]:
+    return record.entry.deletion_id, str(record.state)
 
 
 def _key(line: str) -> tuple[str, str] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeGuard
 
 from daemon import clock, log
 from daemon.catalog.catalog import Catalog
@@ -123,16 +123,22 @@ class Batch:
         ]
 
     def _results(self) -> tuple[list[Request], Sequence[Result]]:
-        group = self._pending[: self._size if self._go_on else 1]
+        pending = self._pending
         if self._in_doubt and self._recall is not None:
             try:
-                found = self._recall([request.task_id for request in self._pending])
+                found = self._recall([request.task_id for request in pending])
             except SweepdError as error:
+                group = self._next_of(pending)
                 return group, [error] * len(group)
-            self._in_doubt, self._settling = False, {}
-            if found:
-                known = [request for request in self._pending if request.task_id in found]
+            self._settling = self._unsettled(found)
+            self._in_doubt = bool(self._settling)
+            known = [request for request in pending if request.task_id in found]
+            settled = [request for request in known if request.task_id not in self._settling]
+            pending = [request for request in pending if request.task_id not in self._settling]
+            if settled or not pending:
+                known = settled or known
                 return known, [found[request.task_id] for request in known]
+        group = self._next_of(pending)
         self.at_work = tuple(request.task_id for request in group)
         started = clock.monotonic()
         results: Sequence[Result]
@@ -148,6 +154,15 @@ class Batch:
         if self._patient:
             self._adapt(seconds)
         return group, results
+
+    def _next_of(self, pending: Sequence[Request]) -> list[Request]:
+        return list(pending[: self._size if self._go_on else 1])
+
+    def _unsettled(self, found: Mapping[str, Result]) -> dict[str, SweepdError]:
+        """Those that are gone and whose end is not recorded yet: the others do not wait for them."""
+        if not (self._patient and self._go_on):
+            return {}
+        return {task_id: result for task_id, result in found.items() if _is_unsettled(result)}
 
     def _adapt(self, seconds: float) -> None:
         if seconds < _QUICK_S:
@@ -165,7 +180,7 @@ class Batch:
                 self._troubles = min(self._troubles + 1, 10)
                 _log.warning("job_waits", error=error.code, reason=str(error), seconds=self.wait_s)
         elif error.code is ErrorCode.TASK_BUSY:
-            if error.details.get("deletion_id"):  # it is gone, and only its end is not recorded yet
+            if _is_unsettled(error):
                 self._settling[request.task_id] = error
             else:
                 self._tries[request.task_id] = tries = self._tries.get(request.task_id, 0) + 1
@@ -199,6 +214,11 @@ class Batch:
 
 def _for_all(error: Exception) -> bool:
     return not isinstance(error, SweepdError) or error.code in _FOR_ALL
+
+
+def _is_unsettled(result: Result) -> TypeGuard[SweepdError]:
+    """Whether the task is gone, and only its end is not recorded yet."""
+    return isinstance(result, SweepdError) and result.code is ErrorCode.TASK_BUSY and "deletion_id" in result.details
 
 
 def latest(results: Iterable[Outcome | JobTask]) -> datetime | None:

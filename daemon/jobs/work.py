@@ -49,6 +49,8 @@ class JobWork:
         try:
             if self._batch is None:
                 self._batch = self._begin()
+            if self.ended:
+                return []
             if not self._unnoted:
                 self._attempt(self._batch)
             return self._note(self._batch)
@@ -84,6 +86,9 @@ class JobWork:
             waiting = [task for task in tasks if task.outcome is None]
             ids = [task.task_id for task in waiting if is_task_id(task.task_id)]
             expected = inventory.measured(session.connection, ids)
+        if found is not None and found.state.ended:  # since it was listed
+            self.job, self.ended = found, True
+            return Batch(self._engine, [], continue_on_error=True)
         for task in tasks:
             if task.outcome is not None:
                 self._count(task)
@@ -99,6 +104,8 @@ class JobWork:
             begun_before=job.state is JobState.RUNNING,
         )
         self.job = found or job
+        # asked for before this process had the job in its list
+        self.cancelled = self.cancelled or self.job.cancelled_by is not None
         self.meter.start(expected)
         _log.info("job_started", job_id=job.job_id, initiator=job.initiator, tasks=job.tasks_total, left=len(waiting))
         if failed and not job.continue_on_error:  # it was cut off between the failure and its end

@@ -60,6 +60,7 @@ class Sender:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._failures = 0
+        self._unnoted: tuple[Message, Answer] | None = None
         self._thread = threading.Thread(target=self._work, name=f"webhook-{name}", daemon=True)
 
     def start(self) -> None:
@@ -108,11 +109,14 @@ class Sender:
             return True
         if not self._reachable():
             return False
-        with self._catalog.read() as session:
-            message = outbox.due(session.connection, self._name, clock.now())
-        if message is None:
-            return False
-        self._note(message, self._post(webhook, message))
+        if self._unnoted is None:
+            with self._catalog.read() as session:
+                message = outbox.due(session.connection, self._name, clock.now())
+            if message is None:
+                return False
+            self._unnoted = message, self._post(webhook, message)
+        self._note(*self._unnoted)  # before anything else is sent: or the same would be, again and again
+        self._unnoted = None
         return True
 
     def _post(self, webhook: Webhook, message: Message) -> Answer:

@@ -27,6 +27,8 @@ class AppendOnly:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.is_doubtful = False
+        """Whether a sync has failed: what was added before it looks as if it were there, and may not be on the disk."""
         self._fd = -1
 
     def append(self, text: str) -> None:
@@ -36,10 +38,15 @@ class AppendOnly:
             data = memoryview(text.encode())
             while data:
                 data = data[os.write(self._fd, data) :]
-            os.fsync(self._fd)
+            self._sync()
         except OSError:
             self.close()
             raise
+
+    def sync(self) -> None:
+        """Make durable what another process may have added and not synced. Raises OSError."""
+        self._open()
+        self._sync()
 
     def tail(self, most: int) -> list[str]:
         """The last whole lines, within so many bytes. Raises OSError."""
@@ -55,6 +62,11 @@ class AppendOnly:
             with suppress(OSError):
                 os.close(self._fd)
             self._fd = -1
+
+    def _sync(self) -> None:
+        self.is_doubtful = True
+        os.fsync(self._fd)
+        self.is_doubtful = False
 
     def _open(self) -> None:
         if self._fd >= 0 and self._is_there():

@@ -43,13 +43,18 @@ class Eligibility:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of the task. ``rank`` as in ``Judged``; ``holds``: those in force that are about it."""
+    """What is known of the task. ``rank``, ``undated`` and ``unranked`` as in ``Judged``.
+
+    ``holds``: those in force that are about it.
+    """
 
     task: TaskRow
     measured: Measured | None
     running: bool
     rank: int | None
     holds: Sequence[Hold]
+    undated: bool = False
+    unranked: bool = False
 
 
 def earliest(policy: Policy, protections: Sequence[Protect], facts: Facts, now: datetime, zone: tzinfo) -> Eligibility:
@@ -101,10 +106,8 @@ def _not_by_time(policy: Policy, facts: Facts, since: datetime | None) -> Eligib
     if facts.running:
         return Eligibility(When.NEVER, None, "not by time alone: it is running")
     keep = policy.keep
-    if keep is not None and keep.last is not None:
-        task = facts.task
-        if not (task.created_at or task.started_at or task.completed_at):
-            return Eligibility(When.NEVER, None, "not by time alone: it has no date to rank it by")
+    if keep is not None and keep.last is not None and facts.unranked:
+        return Eligibility(When.NEVER, None, "not by time alone: it has no date to rank it by")
     if keep is not None and keep.min_age is not None and since is None:
         return Eligibility(When.NEVER, None, "not by time alone: it has no date to count keep.min_age from")
     return None
@@ -114,7 +117,7 @@ class _Timed:
     """What a condition says of one task at any instant, in SQL's three-valued logic."""
 
     def __init__(self, facts: Facts, zone: tzinfo) -> None:
-        self._task, self._measured = facts.task, facts.measured
+        self._task, self._measured, self._undated = facts.task, facts.measured, facts.undated
         self._zone = zone
 
     def since(self, policy: Policy) -> datetime | None:
@@ -122,6 +125,8 @@ class _Timed:
         task = self._task
         if policy.source == "orphans":
             return self._measured.first_seen_at if self._measured else None
+        if self._undated:
+            return None
         return self._utc(task.completed_at or task.started_at or task.created_at)
 
     def ages(self, conditions: Iterable[Condition]) -> Iterator[tuple[datetime, timedelta]]:

@@ -106,7 +106,13 @@ def decide(judged: Judged, selection: Selection, zone: tzinfo | None = None) -> 
     eligible = None
     if zone is not None and judged.verdict is not Verdict.SELECTED:
         facts = Facts(
-            judged.task, judged.measured, judged.running, judged.rank, selection.holds_of(judged.task.task_id)
+            judged.task,
+            judged.measured,
+            judged.running,
+            judged.rank,
+            selection.holds_of(judged.task.task_id),
+            judged.undated,
+            judged.unranked,
         )
         eligible = earliest(selection.policy, selection.protections, facts, selection.now.utc, zone)
     return Decision(judged.task, judged.verdict, why, results, judged.measured, eligible)

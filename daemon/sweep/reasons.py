@@ -45,7 +45,7 @@ def reason(judged: Judged, results: Sequence[ClauseResult], keep: Keep | None, n
         case Verdict.PROTECTED:
             return f"protected by {judged.protected_by}"
         case Verdict.KEEP_LAST:
-            if not (task.created_at or task.started_at or task.completed_at):  # however few others there are
+            if judged.unranked:  # however few others there are
                 return "kept: it has no date to rank it by"
             assert keep is not None  # the verdict is by it
             group = f" of its {' and '.join(keep.per)}" if keep.per else ""

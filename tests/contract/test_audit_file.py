@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,38 @@ def test_a_full_disk_in_the_middle_of_a_batch_loses_and_doubles_nothing(
     file.write()
     whole = [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
     assert [line["task_id"] for line in whole] == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("killed", [True, False], ids=["killed before the sync", "the sync failed"])
+def test_no_line_counts_as_written_that_was_not_synced(
+    audited: Site, file: AuditFile, path: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    delete(audited, "one")
+    real, synced = os.fsync, list[int]()
+
+    def broken(fd: int) -> None:
+        if not os.path.samestat(os.fstat(fd), path.stat()):
+            return real(fd)
+        raise KeyboardInterrupt if killed else OSError(5, os.strerror(5))
+
+    def noting(fd: int) -> None:
+        synced.append(os.fstat(fd).st_ino)
+        real(fd)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", broken)
+        with pytest.raises(KeyboardInterrupt) if killed else nullcontext():
+            file.write()
+    assert len(lines(path)) == 1
+    assert left(audited.store) != []
+    again = AuditFile(audited.catalog, path) if killed else file
+    monkeypatch.setattr(os, "fsync", noting)
+    again.write()
+    assert path.stat().st_ino in synced
+    assert left(audited.store) == []
+    # what a failed sync has left behind may never reach the disk
+    assert states(path) == [("one", "purged")] * (1 if killed else 2)
+    again.close()
 
 
 def test_a_symlink_is_not_followed(audited: Site, file: AuditFile, path: Path, tmp_path: Path) -> None:

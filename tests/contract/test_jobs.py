@@ -17,7 +17,7 @@ from daemon.clock import now
 from daemon.deletion.models import Origin, Outcome, Request, Trigger, What
 from daemon.errors import CatalogUnavailable, ErrorCode, SweepdError, TaskRefused
 from daemon.jobs import failures
-from daemon.jobs.batch import BatchReport
+from daemon.jobs.batch import Batch, BatchReport
 from daemon.jobs.journal import Journal, Kind
 from daemon.jobs.recall import recall
 from daemon.storage.trash import new_deletion_id
@@ -238,6 +238,45 @@ def test_a_cancellation_outlives_the_daemon(site: Site) -> None:
     with pytest.raises(SweepdError) as caught:
         journal.cancel(job_id, "api:bob")
     assert caught.value.code is ErrorCode.JOB_ENDED
+
+
+def test_a_cancellation_between_the_list_and_the_beginning_is_heard(site: Site) -> None:
+    site.task("task_1")
+    job_id = make(site, "task_1")
+    work = job_work(site, job_id)
+    Journal(site.catalog).cancel(job_id, "api:bob")
+    finish_job(work)
+    assert Journal(site.catalog).find(job_id).job.state is JobState.CANCELLED
+    assert (site.path / "task_1").is_dir()
+
+
+def test_a_job_that_has_ended_since_it_was_listed_is_left_alone(site: Site) -> None:
+    site.task("task_1")
+    job_id = make(site, "task_1")
+    late = job_work(site, job_id)
+    finish_job(job_work(site, job_id))
+    before = Journal(site.catalog).find(job_id).job
+    assert finish_job(late) == 0
+    assert late.job == Journal(site.catalog).find(job_id).job == before
+
+
+def test_what_is_gone_and_not_settled_keeps_no_other_task_of_its_job_waiting(site: Site) -> None:
+    before = [site.task(f"task_{number}") for number in range(4)]
+    ids = [task.task_id for task in before]
+    unsettled = TaskRefused("gone", code=ErrorCode.TASK_BUSY, details={"deletion_id": "0" * 28})
+    asked: list[list[str]] = []
+
+    def recalled(task_ids: Sequence[str]) -> dict[str, SweepdError]:
+        asked.append(list(task_ids))
+        return {"task_0": unsettled}
+
+    wanted = [Request(task_id, What.DIRECTORY, Trigger.API, "api:alice") for task_id in ids]
+    batch = Batch(site.engine, wanted, continue_on_error=True, patient=True, recall=recalled, begun_before=True)
+    done = [task_id for task_id, _ in batch.step()]
+    assert (sorted(done), batch.wait_s) == (ids[1:], 0)
+    assert (batch.step(), batch.wait_s > 1) == ([], True)
+    assert asked == [ids, ["task_0"]]
+    assert [task_id for task_id, _ in batch.give_up()] == ["task_0"]
 
 
 def test_a_job_is_made_once_and_forgotten_with_its_tasks(site: Site) -> None:

@@ -17,6 +17,7 @@ from daemon import log
 from daemon.catalog import announcements, notices, outbox, suspensions, sweeps
 from daemon.catalog.outbox import Message
 from daemon.deletion.models import Trigger
+from daemon.errors import CatalogUnavailable
 from daemon.notify import delivery, notifier
 from daemon.notify.delivery import pause
 from daemon.notify.notices import Severity, notice
@@ -214,6 +215,25 @@ def test_a_message_that_is_not_taken_is_tried_again_under_its_id(told: Told) -> 
     stamps = [int(one.headers["webhook-timestamp"]) for one in told.receiver.deliveries]
     assert stamps == sorted(stamps)
     assert all(one.genuine for one in told.receiver.deliveries)
+
+
+def test_what_was_taken_is_not_sent_again_while_the_database_takes_no_note_of_it(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove, tries = outbox.remove, list[Message]()
+
+    def refused(connection: Any, message: Message) -> None:
+        tries.append(message)
+        if len(tries) < 5:
+            raise CatalogUnavailable("it takes no changes")
+        remove(connection, message)
+
+    monkeypatch.setattr(outbox, "remove", refused)
+    with told.running():
+        _log.warning("drift_found", orphans=1, missing=0)
+        told.wait(lambda: len(tries) >= 5 and told.queue() == [])
+    assert len(told.receiver.deliveries) == 1
+    assert told.metric("sent_total") == 1
 
 
 def test_what_was_not_sent_is_sent_by_the_next_start(told: Told) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -332,13 +333,28 @@ def test_a_date_that_cannot_be_read_is_no_date(postgres_store: Store, date: str)
 
 
 @pytest.mark.parametrize(
-    "date", ["yesterday", "", 5, "12:00", "0000-01-01", "0999-12-31", "2024-13-01", 2460000.5, b"2024-01-01"]
+    "date",
+    [
+        "yesterday",
+        "",
+        5,
+        "12:00",
+        "0000-01-01",
+        "0999-12-31",
+        "2024-13-01",
+        2460000.5,
+        b"2024-01-01",
+        "2024-01-01T10",
+        "2024-01-01 00:00:00,5",
+    ],
 )
 def test_what_is_no_date_in_sqlite_is_none(prepared: Prepared, tmp_path: Path, date: object) -> None:
     check_is_no_date(prepared.sqlite(tmp_path), date)
 
 
-@pytest.mark.parametrize("date", ["2024-01-01T00:00:00Z", "2024-01-01T05:00:00+05:00", "2024-01-01T00:00"])
+@pytest.mark.parametrize(
+    "date", ["2024-01-01T00:00:00Z", "2024-01-01T05:00:00+05:00", "2024-01-01T00:00 ", "2023-12-31  24:00:00"]
+)
 def test_dates_that_sqlite_understands_are_read_as_it_does(prepared: Prepared, tmp_path: Path, date: str) -> None:
     store = prepared.sqlite(tmp_path)
     catalog = make_catalog(store)
@@ -347,6 +363,37 @@ def test_dates_that_sqlite_understands_are_read_as_it_does(prepared: Prepared, t
     (going,) = make_plan(catalog, policies, policies.policies[0]).goes
     assert going.task.completed_at == datetime(2024, 1, 1)
     catalog.close()
+
+
+def test_what_is_dated_with_an_offset_is_not_old_by_another_zones_clock(prepared: Prepared, tmp_path: Path) -> None:
+    """SQLite reads it as UTC, which is hours ago in the zone of the others."""
+    catalog = make_catalog(prepared.sqlite(tmp_path), timezone="Asia/Shanghai")
+    now = datetime.now(ZoneInfo("Asia/Shanghai"))
+    store = Store(catalog.database.url.render_as_string())
+    store.add_task("plain", **COMPLETED, completed_at=f"{now:%Y-%m-%d %H:%M:%S}")
+    store.add_task("aware", **COMPLETED, completed_at=now.isoformat(" ", "seconds"))
+    store.add_task("old", **COMPLETED, completed_at=f"{now - timedelta(hours=8):%Y-%m-%d %H:%M:%S}")
+    assert selected(catalog, policy_set({}, keep={"min_age": "7h"})) == {"old"}
+    assert selected(catalog, policy_set({"older_than": "7h"})) == {"old"}
+    catalog.close()
+
+
+def test_a_last_date_that_cannot_be_read_makes_no_task_as_old_as_its_first(store: Store, catalog: Catalog) -> None:
+    odd = "29.11.2026 07:26" if store.sqlite else "infinity"
+    old = "2024-01-01 00:00:00"
+    store.add_task("odd", **COMPLETED, created_at=old, started_at=old, completed_at=odd)
+    store.add_task("plain", **COMPLETED, created_at=old, started_at=old)
+    store.add_task("unranked", **COMPLETED, created_at=odd, started_at=old, completed_at=old)
+    policies = policy_set({}, keep={"min_age": "7d"})
+    assert selected(catalog, policies) == {"plain", "unranked"}
+    (stays,) = make_plan(catalog, policies, policies.policies[0], max_stays=None).stays
+    assert stays.reason == "kept: no date, the least age is 7d"
+    assert stays.eligible == Eligibility(
+        When.NEVER, None, "not by time alone: it has no date to count keep.min_age from"
+    )
+    policies = policy_set({}, keep={"last": 1})
+    found = {d.task.task_id: d.reason for d in make_plan(catalog, policies, policies.policies[0], max_stays=None).stays}
+    assert found["unranked"] == "kept: it has no date to rank it by"
 
 
 def check_is_no_date(store: Store, date: object) -> None:

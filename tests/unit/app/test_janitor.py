@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,3 +30,16 @@ def test_nothing_expires_by_a_clock_that_has_jumped_since_the_last_look() -> Non
     problem[0] = None
     janitor._expire()
     assert done[3:] == ["expired", "counted", "reported", "holds"]
+
+
+def test_nothing_is_forgotten_by_a_clock_that_has_jumped() -> None:
+    """Not the results of jobs, nor the keys of requests: a late retry would delete again."""
+
+    def wrong(*_: object) -> Any:
+        raise AssertionError("nothing is to be forgotten")
+
+    services: Any = SimpleNamespace(
+        catalog=SimpleNamespace(write=wrong), clock_guard=SimpleNamespace(problem=lambda: "it jumped by 400d")
+    )
+    config: Any = SimpleNamespace(server=SimpleNamespace(jobs_keep=timedelta(days=7)))
+    Janitor(services, lambda: config, may_work=lambda: True, may_expire=lambda: True)._forget()
