@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
@@ -9,6 +11,8 @@ class NotificationMetrics:
     """One series per configured webhook."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._names: set[str] = set()  # a message that was under way may be told after its webhook has gone
+        self._lock = threading.Lock()
         self._sent = Counter(
             "sweepd_notifications_sent", "Messages that were taken, by webhook.", ["webhook"], registry=registry
         )
@@ -36,28 +40,39 @@ class NotificationMetrics:
 
     def known(self, webhook: str) -> None:
         """There is this webhook: its counters begin."""
-        for counter in (self._sent, self._failed, self._dropped):
-            counter.labels(webhook)
+        with self._lock:
+            self._names.add(webhook)
+            for counter in (self._sent, self._failed, self._dropped):
+                counter.labels(webhook)
         self.waiting(webhook, 0, 0.0)
 
     def forget(self, webhook: str) -> None:
         """There is no such webhook any more."""
-        for metric in (self._sent, self._failed, self._dropped, self._queued, self._oldest):
-            metric.remove_by_labels({"webhook": webhook})
+        with self._lock:
+            self._names.discard(webhook)
+            for metric in (self._sent, self._failed, self._dropped, self._queued, self._oldest):
+                metric.remove_by_labels({"webhook": webhook})
 
     def sent(self, webhook: str) -> None:
         """One message was taken."""
-        self._sent.labels(webhook).inc()
+        self._count(self._sent, webhook)
 
     def failed(self, webhook: str) -> None:
         """One try failed."""
-        self._failed.labels(webhook).inc()
+        self._count(self._failed, webhook)
 
     def dropped(self, webhook: str, number: int = 1) -> None:
         """So many messages will never be sent."""
-        self._dropped.labels(webhook).inc(number)
+        self._count(self._dropped, webhook, number)
 
     def waiting(self, webhook: str, number: int, oldest_age_s: float) -> None:
         """What waits now."""
-        self._queued.labels(webhook).set(number)
-        self._oldest.labels(webhook).set(max(0.0, oldest_age_s))
+        with self._lock:
+            if webhook in self._names:
+                self._queued.labels(webhook).set(number)
+                self._oldest.labels(webhook).set(max(0.0, oldest_age_s))
+
+    def _count(self, counter: Counter, webhook: str, number: int = 1) -> None:
+        with self._lock:
+            if webhook in self._names:
+                counter.labels(webhook).inc(number)

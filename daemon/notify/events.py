@@ -118,8 +118,9 @@ class Events:
             self._told = {key: at for key, at in self._told.items() if now - at < AGAIN.total_seconds()}
             if (name, about) in self._told:
                 return False
-            if len(self._told) < MOST:
-                self._told[name, about] = now
+            if len(self._told) >= MOST:  # the oldest of them is told again, if it comes again
+                del self._told[next(iter(self._told))]
+            self._told[name, about] = now
             return True
 
 

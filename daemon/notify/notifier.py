@@ -250,7 +250,7 @@ class Notifier:
         now = clock.monotonic()
         if self._lost_at is None:
             self._lost_at = now
-        if now - self._lost_at < self._config().patience.total_seconds() or alarms.CATALOG in self._told_without:
+        if now - self._lost_at < self._config().patience.total_seconds():
             return
         at = clock.now()
         found = alarms.conditions(problems, self._starting, self._unsettled(), {})
@@ -258,9 +258,12 @@ class Notifier:
             found = {alarms.CATALOG: found[alarms.CATALOG]}
         else:
             found = {name: one for name, one in found.items() if name not in self._raised}
+        found = {name: one for name, one in found.items() if name not in self._told_without}
+        if not found:
+            return
         taken = [*self._waiting, *(alarms.begin(name, one, at) for name, one in found.items())]
         self._waiting = []
-        self._told_without = {name: Alarm(at, one.reason) for name, one in found.items()}
+        self._told_without |= {name: Alarm(at, one.reason) for name, one in found.items()}
         self._tell_at_once(taken, at)
 
     def _tell_at_once(self, taken: list[Notice], at: datetime) -> None:

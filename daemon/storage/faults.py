@@ -20,7 +20,7 @@ def explain(error: OSError, task_id: str, doing: str) -> SweepdError:
     reason = errno.errorcode.get(error.errno or 0, "unknown error")
     what = f"{doing} failed at {path}: {error.strerror or error} ({reason})"
     details: dict[str, object] = {"task_id": task_id, "path": path, "errno": reason}
-    if error.errno in _ROOT_FAULTS:
+    if is_of_root(error):
         return RootUnavailable(
             f"{what}; the storage root needs attention before anything else is deleted", details=details
         )
@@ -36,6 +36,11 @@ def explain(error: OSError, task_id: str, doing: str) -> SweepdError:
     return TaskRefused(
         f"{what}; it is tried again at the next start or sweep", code=ErrorCode.DELETION_FAILED, details=details
     )
+
+
+def is_of_root(error: OSError) -> bool:
+    """Whether the file system itself fails, and not one directory of it alone."""
+    return error.errno in _ROOT_FAULTS
 
 
 def printable(path: str) -> str:

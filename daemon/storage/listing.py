@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from daemon.storage import faults
 from daemon.storage.names import is_task_id
 from daemon.storage.root import OpenRoot, signature
 
@@ -34,6 +35,12 @@ def tasks(root: OpenRoot) -> Iterator[Listed]:
                     status = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue
+                except OSError as error:  # somebody's own mount there, or one that is dead
+                    if faults.is_of_root(error):
+                        raise
+                    why = f"it cannot be looked at: {error.strerror}"
+                    yield Listed(entry.name, 0, entry.inode(), f"0:{entry.inode()}:0:0", why)
+                    continue
                 if stat.S_ISDIR(status.st_mode):
                     problem = None
                 elif stat.S_ISLNK(status.st_mode):
@@ -45,13 +52,23 @@ def tasks(root: OpenRoot) -> Iterator[Listed]:
 
 def is_there(root: OpenRoot, listed: Listed) -> bool:
     """Whether the name still belongs to the same directory. Raises OSError."""
-    status = _lstat(root, listed.name)
+    try:
+        status = _lstat(root, listed.name)
+    except OSError as error:
+        if faults.is_of_root(error):
+            raise
+        return True  # what cannot be looked at is there
     return status is not None and (status.st_dev, status.st_ino) == (listed.device, listed.inode)
 
 
 def is_absent(root: OpenRoot, name: str) -> bool:
     """Whether nothing in the root that ``tasks`` lists has that name. Raises OSError."""
-    status = _lstat(root, name)
+    try:
+        status = _lstat(root, name)
+    except OSError as error:
+        if faults.is_of_root(error):
+            raise
+        return False
     return status is None or not (stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode))
 
 

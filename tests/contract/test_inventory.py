@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -228,6 +230,44 @@ def test_a_directory_that_has_gone_is_forgotten_by_a_complete_scan(site: Site, s
     shutil.rmtree(site.path / "task_1")
     complete(scanner)
     assert sorted(rows(site)) == ["task_0", "task_2"]
+
+
+def test_a_directory_that_cannot_be_looked_at_ends_no_scan(
+    site: Site, scanner: Scanner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As somebody's own FUSE mount is to everybody else, or one whose server is gone."""
+    for number in range(3):
+        task(site, f"task_{number}")
+    complete(scanner)
+    scandir, look = os.scandir, os.stat
+
+    class Refusing:
+        def __init__(self, entry: os.DirEntry[str]) -> None:
+            self._entry, self.name, self.inode = entry, entry.name, entry.inode
+
+        def stat(self, *, follow_symlinks: bool) -> os.stat_result:
+            if self.name == "task_1":
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return self._entry.stat(follow_symlinks=follow_symlinks)
+
+    @contextmanager
+    def listed(fd: int) -> Iterator[Iterator[Refusing]]:
+        with scandir(fd) as entries:
+            yield (Refusing(entry) for entry in entries)
+
+    def looked(path: Any, **options: Any) -> os.stat_result:
+        if path == "task_1":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return look(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("daemon.storage.listing.os", SimpleNamespace(scandir=listed, stat=looked))
+        complete(scanner)
+    found = rows(site)
+    assert sorted(found) == ["task_0", "task_1", "task_2"]
+    assert "cannot be looked at" in found["task_1"]["error"]
+    complete(scanner)
+    assert rows(site)["task_1"]["error"] is None
 
 
 def test_a_directory_that_has_become_a_file_is_forgotten(site: Site, scanner: Scanner) -> None:
