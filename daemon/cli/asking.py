@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from typing import Final
 
 import typer
+
+from daemon.storage.faults import printable
+
+_NAMED: Final = 3
 
 
 class Declined(Exception):
     """The answer was no."""
+
+
+def few(names: Sequence[str]) -> str:
+    """The first of them, and how many there are."""
+    more = len(names) - _NAMED
+    return ", ".join(map(printable, names[:_NAMED])) + (f" and {more} more ({len(names)} in all)" if more > 0 else "")
 
 
 def ask(question: str) -> None:

@@ -11,7 +11,7 @@ from daemon.cli.exits import Exit
 from daemon.cli.render import dump, say
 from daemon.config import load_config
 from daemon.errors import DocumentError, Problem
-from daemon.policy.loader import load_policies
+from daemon.policy.loader import load_policies, unread
 from daemon.policy.models import PolicySet, json_schema
 
 
@@ -19,20 +19,33 @@ def check(path: Path, *, as_json: bool) -> Exit:
     """Load everything from ``path`` on and print what is wrong, or what was found."""
     problems: tuple[Problem, ...] = ()
     policies = PolicySet()
+    passed_over: list[Path] = []
     try:
         config = load_config(path)
+        passed_over = unread(config.policies)
         policies = load_policies(config.policies, statuses=config.catalog.statuses)
     except DocumentError as error:
         problems = error.problems
     if as_json:
         names = [{"name": policy.name, "mode": policy.mode} for policy in policies.policies]
-        dump({"ok": not problems, "problems": [asdict(problem) for problem in problems], "policies": names})
+        dump(
+            {
+                "ok": not problems,
+                "problems": [asdict(problem) for problem in problems],
+                "policies": names,
+                "protect": [protection.name for protection in policies.protect],
+                "unread": [str(file) for file in passed_over],
+            }
+        )
     elif problems:
         for problem in problems:
             print(problem, file=sys.stderr)
     else:
         modes = ", ".join(f"{policy.name} ({policy.mode})" for policy in policies.policies)
-        say(f"ok: {len(policies.policies)} policies{': ' if modes else ''}{modes}")
+        number = len(policies.protect)
+        say(f"ok: {len(policies.policies)} policies{': ' if modes else ''}{modes}; {number} protections")
+        for file in passed_over:
+            print(f"{file}: not read: the name of a policy file ends with .yaml or .yml", file=sys.stderr)
     return Exit.DOCUMENT if problems else Exit.OK
 
 

@@ -190,7 +190,7 @@ def delete(
     if server is None and (background or no_wait):
         raise typer.BadParameter("--async and --no-wait need a daemon that does the work: give --server URL")
     what = "directories and database records" if records else "directories"
-    question = f"Delete the {what} of {len(task_ids)} task(s)?"
+    question = f"Delete the {what} of {asking.few(task_ids)}?"
     if server is not None:
         if not yes:
             asking.ask(question)
@@ -266,14 +266,14 @@ def purge(
 
     with _services(context) as services:
         if not yes:
-            asking.ask(f"Remove {len(deletion_ids)} deletion(s) for good?")
+            asking.ask(f"Remove for good {asking.few(deletion_ids)}?")
         trashing.purge(services, deletion_ids, as_json=as_json)
 
 
 @app.command()
 def tasks(
     context: typer.Context,
-    status: Annotated[str | None, typer.Option(help="Only tasks of this status.")] = None,
+    status: Annotated[list[str] | None, typer.Option(help="Only tasks of this status; again for more.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many at most.")] = 50,
     offset: Annotated[int, typer.Option(min=0, help="How many to pass over.")] = 0,
     as_json: Json = False,
@@ -282,12 +282,12 @@ def tasks(
     if (server := server_of(context)) is not None:
         from daemon.cli.remote import listing as there
 
-        there.show_tasks(server, status=status, limit=limit, offset=offset, as_json=as_json)
+        there.show_tasks(server, statuses=status or (), limit=limit, offset=offset, as_json=as_json)
         return
     from daemon.cli import listing
 
     with _services(context) as services:
-        listing.show_tasks(services, status=status, limit=limit, offset=offset, as_json=as_json)
+        listing.show_tasks(services, statuses=status or (), limit=limit, offset=offset, as_json=as_json)
 
 
 @app.command()

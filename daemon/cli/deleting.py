@@ -12,7 +12,7 @@ import typer
 from daemon.app.services import Services
 from daemon.cli.exits import Exit, status_of
 from daemon.cli.progress import purge_bar
-from daemon.cli.render import dump, say
+from daemon.cli.render import UNLESS, dump, say
 from daemon.deletion.hold_terms import check_text
 from daemon.deletion.models import Outcome, Request, Trigger, What
 from daemon.errors import CatalogNotReady, CatalogUnavailable, RootUnavailable, SweepdError
@@ -83,7 +83,8 @@ def _in_words(outcome: Outcome) -> str:
         return f"had no directory{records}"
     if outcome.retained_until is not None:
         size = f" ({census.files} files, {format_size(census.size_bytes)})" if outcome.census else ""
-        return f"moved to the trash{size}{records}; can be restored until {outcome.retained_until:%Y-%m-%d %H:%M} UTC"
+        until = f"{outcome.retained_until:%Y-%m-%d %H:%M} UTC"
+        return f"moved to the trash{size}{records}; can be restored until {until}, {UNLESS}"
     return f"deleted {census.files} files, {format_size(census.size_bytes)}{records}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 
@@ -13,17 +14,18 @@ from daemon.cli.render import dump, say, table
 from daemon.strict_yaml import suggestion
 
 
-def show_tasks(services: Services, *, status: str | None, limit: int, offset: int, as_json: bool) -> None:
+def show_tasks(services: Services, *, statuses: Sequence[str], limit: int, offset: int, as_json: bool) -> None:
     """Print one page, the newest first; timestamps are wall time of the pipeline's zone. Raises SweepdError.
 
     Raises typer.BadParameter for a status that ``catalog.statuses`` does not know.
     """
     known = services.config.catalog.statuses
-    if status is not None and status not in known:
-        message = f"unknown status {status!a}{suggestion(status, known)} known: {', '.join(known)}"
-        raise typer.BadParameter(message, param_hint="--status")
+    for status in statuses:
+        if status not in known:
+            message = f"unknown status {status!a}{suggestion(status, known)} known: {', '.join(known)}"
+            raise typer.BadParameter(message, param_hint="--status")
     with services.catalog.read() as session:
-        wanted = TaskFilter(statuses=() if status is None else (status,))
+        wanted = TaskFilter(statuses=tuple(statuses))
         listing = TaskList(session.tables, services.catalog.timeline, session.now, wanted, Order())
         page = listing.page(session.connection, limit=limit, offset=offset)
     if as_json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, tzinfo
 from typing import Any
@@ -23,6 +23,7 @@ from daemon.storage.census import Census
 from daemon.storage.root import StorageRoot
 from daemon.sweep import documents, stored
 from daemon.sweep.eligibility import Eligibility, When
+from daemon.sweep.limits import breaches
 from daemon.sweep.orphans import find_orphans
 from daemon.sweep.plan import Decision, Plan, make_plan
 
@@ -117,6 +118,8 @@ def show_plan(plan: Plan, censuses: dict[str, Census | None], *, zone: tzinfo, e
     say(f"policy {policy.name} (mode {policy.mode}): {what(policy)}", style="bold")
     say(f"as of {plan.now.utc.astimezone(zone):%Y-%m-%d %H:%M:%S%z}", style="dim")
     say(f"{len(plan.goes)} of {plan.considered} tasks go{frees}; {plan.considered - len(plan.goes)} stay")
+    for caveat in _caveats(plan, censuses):
+        say(caveat, style="yellow")
     if plan.goes:
         shown = plan.goes if everything else plan.goes[:FIRST]
         rows = [_row(decision, censuses.get(decision.task.task_id)) for decision in shown]
@@ -127,6 +130,22 @@ def show_plan(plan: Plan, censuses: dict[str, Census | None], *, zone: tzinfo, e
         rows = [(d.task.task_id, d.task.status or "-", eligible_in_words(d.eligible, zone), d.reason) for d in examples]
         table(("stays", "status", "until", "because"), rows)
         _more(plan.considered - len(plan.goes) - len(examples))
+
+
+def _caveats(plan: Plan, censuses: Mapping[str, Census | None]) -> Iterator[str]:
+    """Why a sweep takes fewer of these now."""
+    quota, limits = plan.policy.quota, plan.policy.limits
+    if quota is not None:
+        yield (
+            f"quota: a sweep takes the first of these, and only when {quota.of} ({quota.measure}) is at "
+            f"{quota.high.text} or above, until it is at {quota.low.text}; what waits in the trash goes before them"
+        )
+    sizes = [one.size_bytes if (one := censuses.get(decision.task.task_id)) else None for decision in plan.goes]
+    found = [] if limits is None else breaches(limits, sizes, plan.considered, None)
+    if limits is not None and found and quota is None and (limits.max_bytes is None or censuses):
+        most = min(breach.most for breach in found)
+        goes = f"takes the first {most}" if limits.on_exceed == "truncate" and most else "is blocked, and takes none"
+        yield f"limits: {'; '.join(breach.message for breach in found)}: a sweep {goes}"
 
 
 def show_orphans(orphans: Sequence[str], policies: PolicySet) -> None:

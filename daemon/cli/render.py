@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,6 +13,9 @@ from rich.table import Table
 
 console = Console(highlight=False)
 """Standard output."""
+
+UNLESS: Final = "unless a quota or a full disk needs the room before"
+"""What may cut short how long a deletion waits: a policy's ``quota``, and ``trash.min_free``."""
 
 
 def say(text: str = "", style: str | None = None) -> None:

@@ -28,7 +28,9 @@ def database(services: Services) -> Iterator[Finding]:
         yield failure("database", str(error), "start it; check catalog.url, the password, and what lies in between")
         return
     except CatalogNotReady as error:
-        yield failure("database", str(error), "sweepd init")
+        lacks_rights = "grant its user" in str(error)
+        hint = "as the owner: what docs/operations.md lists under PostgreSQL" if lacks_rights else "sweepd init"
+        yield failure("database", str(error), hint)
         return
     with catalog.read() as session:
         lacking = rights.lacking(session.connection, session.tables)

@@ -55,7 +55,7 @@ def server(services: Services) -> Iterator[Finding]:
     if config.server.tls is not None:
         yield _tls(config.server.tls)
     if config.server.tcp and config.server.port:
-        yield _port(config.server.host, config.server.port)
+        yield _port(config.server.host, config.server.port, ours=_has_root(services))
     if config.server.socket is not None:
         yield _socket(config.server.socket)
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -122,7 +122,14 @@ def _socket(path: Path) -> Finding:
     return ok("socket", str(path))
 
 
-def _port(host: str, port: int) -> Finding:
+def _has_root(services: Services) -> bool:
+    try:
+        return signed(services.root, "daemon") is not None
+    except (SweepdError, OSError):
+        return True  # that is told elsewhere
+
+
+def _port(host: str, port: int, *, ours: bool) -> Finding:
     place = f"{host}:{port}"
     try:
         with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
@@ -130,6 +137,9 @@ def _port(host: str, port: int) -> Finding:
     except OSError as error:
         if activation.listens_on(host, port):
             return ok("port", f"{place} is listened on by systemd, which starts sweepd ({activation.SOCKET})")
+        if not ours and _is_sweepd(host, port):
+            hint = "stop it, or set another server.port; one that still waits for its database may be this one"
+            return failure("port", f"{place} is served by a sweepd that does not have this storage root", hint)
         if _is_sweepd(host, port):
             return ok("port", f"{place} is served by sweepd")
         reason = (error.strerror or str(error)).lower()

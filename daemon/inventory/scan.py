@@ -143,7 +143,8 @@ class Scanner:
         )
         before = run.last
         if (scan.orphans, scan.missing) != ((before.orphans, before.missing) if before else (0, 0)):
-            _log.warning("drift_found", orphans=scan.orphans, missing=scan.missing)
+            write = _log.warning if scan.orphans or scan.missing else _log.info
+            write("drift_found", orphans=scan.orphans, missing=scan.missing)
         return scan
 
     def _show(self, scan: Scan, size_bytes: int) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Final
 
 from daemon.errors import DocumentError, Problem
 from daemon.policy.models import Policy, PolicyFile, PolicySet, Protect
 from daemon.strict_yaml import Document, read, validate
+
+_SUFFIXES: Final = (".yaml", ".yml")
+_LIKE_YAML: Final = re.compile(r"\.ya?ml", re.IGNORECASE)
 
 
 def load_policies(folder: Path, *, statuses: Collection[str]) -> PolicySet:
@@ -37,6 +42,16 @@ def load_policies(folder: Path, *, statuses: Collection[str]) -> PolicySet:
     return PolicySet(policies=tuple(policies), protect=tuple(protect))
 
 
+def unread(folder: Path) -> list[Path]:
+    """What looks like a policy file in the folder and is not read, for its name; empty if it cannot be looked at."""
+    try:
+        entries = sorted(path for path in folder.iterdir() if path.is_file())
+    except OSError:
+        return []
+    looks = (path for path in entries if not path.name.startswith(".") and _LIKE_YAML.search(path.name))
+    return [path for path in looks if path.suffix not in _SUFFIXES]
+
+
 def _files(folder: Path) -> list[Path]:
     try:
         entries = sorted(folder.iterdir())
@@ -44,7 +59,7 @@ def _files(folder: Path) -> list[Path]:
         reason = (error.strerror or "unknown reason").lower()
         message = f"the policies folder cannot be read: {reason}; create it, or correct `policies` in the configuration"
         raise DocumentError([Problem(str(folder), 1, 1, message)]) from None
-    return [path for path in entries if path.suffix in (".yaml", ".yml") and not path.name.startswith(".")]
+    return [path for path in entries if path.suffix in _SUFFIXES and not path.name.startswith(".")]
 
 
 def _duplicates(documents: list[Document], section: str) -> Iterator[Problem]:

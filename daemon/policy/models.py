@@ -323,12 +323,14 @@ class Policy(Strict):
     def _everything_in_words(cls, value: Condition, info: ValidationInfo) -> Condition:
         if info.data.get("source") == "orphans":
             refuse(list(asked_of_rows(value)))
-        if not value.matches_everything():
+        # what it looks at has a directory, unless it deletes records alone: then it would look at nothing
+        all_present = value.model_copy(update={"directory": None}) if value.directory == "present" else value
+        if not all_present.matches_everything():
             return value
         if info.data.get("allow_all") is False:
             raise ValueError("matches every task: narrow it, or say `allow_all: true` beside it if that is meant")
         # a task without a name, or tables without names, make a difference to it
-        return value if value.asks_names() else Condition()
+        return value if value.asks_names() or value is not all_present else Condition()
 
     @field_validator("catch_up")
     @classmethod

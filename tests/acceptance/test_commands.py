@@ -120,6 +120,19 @@ def test_one_task_over_the_limit_is_exit_7_and_deletes_nothing(site: Installatio
     assert done.returncode == 7
     assert "3 tasks are selected, limits.max_tasks is 2: nothing was deleted" in done.stdout
     assert len(names(site)) == 6
+    said = "limits: 3 tasks are selected, limits.max_tasks is 2: a sweep is blocked, and takes none"
+    assert said in site.run("plan", "old").stdout
+    assert said not in site.run("plan", "watched").stdout
+
+
+def test_a_plan_with_a_quota_says_that_no_sweep_takes_all_of_it(site: Installation) -> None:
+    site.write_policies(
+        "version: 1\npolicies:\n  - name: full\n    match: {status: completed}\n"
+        "    quota: {of: filesystem, high: 99%, low: 98%}\n    action: {delete: directory}\n"
+    )
+    said = site.run("plan", "full").stdout
+    assert "quota: a sweep takes the first of these, and only when filesystem (bytes) is at 99% or above" in said
+    assert "would delete 0 of" in site.run("sweep", "full").stdout
 
 
 @pytest.mark.parametrize(
@@ -187,7 +200,7 @@ def test_delete_without_a_terminal_and_without_yes_deletes_nothing(site: Install
 def test_what_is_asked_is_done_only_if_the_answer_is_yes(site: Installation, answer: str, status: int) -> None:
     done = on_terminal(site, answer, "delete", "task_old")
     assert done.returncode == status
-    assert "Delete the directories of 1 task(s)?" in done.stderr
+    assert "Delete the directories of task_old?" in done.stderr
     assert ("sweepd: nothing was done" in done.stderr, "task_old" in names(site)) == (status != 0, status != 0)
 
 
@@ -223,6 +236,8 @@ def test_tasks_lists_them(site: Installation) -> None:
     lines = site.run("tasks", "--status", "completed", cold=True).stdout.splitlines()
     assert lines[0].split("\t")[:3] == ["task", "status", "directory"]
     assert lines[-1] == "2 of 2 tasks"
+    several = site.run("tasks", "--status", "completed", "--status", "failed", "--json").stdout
+    assert {task["status"] for task in json.loads(several)["tasks"]} == {"completed", "failed"}
     assert json.loads(site.run("tasks", "--json", "--limit", "1").stdout)["total"] == 4
 
 
@@ -266,6 +281,15 @@ def test_deletions_are_remembered_with_their_reason(site: Installation) -> None:
 
 def test_check_prints_every_mistake_with_its_place(site: Installation) -> None:
     assert site.run("check", cold=True).stdout.startswith("ok: 3 policies: old (enforce), watched (observe)")
+    (site.folder / "policies" / "protect.YAML").write_text("version: 1\n")
+    (site.folder / "policies" / "notes.txt").write_text("x")
+    done = site.run("check")
+    assert done.stdout.endswith("; 1 protections\n")
+    assert done.stderr == (
+        f"{site.folder}/policies/protect.YAML: not read: the name of a policy file ends with .yaml or .yml\n"
+    )
+    found = json.loads(site.run("check", "--json").stdout)
+    assert (len(found["protect"]), found["unread"]) == (1, [f"{site.folder}/policies/protect.YAML"])
     site.write_policies(
         "version: 1\npolicies:\n  - name: x\n    match: {older_than: 30}\n    acton: {delete: directory}\n"
     )

@@ -9,7 +9,7 @@ from typing import Any
 from daemon.cli.exits import Exit, status_of_code
 from daemon.cli.remote import following
 from daemon.cli.remote.server import Server, in_words, status_of
-from daemon.cli.render import dump, say
+from daemon.cli.render import UNLESS, dump, say
 from daemon.client import ApiError, BadTaskId, Unauthorized
 from daemon.client.answers import Batch, Deleted
 from daemon.sizes import format_size
@@ -74,7 +74,10 @@ def outcome_in_words(outcome: Deleted) -> str:
     counted = None if files is None or size is None else f"{files} files, {format_size(size)}"
     until = outcome.get("retained_until")
     if until is not None:
-        return f"moved to the trash{f' ({counted})' if counted else ''}{records}; can be restored until {until} (UTC)"
+        how_much = f" ({counted})" if counted else ""
+        return (
+            f"moved to the trash{how_much}{records}; can be restored until {until[:16].replace('T', ' ')} UTC, {UNLESS}"
+        )
     return f"deleted {counted or 'what had not been counted'}{records}"
 
 

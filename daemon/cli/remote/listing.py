@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 
 from daemon.cli.remote.server import Server
 from daemon.cli.render import dump, say, table
 
 
-def show_tasks(server: Server, *, status: str | None, limit: int, offset: int, as_json: bool) -> None:
+def show_tasks(server: Server, *, statuses: Sequence[str], limit: int, offset: int, as_json: bool) -> None:
     """Print them, the newest first; timestamps are wall time of the pipeline's zone."""
     with server.client() as client:
-        found = client.tasks(status=status, page_size=min(1000, offset + limit))
+        found = client.tasks(status=statuses or None, page_size=min(1000, offset + limit))
         tasks = list(islice(found, offset, offset + limit))
     if as_json:
         dump({"tasks": tasks, "limit": limit, "offset": offset})

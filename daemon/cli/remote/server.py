@@ -24,6 +24,7 @@ from daemon.client import (
     Unauthorized,
     Unavailable,
 )
+from daemon.errors import Problem
 
 _DENIED: Final = frozenset({"INSUFFICIENT_SCOPE", "HOST_NOT_ALLOWED", "ORIGIN_NOT_ALLOWED"})
 _NO_SERVER: Final = frozenset({"ROUTE_NOT_FOUND", "METHOD_NOT_ALLOWED", "INTERNAL_ERROR"})
@@ -72,8 +73,11 @@ class Server:
 
 def in_words(error: ClientError) -> str:
     """What went wrong, what to do, and what to tell the operator."""
-    named = isinstance(error, ApiError) and error.status >= 500 and error.request_id
-    return f"{error} [request {error.request_id}]" if named and isinstance(error, ApiError) else str(error)
+    if not isinstance(error, ApiError):
+        return str(error)
+    if problems := error.data.get("problems"):  # of files: as sweepd check prints them
+        return "\n".join([error.message, *(str(Problem(**one)) for one in problems)])
+    return f"{error} [request {error.request_id}]" if error.status >= 500 and error.request_id else str(error)
 
 
 def status_of(error: ClientError) -> Exit:

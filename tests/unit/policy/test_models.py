@@ -70,6 +70,14 @@ def test_a_condition_knows_whether_it_matches_everything(condition: Condition, e
         assert policy(match=condition).match == condition
 
 
+def test_a_directory_that_is_there_is_no_cause_to_leave_anything_out() -> None:
+    present = Condition(directory="present")
+    with pytest.raises(ValidationError, match="allow_all: true"):
+        policy(match=present)
+    assert policy(match=present, allow_all=True).match == present
+    assert policy(match=Condition(directory="present", status=("failed",))).match.status == ("failed",)
+
+
 def test_a_name_that_may_be_anything_has_to_be_meant_and_is_asked_for_all_the_same() -> None:
     named = Condition(any=(FAILED, Condition(task_name=Glob(glob=("*",)))))
     with pytest.raises(ValidationError, match="allow_all: true"):
