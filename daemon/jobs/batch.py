@@ -218,7 +218,11 @@ def _for_all(error: Exception) -> bool:
 
 def _is_unsettled(result: Result) -> TypeGuard[SweepdError]:
     """Whether the task is gone, and only its end is not recorded yet."""
-    return isinstance(result, SweepdError) and result.code is ErrorCode.TASK_BUSY and "deletion_id" in result.details
+    return (
+        isinstance(result, SweepdError)
+        and result.code is ErrorCode.TASK_BUSY
+        and bool(result.details.get("deletion_id"))
+    )
 
 
 def latest(results: Iterable[Outcome | JobTask]) -> datetime | None:
