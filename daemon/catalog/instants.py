@@ -119,17 +119,13 @@ class Timeline:
         then = sa.literal(moment, sa.DateTime(timezone=True))
         wall = self._postgresql_local(then)
         hour = sa.func.date_trunc("hour", wall, type_=sa.DateTime(timezone=False))
-        return sa.case((self.instant(wall) > then, hour - _TICK), else_=wall)
+        return sa.case((self._moment(wall) > then, hour - _TICK), else_=wall)
 
     def instant(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         """The moment a column's wall time means, for ``read_instant``; of two, the later one."""
         if self.sqlite:
             return sa.func.datetime(column)
-        zoned = sa.DateTime(timezone=True)
-        column = sa.case((column.between(FIRST, LAST), column))  # at the ends of the calendar there is no such moment
-        if self._timezone is None:
-            return sa.cast(column, zoned)  # in the session's zone
-        return sa.func.timezone(self._timezone, column, type_=zoned)
+        return self._moment(sa.case((column.between(FIRST, LAST), column)))  # beyond the calendar's ends there is none
 
     def read_instant(self, value: Any) -> datetime | None:
         """What ``instant`` came to: aware UTC, on SQLite without its fraction of a second; None for no timestamp."""
@@ -141,6 +137,12 @@ class Timeline:
             return self._sqlite_instant(datetime.fromisoformat(value))
         except (ValueError, OverflowError):  # before the year 1, or in the last hours of 9999
             return None
+
+    def _moment(self, wall: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        zoned = sa.DateTime(timezone=True)
+        if self._timezone is None:
+            return sa.cast(wall, zoned)  # in the session's zone
+        return sa.func.timezone(self._timezone, wall, type_=zoned)
 
     def _postgresql_local(self, instant: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         if self._timezone is None:
