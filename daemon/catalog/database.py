@@ -183,7 +183,8 @@ class Database:
                 "another transaction has locked what is needed; try again in a moment", code=ErrorCode.TASK_BUSY
             )
         if state == _FORBIDDEN:
-            return CatalogNotReady(f"the database {self.name} refuses ({first_line}); grant its user what sweepd needs")
+            message = f"the database {self.name} refuses ({first_line}); grant its user what sweepd needs"
+            return CatalogNotReady(message, details={"lacks": "rights"})
         if "Could not decode to UTF-8" in first_line:  # SQLite keeps any bytes as text
             return TaskRefused(
                 f"a row of {self.name} holds text that is not UTF-8 ({first_line!a}); mend it, and try again"

@@ -28,8 +28,8 @@ def database(services: Services) -> Iterator[Finding]:
         yield failure("database", str(error), "start it; check catalog.url, the password, and what lies in between")
         return
     except CatalogNotReady as error:
-        lacks_rights = "grant its user" in str(error)
-        hint = "as the owner: what docs/operations.md lists under PostgreSQL" if lacks_rights else "sweepd init"
+        granting = "as the owner: what docs/operations.md lists under PostgreSQL"
+        hint = granting if error.details.get("lacks") == "rights" else "sweepd init"
         yield failure("database", str(error), hint)
         return
     with catalog.read() as session:

@@ -137,11 +137,11 @@ def _port(host: str, port: int, *, ours: bool) -> Finding:
     except OSError as error:
         if activation.listens_on(host, port):
             return ok("port", f"{place} is listened on by systemd, which starts sweepd ({activation.SOCKET})")
-        if not ours and _is_sweepd(host, port):
+        if _is_sweepd(host, port):
+            if ours:
+                return ok("port", f"{place} is served by sweepd")
             hint = "stop it, or set another server.port; one that still waits for its database may be this one"
             return failure("port", f"{place} is served by a sweepd that does not have this storage root", hint)
-        if _is_sweepd(host, port):
-            return ok("port", f"{place} is served by sweepd")
         reason = (error.strerror or str(error)).lower()
         return failure("port", f"{place}: {reason}", f"ss -ltnp 'sport = :{port}' says who has it; or set server.port")
 

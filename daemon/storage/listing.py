@@ -51,29 +51,28 @@ def tasks(root: OpenRoot) -> Iterator[Listed]:
 
 
 def is_there(root: OpenRoot, listed: Listed) -> bool:
-    """Whether the name still belongs to the same directory. Raises OSError."""
-    try:
-        status = _lstat(root, listed.name)
-    except OSError as error:
-        if faults.is_of_root(error):
-            raise
-        return True  # what cannot be looked at is there
-    return status is not None and (status.st_dev, status.st_ino) == (listed.device, listed.inode)
+    """Whether the name still belongs to the same directory, or cannot be looked at. Raises OSError."""
+    found = _look(root, listed.name)
+    if isinstance(found, OSError):
+        return True
+    return found is not None and (found.st_dev, found.st_ino) == (listed.device, listed.inode)
 
 
 def is_absent(root: OpenRoot, name: str) -> bool:
     """Whether nothing in the root that ``tasks`` lists has that name. Raises OSError."""
-    try:
-        status = _lstat(root, name)
-    except OSError as error:
-        if faults.is_of_root(error):
-            raise
+    found = _look(root, name)
+    if isinstance(found, OSError):
         return False
-    return status is None or not (stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode))
+    return found is None or not (stat.S_ISDIR(found.st_mode) or stat.S_ISLNK(found.st_mode))
 
 
-def _lstat(root: OpenRoot, name: str) -> os.stat_result | None:
+def _look(root: OpenRoot, name: str) -> os.stat_result | OSError | None:
+    """None if there is nothing; the error if it is about that name alone. Raises OSError if it is not."""
     try:
         return os.stat(name, dir_fd=root.fd, follow_symlinks=False)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        if faults.is_of_root(error):
+            raise
+        return error

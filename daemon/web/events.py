@@ -126,17 +126,20 @@ class Events:
 
     async def _look(self, job_id: str, after: int, caught_up: bool) -> _Seen:
         run = self._runner.find(job_id)
-        # First: of a job that has ended by now, all is noted.
-        found = await self._workers.read(lambda: self._journal.find(job_id)) if run is None else None
         if run is None or not caught_up:
             news = await self._workers.read(partial(self._journal.noted, job_id, after, _AT_ONCE))
             if len(news) == _AT_ONCE:
                 return _Seen(news, more=True)
         else:
             news = _since(run, after)
-        if found is None:
-            assert run is not None
+        if run is not None:
             return _Seen(news, progress=progress_document(self._runner.progress(run)))
+        found = await self._workers.read(lambda: self._journal.find(job_id))
+        last = (news[-1].number if news else None) or after
+        if found.job.state.ended and last < found.job.tasks_total:  # by now: what was noted since the first look?
+            late = await self._workers.read(partial(self._journal.noted, job_id, last, _AT_ONCE))
+            if late:
+                return _Seen([*news, *late], more=True)
         return _Seen(news, progress=progress_document(recorded(found)), over=found if found.job.state.ended else None)
 
     async def _pause(self) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -396,6 +397,24 @@ def test_a_reference_that_forbids_it_spoils_one_task_of_a_group_only(postgres_si
         site.store.query("DROP TABLE notes")
 
 
+@contextlib.contextmanager
+def triggered(site: Site, when: str, table: str, *, only: str = "", body: str = "") -> Iterator[None]:
+    """A trigger; without a ``body``, which both databases understand, it has the row passed over."""
+    on = f"CREATE TRIGGER soft {when} ON {table} FOR EACH ROW {only}"
+    if site.store.sqlite:
+        site.store.query(f"{on} BEGIN {body or 'SELECT RAISE(IGNORE)'}; END")
+    else:
+        plain = f"BEGIN {f'{body};' if body else ''} RETURN NULL; END"
+        site.store.query(f"CREATE FUNCTION soft() RETURNS trigger AS '{plain}' LANGUAGE plpgsql")
+        site.store.query(f"{on} EXECUTE FUNCTION soft()")
+    try:
+        yield
+    finally:
+        site.store.query("DROP TRIGGER soft" if site.store.sqlite else f"DROP TRIGGER soft ON {table}")
+        if not site.store.sqlite:
+            site.store.query("DROP FUNCTION soft()")
+
+
 @pytest.mark.parametrize("retention", [None, WEEK], ids=["at once", "retained"])
 @pytest.mark.parametrize(
     ("event", "what", "code"),
@@ -408,21 +427,12 @@ def test_a_row_that_the_database_keeps_as_it_is_keeps_its_directory(
     site: Site, event: str, what: What, code: ErrorCode, retention: timedelta | None
 ) -> None:
     before = [site.task("task_1"), site.task("task_2")]
-    on = f"CREATE TRIGGER soft BEFORE {event} ON data_pipeline_tasks FOR EACH ROW WHEN (OLD.task_id = 'task_1')"
-    if site.store.sqlite:
-        site.store.query(f"{on} BEGIN SELECT RAISE(IGNORE); END")
-    else:
-        site.store.query("CREATE FUNCTION keep() RETURNS trigger AS 'BEGIN RETURN NULL; END' LANGUAGE plpgsql")
-        site.store.query(f"{on} EXECUTE FUNCTION keep()")
-    try:
+    with triggered(site, f"BEFORE {event}", "data_pipeline_tasks", only="WHEN (OLD.task_id = 'task_1')"):
         results = site.engine.delete_group([request(task.task_id, what, retain=retention) for task in before])
         assert [getattr(result, "code", None) for result in results] == [code, None]
         assert "task_1" in str(results[0])
         fates = [audit_task(site.store, site.path, task) for task in before]
         assert fates == [KEPT, RETAINED if retention else "deleted"]
-    finally:
-        if not site.store.sqlite:
-            site.store.query("DROP TRIGGER soft ON data_pipeline_tasks; DROP FUNCTION keep()")
 
 
 @pytest.mark.parametrize(
@@ -438,21 +448,11 @@ def test_a_row_that_the_database_does_not_let_back_keeps_its_directory_in_the_tr
 ) -> None:
     before = site.task("task_1")
     deletion_id = retain(site, "task_1", what)
-    on = f"CREATE TRIGGER soft BEFORE {event} ON {table} FOR EACH ROW"
-    if site.store.sqlite:
-        site.store.query(f"{on} BEGIN SELECT RAISE(IGNORE); END")
-    else:
-        site.store.query("CREATE FUNCTION keep() RETURNS trigger AS 'BEGIN RETURN NULL; END' LANGUAGE plpgsql")
-        site.store.query(f"{on} EXECUTE FUNCTION keep()")
-    try:
+    with triggered(site, f"BEFORE {event}", table):
         with pytest.raises(TaskRefused, match=r"trigger|referenced|foreign key|FOREIGN KEY") as caught:
             site.restorer.restore(deletion_id, "test")
         assert caught.value.code is ErrorCode.RESTORE_CONFLICT
         assert audit_task(site.store, site.path, before) == RETAINED
-    finally:
-        site.store.query("DROP TRIGGER soft" if site.store.sqlite else f"DROP TRIGGER soft ON {table}")
-        if not site.store.sqlite:
-            site.store.query("DROP FUNCTION keep()")
     site.restorer.restore(deletion_id, "test")
     assert audit_task(site.store, site.path, before) == KEPT
 
@@ -467,21 +467,11 @@ def test_a_row_that_was_wrong_about_its_directory_is_what_it_was(site: Site, say
 def test_a_row_that_is_taken_away_at_once_has_not_come_back(site: Site) -> None:
     before = site.task("task_1", steps=0)
     deletion_id = retain(site, "task_1", What.DIRECTORY_AND_RECORDS)
-    on = "CREATE TRIGGER soft AFTER INSERT ON data_pipeline_tasks FOR EACH ROW"
     away = "DELETE FROM data_pipeline_tasks WHERE task_id = NEW.task_id"
-    if site.store.sqlite:
-        site.store.query(f"{on} BEGIN {away}; END")
-    else:
-        site.store.query(f"CREATE FUNCTION f() RETURNS trigger AS 'BEGIN {away}; RETURN NULL; END' LANGUAGE plpgsql")
-        site.store.query(f"{on} EXECUTE FUNCTION f()")
-    try:
+    with triggered(site, "AFTER INSERT", "data_pipeline_tasks", body=away):
         with pytest.raises(TaskRefused, match="trigger"):
             site.restorer.restore(deletion_id, "test")
         assert audit_task(site.store, site.path, before) == RETAINED
-    finally:
-        site.store.query("DROP TRIGGER soft" if site.store.sqlite else "DROP TRIGGER soft ON data_pipeline_tasks")
-        if not site.store.sqlite:
-            site.store.query("DROP FUNCTION f()")
 
 
 def test_rows_that_a_trigger_puts_into_another_table_come_back(postgres_site: Site) -> None:
@@ -490,14 +480,10 @@ def test_rows_that_a_trigger_puts_into_another_table_come_back(postgres_site: Si
     before = site.task("task_1", steps=0)
     deletion_id = retain(site, "task_1", What.DIRECTORY_AND_RECORDS)
     site.store.query("CREATE TABLE part () INHERITS (data_pipeline_tasks)")
-    body = "BEGIN INSERT INTO part SELECT NEW.*; RETURN NULL; END"
-    site.store.query(f"CREATE FUNCTION f() RETURNS trigger AS '{body}' LANGUAGE plpgsql")
-    site.store.query("CREATE TRIGGER route BEFORE INSERT ON data_pipeline_tasks FOR EACH ROW EXECUTE FUNCTION f()")
-    try:
+    with triggered(site, "BEFORE INSERT", "data_pipeline_tasks", body="INSERT INTO part SELECT NEW.*"):
         site.restorer.restore(deletion_id, "test")
         assert audit_task(site.store, site.path, before) == KEPT
-    finally:
-        site.store.query("DROP TRIGGER route ON data_pipeline_tasks; DROP FUNCTION f(); DROP TABLE part")
+    site.store.query("DROP TABLE part")
 
 
 def test_a_restore_and_a_purge_at_once_have_one_winner(site: Site) -> None:
