@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from daemon.catalog import holds, setup
-from daemon.catalog.database import Database
+from daemon.catalog.database import Database, Locked
 from daemon.catalog.holds import Hold
 from daemon.catalog.instants import Instant, Timeline
 from daemon.catalog.pipeline import PipelineTables, inspect_tables
@@ -80,14 +80,21 @@ class Catalog:
 
         Raises CatalogUnavailable or CatalogNotReady.
         """
-        with self.database.read() as connection:
+        with self.database.read(self._reading()) as connection:
             yield self._session(connection, at)
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
-        """A transaction that commits at its end. Raises as ``Database.write`` does."""
-        with self.database.write() as connection:
+    def write(self, *, reads_tasks: bool = False) -> Iterator[Session]:
+        """A transaction that commits at its end. Raises as ``Database.write`` does.
+
+        ``reads_tasks``: it reads the pipeline's tables while it has a lock that a deletion may be waiting for.
+        """
+        with self.database.write(self._reading() if reads_tasks else None) as connection:
             yield self._session(connection)
+
+    def _reading(self) -> sa.TextClause | None:
+        tables = self._tables
+        return None if tables is None or self.database.is_sqlite else tables.reading
 
     def check(self) -> None:
         """Look at schema and tables afresh. Raises CatalogUnavailable or CatalogNotReady."""
@@ -136,7 +143,7 @@ class Catalog:
                 if claiming is not None:
                     return session.claim(claiming)
                 return holds.active(session.connection, session.now.utc)
-        except (CatalogUnavailable, CatalogNotReady):
+        except (CatalogUnavailable, CatalogNotReady, Locked):
             raise
         except Exception as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]

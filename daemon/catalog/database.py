@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import psycopg2
@@ -23,9 +26,13 @@ from daemon.metrics.database import PoolFacts
 
 _BUSY_TIMEOUT_MS = 10_000
 _CONNECT_TIMEOUT_S = 5
-_LOCK_TIMEOUT = "5s"
+LOCK_TIMEOUT_S = 5.0
+"""How long a lock is waited for, by who holds none that the pipeline may want."""
 # A server that has vanished without a word is given up after about a minute, where the kernel would wait for hours.
 _KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
+_FIRST_PAUSE_S = 0.01
+_LONGEST_PAUSE_S = 0.2
+_T = TypeVar("_T")
 _READ_ONLY = "sweepd_read_only"
 AUDITED = "sweepd_audited"
 _USED_AT = "sweepd_used_at"
@@ -43,6 +50,12 @@ _REFERENCED = "23503"
 
 class CommitUncertain(CatalogUnavailable):
     """The connection failed during COMMIT: the transaction may or may not have happened."""
+
+
+class Locked(TaskRefused):
+    """Another transaction has locked what is needed: the same may succeed in a moment."""
+
+    code = ErrorCode.TASK_BUSY
 
 
 class Database:
@@ -91,22 +104,25 @@ class Database:
         return shown.render_as_string(hide_password=True)
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self, locking: sa.TextClause | None = None) -> Iterator[Connection]:
         """A transaction that changes nothing, and sees the database as it was at its first statement.
 
-        Raises CatalogUnavailable or CatalogNotReady.
+        ``locking`` comes before, and takes its locks without waiting: it is repeated in a new transaction until they
+        are free. Raises CatalogUnavailable or CatalogNotReady.
         """
-        with self.translated(reading=True), self._connect(read_only=True) as connection, connection.begin():
-            yield connection
+        with self.translated(reading=True), self._connect(read_only=True) as connection:
+            begin = partial(_begin, connection, locking)
+            with until_free(begin):
+                yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A transaction that commits at the end and rolls back on any error.
+    def write(self, locking: sa.TextClause | None = None) -> Iterator[Connection]:
+        """A transaction that commits at the end and rolls back on any error; ``locking`` as ``read`` has it.
 
         Raises CatalogUnavailable or CatalogNotReady if nothing was changed, CommitUncertain if that is not known.
         """
         with self.translated(), self._connect(read_only=False) as connection:
-            transaction = connection.begin()
+            transaction = until_free(partial(_begin, connection, locking))
             try:
                 yield connection
             except BaseException:
@@ -115,7 +131,8 @@ class Database:
             try:
                 transaction.commit()
             except exc.DBAPIError as error:
-                if error.connection_invalidated or isinstance(error, exc.OperationalError | exc.InterfaceError):
+                lost = error.connection_invalidated or isinstance(error, exc.OperationalError | exc.InterfaceError)
+                if lost and _state(error) not in _LOCKED:  # a constraint or trigger that is only looked at now
                     raise CommitUncertain(f"the connection to {self.name} failed during COMMIT") from error
                 raise
 
@@ -168,7 +185,7 @@ class Database:
             raise CatalogUnavailable(f"no free connection to {self.name}; it is tried again") from error
 
     def _translate(self, error: exc.DBAPIError, reading: bool) -> Exception:
-        state = getattr(error.orig, "pgcode", None)
+        state = _state(error)
         first_line = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
         if state in _UNDEFINED or "no such table" in first_line or "no such column" in first_line:
             return CatalogNotReady(
@@ -179,9 +196,7 @@ class Database:
         if state in _LOCKED and reading:
             return CatalogUnavailable(f"a table of {self.name} is locked by another transaction; it is tried again")
         if state in _LOCKED:
-            return TaskRefused(
-                "another transaction has locked what is needed; try again in a moment", code=ErrorCode.TASK_BUSY
-            )
+            return Locked("another transaction has locked what is needed; try again in a moment")
         if state == _FORBIDDEN:
             message = f"the database {self.name} refuses ({first_line}); grant its user what sweepd needs"
             return CatalogNotReady(message, details={"lacks": "rights"})
@@ -202,6 +217,40 @@ class Database:
             # a trigger's refusal, say
             return TaskRefused(f"the database {self.name} refuses it ({first_line})")
         return error
+
+
+def until_free(work: Callable[[], _T], may_repeat: Callable[[], bool] = lambda: True) -> _T:
+    """What ``work`` returns: a whole transaction, which waits for no lock of the pipeline's.
+
+    It is repeated while others have what it needs, for as long as a lock is waited for: who waits holds nothing then,
+    and is in nobody's way. Raises as ``work`` does, and its last error if that time is over or it may not be repeated.
+    """
+    deadline = clock.monotonic() + LOCK_TIMEOUT_S
+    pause = _FIRST_PAUSE_S
+    while True:
+        try:
+            return work()
+        except (Locked, exc.OperationalError) as error:
+            locked = isinstance(error, Locked) or _state(error) in _LOCKED
+            if not locked or not may_repeat() or clock.monotonic() + pause > deadline:
+                raise
+        time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 -- so that two of them come at different times
+        pause = min(pause * 2, _LONGEST_PAUSE_S)
+
+
+def _begin(connection: Connection, locking: sa.TextClause | None) -> sa.RootTransaction:
+    transaction = connection.begin()
+    if locking is not None:
+        try:
+            connection.execute(locking)
+        except BaseException:
+            _roll_back(transaction)
+            raise
+    return transaction
+
+
+def _state(error: exc.DBAPIError) -> str | None:
+    return getattr(error.orig, "pgcode", None)
 
 
 def _roll_back(transaction: sa.RootTransaction) -> None:
@@ -234,7 +283,7 @@ def _prepare_postgresql(connection: DBAPIConnection, _record: ConnectionPoolEntr
     connection.autocommit = True
     cursor = connection.cursor()
     # Row security has to raise an error: rows that were hidden by it would make orphans of their directories.
-    cursor.execute(f"SET SESSION lock_timeout = '{_LOCK_TIMEOUT}'; SET SESSION row_security = off")
+    cursor.execute(f"SET SESSION lock_timeout = {round(LOCK_TIMEOUT_S * 1000)}; SET SESSION row_security = off")
     cursor.close()
     connection.autocommit = False
 

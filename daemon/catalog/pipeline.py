@@ -45,6 +45,12 @@ class PipelineTables:
             else None
         )
 
+        names = TASKS if self.steps is None else f"{TASKS}, {STEPS}"
+        # The first statement of a transaction that reads or changes them: one that waited for the second table, with a
+        # lock on the first, could have PostgreSQL abort the pipeline for it.
+        self.reading = sa.text(f"LOCK TABLE {names} IN ACCESS SHARE MODE NOWAIT")
+        self.changing = sa.text(f"LOCK TABLE {names} IN ROW EXCLUSIVE MODE NOWAIT")
+
     @property
     def task_name(self) -> sa.ColumnElement[str | None]:
         """The task's name; NULL where the installation has none."""
