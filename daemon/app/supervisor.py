@@ -160,7 +160,7 @@ class Supervisor:
 
     def _prepare_once(self) -> None:
         services = self._services
-        services.catalog.check()
+        services.catalog.check(thoroughly=True)
         self._readiness.set("catalog", None)
         with services.root.open() as root:
             services.metrics.health.root(root.root_id, str(services.root.path))

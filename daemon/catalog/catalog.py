@@ -11,7 +11,7 @@ from functools import cached_property
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from daemon.catalog import holds, setup
+from daemon.catalog import holds, pipeline_schema, setup
 from daemon.catalog.database import Database, Locked
 from daemon.catalog.holds import Hold
 from daemon.catalog.instants import Instant, Timeline
@@ -70,6 +70,7 @@ class Catalog:
         self.database = Database(url, pool_size=pool_size)
         self.timeline = Timeline(sqlite=self.database.is_sqlite, timezone=timezone)
         self.running_statuses = running_statuses
+        self._timezone = timezone
         self._lock = threading.Lock()
         self._tables: PipelineTables | None = None
         self._root_id: str | None = None
@@ -96,17 +97,22 @@ class Catalog:
         tables = self._tables
         return None if tables is None or self.database.is_sqlite else tables.reading
 
-    def check(self) -> None:
-        """Look at schema and tables afresh. Raises CatalogUnavailable or CatalogNotReady."""
+    def check(self, *, thoroughly: bool = False) -> None:
+        """Look at schema and tables afresh, ``thoroughly`` also at the ids of all tasks where no key keeps them apart.
+
+        Raises CatalogUnavailable or CatalogNotReady.
+        """
         with self.database.read() as connection:
             setup.check_schema(connection)
             if not (self.database.is_sqlite or _is_writable(connection)):
                 self.database.close()  # a connection keeps the setting it began with
                 raise CatalogUnavailable(
                     f"the database {self.database.name} takes no changes: it is a standby, or has "
-                    "default_transaction_read_only set; it is tried again"
+                    "default_transaction_read_only set"
                 )
-            self._tables = inspect_tables(connection)
+            self._tables = inspect_tables(connection, self._timezone)
+            if thoroughly:
+                pipeline_schema.check_ids(connection, self._tables.found)
 
     def root_id(self) -> str:
         """The id of the storage root this catalog belongs to. Raises CatalogNotReady if there is none yet."""
@@ -159,7 +165,7 @@ class Catalog:
         with self._lock:
             if self._tables is None:
                 setup.check_schema(connection)
-                self._tables = inspect_tables(connection)
+                self._tables = inspect_tables(connection, self._timezone)
             tables = self._tables
         return Session(connection, tables, self.timeline, at)
 

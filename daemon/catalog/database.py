@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -20,8 +19,10 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 
 from daemon import clock
+from daemon.catalog import driver_errors
 from daemon.catalog.dates import read_unknown_as_none
-from daemon.errors import CatalogNotReady, CatalogUnavailable, ErrorCode, TaskRefused
+from daemon.catalog.driver_errors import LOCKED, state_of
+from daemon.errors import CatalogUnavailable, ErrorCode, TaskRefused
 from daemon.metrics.database import PoolFacts
 
 _BUSY_TIMEOUT_MS = 10_000
@@ -38,14 +39,6 @@ AUDITED = "sweepd_audited"
 _USED_AT = "sweepd_used_at"
 # A connection that was used so shortly ago is not asked whether it lives: that would be a tenth of a deletion's time.
 _TRUSTED_IDLE_S = 1.0
-# PostgreSQL's class 42P01/42703: undefined table or column; 55P03: lock not available; 40P01: deadlock
-_UNDEFINED = {"42P01", "42703"}
-_LOCKED = {"55P03", "40P01"}
-# 42501: insufficient privilege; 25006: read-only transaction
-_FORBIDDEN = "42501"
-_READ_ONLY_SERVER = "25006"
-# 23503: foreign key violation
-_REFERENCED = "23503"
 
 
 class CommitUncertain(CatalogUnavailable):
@@ -132,7 +125,7 @@ class Database:
                 transaction.commit()
             except exc.DBAPIError as error:
                 lost = error.connection_invalidated or isinstance(error, exc.OperationalError | exc.InterfaceError)
-                if lost and _state(error) not in _LOCKED:  # a constraint or trigger that is only looked at now
+                if lost and state_of(error) not in LOCKED:  # a constraint or trigger that is only looked at now
                     raise CommitUncertain(f"the connection to {self.name} failed during COMMIT") from error
                 raise
 
@@ -182,41 +175,16 @@ class Database:
         except exc.DBAPIError as error:
             raise self._translate(error, reading) from error
         except exc.TimeoutError as error:
-            raise CatalogUnavailable(f"no free connection to {self.name}; it is tried again") from error
+            raise CatalogUnavailable(
+                f"every connection of this process to {self.name} is in use; try again in a moment"
+            ) from error
 
     def _translate(self, error: exc.DBAPIError, reading: bool) -> Exception:
-        state = _state(error)
-        first_line = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
-        if state in _UNDEFINED or "no such table" in first_line or "no such column" in first_line:
-            return CatalogNotReady(
-                f"the database {self.name} lacks something sweepd needs ({first_line}); run: sweepd init"
-            )
-        if "unable to open database file" in first_line and not Path(self.url.database or "").exists():
-            return CatalogNotReady(f"there is no database at {self.name}; run: sweepd init")
-        if state in _LOCKED and reading:
-            return CatalogUnavailable(f"a table of {self.name} is locked by another transaction; it is tried again")
-        if state in _LOCKED:
+        if state_of(error) in LOCKED and reading:
+            return CatalogUnavailable(f"another transaction has locked a table of {self.name}; try again in a moment")
+        if state_of(error) in LOCKED:
             return Locked("another transaction has locked what is needed; try again in a moment")
-        if state == _FORBIDDEN:
-            message = f"the database {self.name} refuses ({first_line}); grant its user what sweepd needs"
-            return CatalogNotReady(message, details={"lacks": "rights"})
-        if "Could not decode to UTF-8" in first_line:  # SQLite keeps any bytes as text
-            return TaskRefused(
-                f"a row of {self.name} holds text that is not UTF-8 ({first_line!a}); mend it, and try again"
-            )
-        unusable = state == _READ_ONLY_SERVER or type(error) is exc.DatabaseError  # a standby; a damaged SQLite file
-        unusable |= first_line.startswith("invalid dsn")  # an option in the address that libpq does not know
-        if unusable or isinstance(error, exc.OperationalError | exc.InterfaceError) or error.connection_invalidated:
-            return CatalogUnavailable(f"the database {self.name} does not answer ({first_line}); it is tried again")
-        if state == _REFERENCED or "FOREIGN KEY" in first_line:  # looked at at COMMIT only
-            return TaskRefused(
-                f"other data of {self.name} needs these records ({first_line}); deal with it first",
-                code=ErrorCode.RECORDS_IN_USE,
-            )
-        if isinstance(error, exc.IntegrityError | exc.InternalError | exc.DataError | exc.NotSupportedError):
-            # a trigger's refusal, say
-            return TaskRefused(f"the database {self.name} refuses it ({first_line})")
-        return error
+        return driver_errors.translated(error, self.url, self.name) or error
 
 
 def until_free(work: Callable[[], _T], may_repeat: Callable[[], bool] = lambda: True) -> _T:
@@ -231,7 +199,7 @@ def until_free(work: Callable[[], _T], may_repeat: Callable[[], bool] = lambda: 
         try:
             return work()
         except (Locked, exc.OperationalError) as error:
-            locked = isinstance(error, Locked) or _state(error) in _LOCKED
+            locked = isinstance(error, Locked) or state_of(error) in LOCKED
             if not locked or not may_repeat() or clock.monotonic() + pause > deadline:
                 raise
         time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 -- so that two of them come at different times
@@ -247,10 +215,6 @@ def _begin(connection: Connection, locking: sa.TextClause | None) -> sa.RootTran
             _roll_back(transaction)
             raise
     return transaction
-
-
-def _state(error: exc.DBAPIError) -> str | None:
-    return getattr(error.orig, "pgcode", None)
 
 
 def _roll_back(transaction: sa.RootTransaction) -> None:

@@ -49,7 +49,10 @@ def lock(
         found = _lock_one(connection, tables, task_ids, running_statuses)
     else:
         found = _lock_several(connection, tables, task_ids, running_statuses)
-    return {row.task_id: LockedTask(rows.from_row(row), bool(row._mapping["is_running"])) for row in found}
+    locked = {row.task_id: LockedTask(rows.from_row(row), bool(row._mapping["is_running"])) for row in found}
+    if len(locked) < len(found):
+        raise _ambiguous(next(name for name, number in Counter(row.task_id for row in found).items() if number > 1))
+    return locked
 
 
 # First the locks, so that what is read afterwards cannot change any more.
@@ -129,8 +132,19 @@ def _wait_again(connection: Connection) -> None:
 def find(connection: Connection, tables: PipelineTables, task_id: str) -> TaskRow | None:
     """The task's row, without a lock."""
     statement = sa.select(*rows.columns(tables)).where(tables.tasks.c.task_id == task_id)
-    row = connection.execute(statement).one_or_none()
-    return None if row is None else rows.from_row(row)
+    found = connection.execute(statement.limit(2)).all()
+    if len(found) > 1:
+        raise _ambiguous(task_id)
+    return rows.from_row(found[0]) if found else None
+
+
+def _ambiguous(task_id: str) -> TaskRefused:
+    return TaskRefused(
+        f"several rows have the id {task_id}, and nothing tells which of them is meant; the task stays until there is "
+        "one of them",
+        code=ErrorCode.TASK_CHANGED,
+        details={"task_id": task_id},
+    )
 
 
 def marking_directory_gone(
@@ -138,14 +152,16 @@ def marking_directory_gone(
 ) -> list[Step]:
     """What sets ``directory_exists`` false and ``updated_at`` to this wall time, which is in whole seconds.
 
-    How many rows the last has changed is for ``check_marked``.
+    How many rows say so then is what the last comes to, for ``check_marked``.
     """
-    return [*waiting_for_nothing(connection), (_marking(tables), {"ids": sorted(task_ids), "stamp": stamp})]
+    wanted = {"ids": sorted(task_ids)}
+    marking: Step = (_marking(tables), {**wanted, "stamp": stamp})
+    return [*waiting_for_nothing(connection), marking, (_marked(tables), wanted)]
 
 
-def check_marked(task_ids: Sequence[str], changed: int) -> None:
-    """Raises TaskRefused (DELETION_FAILED) unless ``marking_directory_gone`` has changed the rows of all these."""
-    if changed != len(task_ids):
+def check_marked(task_ids: Sequence[str], marked: int) -> None:
+    """Raises TaskRefused (DELETION_FAILED) unless ``marking_directory_gone`` has marked the rows of all these."""
+    if marked != len(task_ids):
         raise TaskRefused(
             f"not every row of {', '.join(sorted(task_ids)[:3])} can be told that its directory is gone: a trigger, "
             "rule or policy of the database keeps it as it is",
@@ -155,10 +171,17 @@ def check_marked(task_ids: Sequence[str], changed: int) -> None:
 
 @lru_cache(maxsize=8)
 def _marking(tables: PipelineTables) -> sa.Update:
-    stamp = sa.bindparam("stamp", type_=sa.DateTime)
+    stamp = tables.stamped(sa.bindparam("stamp", type_=sa.DateTime))
     return (
         tables.tasks.update().where(tables.tasks.c.task_id.in_(_IDS)).values(directory_exists=False, updated_at=stamp)
     )
+
+
+@lru_cache(maxsize=8)
+def _marked(tables: PipelineTables) -> sa.Select[Any]:
+    """What is there counts, not what was written: a trigger may have changed it again."""
+    c = tables.tasks.c
+    return sa.select(c.task_id).where(c.task_id.in_(_IDS), sa.not_(c.directory_exists))
 
 
 def delete_records(connection: Connection, tables: PipelineTables, task_ids: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from daemon.app.services import Services
-from daemon.catalog import rights
+from daemon.catalog import pipeline_schema, rights
 from daemon.catalog.database import Database
 from daemon.doctor.findings import Finding, failure, ok, skipped, warning
 from daemon.errors import CatalogNotReady, CatalogUnavailable, SweepdError
@@ -22,19 +22,26 @@ def database(services: Services) -> Iterator[Finding]:
         yield failure("database", f"user {os.geteuid()} may not read and write {closed}", hint)
         return
     try:
-        catalog.check()
+        catalog.check(thoroughly=True)
         yield ok("database", f"{catalog.database.name} answers, schema as needed")
     except CatalogUnavailable as error:
         yield failure("database", str(error), "start it; check catalog.url, the password, and what lies in between")
         return
     except CatalogNotReady as error:
-        granting = "as the owner: what docs/operations.md lists under PostgreSQL"
-        hint = granting if error.details.get("lacks") == "rights" else "sweepd init"
+        hint = "as the owner: what docs/operations.md lists under PostgreSQL"
+        if error.details.get("lacks") != "rights":
+            hint = "sweepd init" if "sweepd init" in str(error) else "change what it names"
         yield failure("database", str(error), hint)
         return
     with catalog.read() as session:
         lacking = rights.lacking(session.connection, session.tables)
+        found = session.tables.found
+        remarks = list(pipeline_schema.remarks(session.connection, found, catalog.running_statuses))
         zone = session.zone
+    for remark, hint in remarks:
+        yield warning("pipeline", remark, hint)
+    if not remarks:
+        yield ok("pipeline", "its tables are such that every column is read as it is meant")
     if lacking:
         grants = "; ".join(f"GRANT {', '.join(verbs)} ON {table} TO its role" for table, verbs in lacking.items())
         yield failure("rights", f"the database's user lacks rights on {', '.join(lacking)}", grants)
