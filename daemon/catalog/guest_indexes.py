@@ -8,7 +8,7 @@ is not text: what sweepd asks of it then, no index helps with.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,9 +49,9 @@ _PATIENCE: Final = "60s"
 _LOOK_S: Final = 0.2
 
 
-def statements(connection: Connection, tables: Mapping[str, Table]) -> list[str]:
-    """What makes those that are missing, for the tables' owner (PostgreSQL)."""
-    return [f"CREATE INDEX CONCURRENTLY {index.definition}" for index in _missing(connection, tables)]
+def statements(connection: Connection, tables: Mapping[str, Table], coming: Collection[str]) -> list[str]:
+    """What makes those that are missing, for the tables' owner (PostgreSQL), once the columns ``coming`` are there."""
+    return [f"CREATE INDEX CONCURRENTLY {index.definition}" for index in _missing(connection, tables, coming)]
 
 
 def add_indexes(database: Database) -> list[str]:
@@ -124,13 +124,15 @@ def _create(connection: Connection, index: _Index) -> None:
         raise CatalogUnavailable(f"{why}, then run: sweepd init") from error
 
 
-def _missing(connection: Connection, tables: Mapping[str, Table]) -> list[_Index]:
+def _missing(connection: Connection, tables: Mapping[str, Table], coming: Collection[str] = ()) -> list[_Index]:
     found = []
     for index in _INDEXES:
         table = tables.get(index.table)
         if table is None or table.partitioned or _has(connection, index.name):
             continue
-        if table.columns.keys() >= set(index.columns) and not pipeline_schema.is_cast(table, index.plain):
+        if {*table.columns, *coming} < set(index.columns):
+            continue
+        if index.plain not in table.columns or not pipeline_schema.is_cast(table, index.plain):
             found.append(index)
     return found
 

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from daemon import clock
-from daemon.catalog import guest_indexes, pipeline_schema
+from daemon.catalog import guest_indexes, pipeline_schema, rights
 from daemon.catalog.database import Database, Locked
 from daemon.catalog.pipeline_schema import TASKS, Table
 from daemon.catalog.tables import roots
@@ -142,17 +142,22 @@ def _check_owned(connection: Connection, tables: Mapping[str, Table]) -> None:
     """Raises CatalogNotReady with what the tables' owner has to type, if something is missing and this is not they."""
     missing = [name for name in _GUEST_COLUMNS if name not in tables[TASKS].columns]
     wanted = [f"ALTER TABLE {TASKS} {_adding(missing)}"] if missing else []
-    wanted += guest_indexes.statements(connection, tables)
+    wanted += guest_indexes.statements(connection, tables, missing)
     owned = sa.text(
         "SELECT bool_and(pg_has_role(relowner, 'USAGE')) FROM pg_class WHERE oid = ANY (ARRAY(SELECT "
         "to_regclass(name) FROM unnest(:names) name))"
     )
-    if wanted and not connection.execute(owned, {"names": sorted(tables)}).scalar_one():
-        # the index of a column that is not there yet
-        later = " (and what it then names)" if missing else ""
+    if connection.execute(owned, {"names": sorted(tables)}).scalar_one():
+        return
+    user = connection.execute(sa.select(sa.func.current_user())).scalar_one()
+    wanted += [
+        f"GRANT {', '.join(verbs)} ON {name} TO {user}"
+        for name, verbs in rights.lacking_on(connection, dict.fromkeys(tables, rights.ON_THE_PIPELINES)).items()
+    ]
+    if wanted:
         raise CatalogNotReady(
-            f"the pipeline's tables are not this user's to change; as their owner: {'; '.join(wanted)}; "
-            f"then run: sweepd init{later}",
+            f"the pipeline's tables are not {user}'s to change; as their owner: {'; '.join(wanted)}; then run: sweepd "
+            "init",
             details={"lacks": "rights"},
         )
 
