@@ -11,7 +11,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from daemon.catalog import prior
+from daemon.catalog import guest_indexes, prior, setup
 from daemon.deletion.models import What
 from daemon.errors import ErrorCode, SweepdError
 from support.auditor import DELETED, KEPT, audit_task
@@ -22,29 +22,28 @@ TASK = "UPDATE data_pipeline_tasks SET error_message = error_message WHERE task_
 LOCK_STEPS = "LOCK TABLE data_pipeline_task_steps IN ACCESS EXCLUSIVE MODE"
 LOCK_TASKS = "LOCK TABLE data_pipeline_tasks IN ACCESS EXCLUSIVE MODE"
 # The pipeline looks soon whether those that wait do so for each other, and has itself aborted then.
-LOOKS_AFTER = "SET deadlock_timeout = '100ms'"
 LATER_S = 0.3
 
 
 class Pipeline(threading.Thread):
     """A transaction of the pipeline: one statement, and a while later the other, and so on. ``error``: its end."""
 
-    def __init__(self, url: str, statements: Sequence[str], apart_s: float) -> None:
+    def __init__(self, url: str, statements: Sequence[str], looks_after: str) -> None:
         super().__init__(daemon=True)
+        self._looks_after = looks_after
         self._connection = psycopg2.connect(url)
         self._statements = statements
-        self._apart_s = apart_s
         self.began = threading.Event()
         self.error: Exception | None = None
 
     def run(self) -> None:
         try:
             with self._connection, self._connection.cursor() as cursor:
-                cursor.execute(LOOKS_AFTER)
+                cursor.execute(f"SET deadlock_timeout = '{self._looks_after}'")
                 for number, statement in enumerate(self._statements):
                     if number:
                         self.began.set()
-                        time.sleep(self._apart_s)
+                        time.sleep(LATER_S)
                     cursor.execute(statement)
         except psycopg2.Error as error:
             self.error = error
@@ -53,9 +52,9 @@ class Pipeline(threading.Thread):
             self._connection.close()
 
 
-def _beside(site: Site, statements: Sequence[str], work: Callable[[], Any], apart_s: float = LATER_S) -> list[str]:
+def _beside(site: Site, statements: Sequence[str], work: Callable[[], Any], looks_after: str = "100ms") -> list[str]:
     """What the work's results were while the pipeline was at it, which has to commit."""
-    pipeline = Pipeline(site.store.url, statements, apart_s)
+    pipeline = Pipeline(site.store.url, statements, looks_after)
     pipeline.start()
     assert pipeline.began.wait(30)
     try:
@@ -65,7 +64,7 @@ def _beside(site: Site, statements: Sequence[str], work: Callable[[], Any], apar
     pipeline.join(60)
     assert pipeline.error is None
     results = done if isinstance(done, list) else [done]
-    return [one.code if isinstance(one, SweepdError) else "done" for one in results]
+    return [one.code if isinstance(one, SweepdError) else one if isinstance(one, str) else "done" for one in results]
 
 
 @pytest.mark.parametrize(
@@ -170,3 +169,20 @@ def test_a_reader_does_not_hold_one_table_while_it_waits_for_the_other(postgres_
 
     assert read() == 0  # it knows the tables now
     assert _beside(site, [LOCK_STEPS, LOCK_TASKS], read) == ["done"]
+
+
+def test_an_index_is_given_up_as_soon_as_somebody_waits_for_it(postgres_site: Site) -> None:
+    site = postgres_site
+    site.store.query("DROP INDEX sweepd_updated_tasks")
+    # the index waits for this transaction, which then wants what the index has
+    statements = [TASK, "LOCK TABLE data_pipeline_tasks IN SHARE ROW EXCLUSIVE MODE"]
+    done = _beside(site, statements, lambda: guest_indexes.add_indexes(site.catalog.database), looks_after="1s")
+    assert done == [ErrorCode.CATALOG_UNAVAILABLE]
+    assert guest_indexes.add_indexes(site.catalog.database) == ["sweepd_updated_tasks"]
+
+
+def test_a_column_is_not_waited_for_longer_than_the_pipeline_can_bear(postgres_site: Site) -> None:
+    site = postgres_site
+    site.store.query("ALTER TABLE data_pipeline_tasks DROP COLUMN directory_exists")
+    done = _beside(site, [TASK, LOCK_TASKS], lambda: setup.adopt_pipeline(site.catalog.database), looks_after="1s")
+    assert done == ["directory_exists"]
