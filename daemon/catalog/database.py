@@ -19,7 +19,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 
 from daemon import clock
-from daemon.catalog import driver_errors
+from daemon.catalog import driver_errors, encodings
 from daemon.catalog.dates import read_unknown_as_none
 from daemon.catalog.driver_errors import LOCKED, state_of
 from daemon.errors import CatalogUnavailable, ErrorCode, TaskRefused
@@ -55,6 +55,7 @@ class Database:
     """One database; ``read`` and ``write`` are the only ways to a connection."""
 
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        encodings.use()
         self.url = _with_driver(url)
         self._lock = threading.Lock()
         self._waiting = 0
@@ -174,6 +175,10 @@ class Database:
             yield
         except exc.DBAPIError as error:
             raise self._translate(error, reading) from error
+        except UnicodeEncodeError as error:  # SQLite takes no half of a surrogate pair
+            raise TaskRefused(
+                f"{ascii(error.object)[:80]} is not Unicode text, and {self.name} takes no other"
+            ) from error
         except exc.TimeoutError as error:
             raise CatalogUnavailable(
                 f"every connection of this process to {self.name} is in use; try again in a moment"
@@ -245,6 +250,7 @@ def _begin_sqlite(connection: Connection) -> None:
 def _prepare_postgresql(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
     read_unknown_as_none(connection)
     connection.autocommit = True
+    encodings.agree(connection)
     cursor = connection.cursor()
     # Row security has to raise an error: rows that were hidden by it would make orphans of their directories.
     cursor.execute(f"SET SESSION lock_timeout = {round(LOCK_TIMEOUT_S * 1000)}; SET SESSION row_security = off")

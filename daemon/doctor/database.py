@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from daemon.app.services import Services
-from daemon.catalog import pipeline_schema, rights
+from daemon.catalog import encodings, pipeline_schema, rights
 from daemon.catalog.database import Database
 from daemon.doctor.findings import Finding, failure, ok, skipped, warning
 from daemon.errors import CatalogNotReady, CatalogUnavailable, SweepdError
@@ -35,9 +35,17 @@ def database(services: Services) -> Iterator[Finding]:
         return
     with catalog.read() as session:
         lacking = rights.lacking(session.connection, session.tables)
-        found = session.tables.found
-        remarks = list(pipeline_schema.remarks(session.connection, found, catalog.running_statuses))
+        tables = session.tables.found
+        remarks = list(pipeline_schema.remarks(session.connection, tables, catalog.running_statuses))
+        encoding = encodings.name_of(session.connection)
         zone = session.zone
+    if encoding is None:
+        yield ok("encoding", "the database keeps all text")
+    else:
+        found = f"the database's encoding is {encoding}: text that it has no characters for is kept as escapes"
+        if encoding == "SQL_ASCII":
+            found = "the database's encoding is SQL_ASCII: its text is taken to be UTF-8, and the rest shown as escapes"
+        yield warning("encoding", found, "for other text than that: a database of UTF8, filled by pg_dump of this one")
     for remark, hint in remarks:
         yield warning("pipeline", remark, hint)
     if not remarks:
