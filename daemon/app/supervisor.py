@@ -160,6 +160,7 @@ class Supervisor:
 
     def _prepare_once(self) -> None:
         services = self._services
+        services.catalog.database.check_sessions()
         services.catalog.check(thoroughly=True)
         self._readiness.set("catalog", None)
         with services.root.open() as root:

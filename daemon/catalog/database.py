@@ -22,7 +22,7 @@ from daemon import clock
 from daemon.catalog import driver_errors, encodings
 from daemon.catalog.dates import read_unknown_as_none
 from daemon.catalog.driver_errors import LOCKED, state_of
-from daemon.errors import CatalogUnavailable, ErrorCode, TaskRefused
+from daemon.errors import CatalogUnavailable, ErrorCode, StartupRefused, TaskRefused
 from daemon.metrics.database import PoolFacts
 
 _BUSY_TIMEOUT_MS = 10_000
@@ -31,6 +31,7 @@ LOCK_TIMEOUT_S = 5.0
 """How long a lock is waited for, by who holds none that the pipeline may want."""
 # A server that has vanished without a word is given up after about a minute, where the kernel would wait for hours.
 _KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
+_LOOKS = 5
 _FIRST_PAUSE_S = 0.01
 _LONGEST_PAUSE_S = 0.2
 _T = TypeVar("_T")
@@ -129,6 +130,29 @@ class Database:
                 if lost and state_of(error) not in LOCKED:  # a constraint or trigger that is only looked at now
                     raise CommitUncertain(f"the connection to {self.name} failed during COMMIT") from error
                 raise
+
+    def check_sessions(self) -> None:
+        """Raises StartupRefused if a pooler gives each transaction another connection to the server.
+
+        No lock and no setting would outlast a transaction then. Two connections at once that are one to the server,
+        and one that is another one each time, prove it. Raises CatalogUnavailable.
+        """
+        if self.is_sqlite:
+            return
+        pid = sa.select(sa.func.pg_backend_pid())
+        with self.translated(), self._engine.connect() as one, self._engine.connect() as other:
+            alone = one.execution_options(isolation_level="AUTOCOMMIT")
+            seen: set[int] = set()
+            for _ in range(_LOOKS):
+                # twice: two connections of the server's that take turns would come out even
+                seen |= {alone.execute(pid).scalar_one(), alone.execute(pid).scalar_one()}
+                with other.begin():
+                    shared = other.execute(pid).scalar_one() in seen
+                if shared or len(seen) > 1:
+                    raise StartupRefused(
+                        f"a pooler between here and {self.name} pools by transaction, so no lock of sweepd's lasts: "
+                        "set pool_mode = session there for sweepd's user, or let catalog.url lead to PostgreSQL itself"
+                    )
 
     def pool(self) -> PoolFacts:
         """How it is with the connections at this moment; asks nobody."""

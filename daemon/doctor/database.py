@@ -10,7 +10,7 @@ from daemon.app.services import Services
 from daemon.catalog import encodings, pipeline_schema, rights
 from daemon.catalog.database import Database
 from daemon.doctor.findings import Finding, failure, ok, skipped, warning
-from daemon.errors import CatalogNotReady, CatalogUnavailable, SweepdError
+from daemon.errors import CatalogNotReady, CatalogUnavailable, StartupRefused, SweepdError
 
 
 def database(services: Services) -> Iterator[Finding]:
@@ -24,6 +24,11 @@ def database(services: Services) -> Iterator[Finding]:
     try:
         catalog.check(thoroughly=True)
         yield ok("database", f"{catalog.database.name} answers, schema as needed")
+        catalog.database.check_sessions()
+        yield ok("sessions", "a connection stays one session: a lock lasts as long as it")
+    except StartupRefused as error:
+        found, _, remedy = str(error).partition(": ")
+        yield failure("sessions", found, remedy)
     except CatalogUnavailable as error:
         yield failure("database", str(error), "start it; check catalog.url, the password, and what lies in between")
         return
