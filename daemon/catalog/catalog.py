@@ -94,8 +94,12 @@ class Catalog:
             yield self._session(connection)
 
     def _reading(self) -> sa.TextClause | None:
-        tables = self._tables
-        return None if tables is None or self.database.is_sqlite else tables.reading
+        if self.database.is_sqlite:
+            return None
+        if self._tables is None:
+            with self.database.read() as connection:
+                return self._session(connection).tables.reading
+        return self._tables.reading
 
     def check(self, *, thoroughly: bool = False) -> None:
         """Look at schema and tables afresh, ``thoroughly`` also at the ids of all tasks where no key keeps them apart.

@@ -140,16 +140,22 @@ def check_ids(connection: Connection, tables: Mapping[str, Table]) -> None:
     if table.unique_ids and not table.columns["task_id"].nullable:
         return
     task_id = sa.column("task_id", sa.String)
-    of = sa.select(task_id).select_from(sa.table(TASKS)).group_by(task_id)
-    twice: Sequence[str | None] = (
-        connection.execute(of.having(sa.or_(sa.func.count() > 1, task_id.is_(None))).limit(4)).scalars().all()
-    )
+    of = sa.select(task_id).select_from(sa.table(TASKS))
+    wrong = of.where(task_id.is_(None))
+    if not table.unique_ids:
+        wrong = of.group_by(task_id).having(sa.or_(sa.func.count() > 1, task_id.is_(None)))
+    twice: Sequence[str | None] = connection.execute(wrong.limit(4)).scalars().all()
     if not twice:
         return
+    keep = (
+        ""
+        if table.partitioned
+        else f", then let the database keep it so: ALTER TABLE {TASKS} ADD PRIMARY KEY (task_id)"
+    )
     shown = ", ".join("NULL" if name is None else str(name) for name in twice[:3])
     raise CatalogNotReady(
-        f"{TASKS} has rows without an id, or several of one id ({shown}{', …' if len(twice) > 3 else ''}); mend them, "
-        f"then let the database keep it so: ALTER TABLE {TASKS} ADD PRIMARY KEY (task_id)"
+        f"{TASKS} has rows without an id, or several of one id ({shown}{', …' if len(twice) > 3 else ''}); mend them"
+        f"{keep}"
     )
 
 
