@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -93,7 +94,8 @@ class _GivingWay:
         self._thread.join()
 
     def _watch(self) -> None:
-        with self._database.engine.connect() as plain:
+        # without a connection the index itself tells what is wrong
+        with suppress(exc.SQLAlchemyError), self._database.engine.connect() as plain:
             connection = plain.execution_options(isolation_level="AUTOCOMMIT")
             while not self._over.wait(_LOOK_S):
                 connection.execute(_GIVE_WAY, {"pid": self._pid})
