@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.planning import ROWS, fill
 from bench.report import Figure, Report
-from daemon.catalog.pipeline import TASKS
+from daemon.catalog.pipeline_schema import TASKS
 from support.postgres import PostgresServer
 
 _PAGES = 200

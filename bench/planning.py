@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from bench.report import Figure, Report
-from daemon.catalog.pipeline import STEPS, TASKS
+from daemon.catalog.pipeline_schema import STEPS, TASKS
 from support.postgres import PostgresServer, create_pipeline_tables
 from support.prepared import prepare
 from support.stores import Store

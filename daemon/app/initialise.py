@@ -25,6 +25,8 @@ def initialise(config: Config, *, replace_root: bool = False) -> list[str]:
     try:
         if database.is_sqlite:
             _create_file(Path(database.url.database or ""), done)
+        database.check_sessions()
+        setup.look_at_pipeline(database)
         revision = setup.migrate(database)
         if revision is not None:
             done.append(f"sweepd's tables are at schema {revision} in {database.name}")

@@ -160,7 +160,8 @@ class Supervisor:
 
     def _prepare_once(self) -> None:
         services = self._services
-        services.catalog.check()
+        services.catalog.database.check_sessions()
+        services.catalog.check(thoroughly=True)
         self._readiness.set("catalog", None)
         with services.root.open() as root:
             services.metrics.health.root(root.root_id, str(services.root.path))

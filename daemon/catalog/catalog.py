@@ -11,8 +11,8 @@ from functools import cached_property
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from daemon.catalog import holds, setup
-from daemon.catalog.database import Database
+from daemon.catalog import holds, pipeline_schema, setup
+from daemon.catalog.database import Database, Locked
 from daemon.catalog.holds import Hold
 from daemon.catalog.instants import Instant, Timeline
 from daemon.catalog.pipeline import PipelineTables, inspect_tables
@@ -70,6 +70,7 @@ class Catalog:
         self.database = Database(url, pool_size=pool_size)
         self.timeline = Timeline(sqlite=self.database.is_sqlite, timezone=timezone)
         self.running_statuses = running_statuses
+        self._timezone = timezone
         self._lock = threading.Lock()
         self._tables: PipelineTables | None = None
         self._root_id: str | None = None
@@ -80,26 +81,42 @@ class Catalog:
 
         Raises CatalogUnavailable or CatalogNotReady.
         """
-        with self.database.read() as connection:
+        with self.database.read(self._reading()) as connection:
             yield self._session(connection, at)
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
-        """A transaction that commits at its end. Raises as ``Database.write`` does."""
-        with self.database.write() as connection:
+    def write(self, *, reads_tasks: bool = False) -> Iterator[Session]:
+        """A transaction that commits at its end. Raises as ``Database.write`` does.
+
+        ``reads_tasks``: it reads the pipeline's tables while it has a lock that a deletion may be waiting for.
+        """
+        with self.database.write(self._reading() if reads_tasks else None) as connection:
             yield self._session(connection)
 
-    def check(self) -> None:
-        """Look at schema and tables afresh. Raises CatalogUnavailable or CatalogNotReady."""
+    def _reading(self) -> sa.TextClause | None:
+        if self.database.is_sqlite:
+            return None
+        if self._tables is None:
+            with self.database.read() as connection:
+                return self._session(connection).tables.reading
+        return self._tables.reading
+
+    def check(self, *, thoroughly: bool = False) -> None:
+        """Look at schema and tables afresh, ``thoroughly`` also at the ids of all tasks where no key keeps them apart.
+
+        Raises CatalogUnavailable or CatalogNotReady.
+        """
         with self.database.read() as connection:
             setup.check_schema(connection)
             if not (self.database.is_sqlite or _is_writable(connection)):
                 self.database.close()  # a connection keeps the setting it began with
                 raise CatalogUnavailable(
                     f"the database {self.database.name} takes no changes: it is a standby, or has "
-                    "default_transaction_read_only set; it is tried again"
+                    "default_transaction_read_only set"
                 )
-            self._tables = inspect_tables(connection)
+            self._tables = inspect_tables(connection, self._timezone)
+            if thoroughly:
+                pipeline_schema.check_ids(connection, self._tables.found)
 
     def root_id(self) -> str:
         """The id of the storage root this catalog belongs to. Raises CatalogNotReady if there is none yet."""
@@ -136,7 +153,7 @@ class Catalog:
                 if claiming is not None:
                     return session.claim(claiming)
                 return holds.active(session.connection, session.now.utc)
-        except (CatalogUnavailable, CatalogNotReady):
+        except (CatalogUnavailable, CatalogNotReady, Locked):
             raise
         except Exception as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -152,7 +169,7 @@ class Catalog:
         with self._lock:
             if self._tables is None:
                 setup.check_schema(connection)
-                self._tables = inspect_tables(connection)
+                self._tables = inspect_tables(connection, self._timezone)
             tables = self._tables
         return Session(connection, tables, self.timeline, at)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import psycopg2
@@ -17,38 +19,44 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 
 from daemon import clock
+from daemon.catalog import driver_errors, encodings
 from daemon.catalog.dates import read_unknown_as_none
-from daemon.errors import CatalogNotReady, CatalogUnavailable, ErrorCode, TaskRefused
+from daemon.catalog.driver_errors import LOCKED, state_of
+from daemon.errors import CatalogUnavailable, ErrorCode, StartupRefused, TaskRefused
 from daemon.metrics.database import PoolFacts
 
 _BUSY_TIMEOUT_MS = 10_000
 _CONNECT_TIMEOUT_S = 5
-_LOCK_TIMEOUT = "5s"
+LOCK_TIMEOUT_S = 5.0
+"""How long a lock is waited for, by who holds none that the pipeline may want."""
 # A server that has vanished without a word is given up after about a minute, where the kernel would wait for hours.
 _KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
+_LOOKS = 5
+_FIRST_PAUSE_S = 0.01
+_LONGEST_PAUSE_S = 0.2
+_T = TypeVar("_T")
 _READ_ONLY = "sweepd_read_only"
 AUDITED = "sweepd_audited"
 _USED_AT = "sweepd_used_at"
 # A connection that was used so shortly ago is not asked whether it lives: that would be a tenth of a deletion's time.
 _TRUSTED_IDLE_S = 1.0
-# PostgreSQL's class 42P01/42703: undefined table or column; 55P03: lock not available; 40P01: deadlock
-_UNDEFINED = {"42P01", "42703"}
-_LOCKED = {"55P03", "40P01"}
-# 42501: insufficient privilege; 25006: read-only transaction
-_FORBIDDEN = "42501"
-_READ_ONLY_SERVER = "25006"
-# 23503: foreign key violation
-_REFERENCED = "23503"
 
 
 class CommitUncertain(CatalogUnavailable):
     """The connection failed during COMMIT: the transaction may or may not have happened."""
 
 
+class Locked(TaskRefused):
+    """Another transaction has locked what is needed: the same may succeed in a moment."""
+
+    code = ErrorCode.TASK_BUSY
+
+
 class Database:
     """One database; ``read`` and ``write`` are the only ways to a connection."""
 
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        encodings.use()
         self.url = _with_driver(url)
         self._lock = threading.Lock()
         self._waiting = 0
@@ -91,22 +99,25 @@ class Database:
         return shown.render_as_string(hide_password=True)
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self, locking: sa.TextClause | None = None) -> Iterator[Connection]:
         """A transaction that changes nothing, and sees the database as it was at its first statement.
 
-        Raises CatalogUnavailable or CatalogNotReady.
+        ``locking`` comes before, and takes its locks without waiting: it is repeated in a new transaction until they
+        are free. Raises CatalogUnavailable or CatalogNotReady.
         """
-        with self.translated(reading=True), self._connect(read_only=True) as connection, connection.begin():
-            yield connection
+        with self.translated(reading=True), self._connect(read_only=True) as connection:
+            begin = partial(_begin, connection, locking)
+            with until_free(begin):
+                yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A transaction that commits at the end and rolls back on any error.
+    def write(self, locking: sa.TextClause | None = None) -> Iterator[Connection]:
+        """A transaction that commits at the end and rolls back on any error; ``locking`` as ``read`` has it.
 
         Raises CatalogUnavailable or CatalogNotReady if nothing was changed, CommitUncertain if that is not known.
         """
         with self.translated(), self._connect(read_only=False) as connection:
-            transaction = connection.begin()
+            transaction = until_free(partial(_begin, connection, locking))
             try:
                 yield connection
             except BaseException:
@@ -115,9 +126,33 @@ class Database:
             try:
                 transaction.commit()
             except exc.DBAPIError as error:
-                if error.connection_invalidated or isinstance(error, exc.OperationalError | exc.InterfaceError):
+                lost = error.connection_invalidated or isinstance(error, exc.OperationalError | exc.InterfaceError)
+                if lost and state_of(error) not in LOCKED:  # a constraint or trigger that is only looked at now
                     raise CommitUncertain(f"the connection to {self.name} failed during COMMIT") from error
                 raise
+
+    def check_sessions(self) -> None:
+        """Raises StartupRefused if a pooler gives each transaction another connection to the server.
+
+        No lock and no setting would outlast a transaction then. Two connections at once that are one to the server,
+        and one that is another one each time, prove it. Raises CatalogUnavailable.
+        """
+        if self.is_sqlite:
+            return
+        pid = sa.select(sa.func.pg_backend_pid())
+        with self.translated(), self._engine.connect() as one, self._engine.connect() as other:
+            alone = one.execution_options(isolation_level="AUTOCOMMIT")
+            seen: set[int] = set()
+            for _ in range(_LOOKS):
+                # twice: two connections of the server's that take turns would come out even
+                seen |= {alone.execute(pid).scalar_one(), alone.execute(pid).scalar_one()}
+                with other.begin():
+                    shared = other.execute(pid).scalar_one() in seen
+                if shared or len(seen) > 1:
+                    raise StartupRefused(
+                        f"a pooler between here and {self.name} pools by transaction, so no lock of sweepd's lasts: "
+                        "set pool_mode = session there for sweepd's user, or let catalog.url lead to PostgreSQL itself"
+                    )
 
     def pool(self) -> PoolFacts:
         """How it is with the connections at this moment; asks nobody."""
@@ -164,44 +199,51 @@ class Database:
             yield
         except exc.DBAPIError as error:
             raise self._translate(error, reading) from error
+        except UnicodeEncodeError as error:  # SQLite takes no half of a surrogate pair
+            raise TaskRefused(
+                f"{ascii(error.object)[:80]} is not Unicode text, and {self.name} takes no other"
+            ) from error
         except exc.TimeoutError as error:
-            raise CatalogUnavailable(f"no free connection to {self.name}; it is tried again") from error
+            raise CatalogUnavailable(
+                f"every connection of this process to {self.name} is in use; try again in a moment"
+            ) from error
 
     def _translate(self, error: exc.DBAPIError, reading: bool) -> Exception:
-        state = getattr(error.orig, "pgcode", None)
-        first_line = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
-        if state in _UNDEFINED or "no such table" in first_line or "no such column" in first_line:
-            return CatalogNotReady(
-                f"the database {self.name} lacks something sweepd needs ({first_line}); run: sweepd init"
-            )
-        if "unable to open database file" in first_line and not Path(self.url.database or "").exists():
-            return CatalogNotReady(f"there is no database at {self.name}; run: sweepd init")
-        if state in _LOCKED and reading:
-            return CatalogUnavailable(f"a table of {self.name} is locked by another transaction; it is tried again")
-        if state in _LOCKED:
-            return TaskRefused(
-                "another transaction has locked what is needed; try again in a moment", code=ErrorCode.TASK_BUSY
-            )
-        if state == _FORBIDDEN:
-            message = f"the database {self.name} refuses ({first_line}); grant its user what sweepd needs"
-            return CatalogNotReady(message, details={"lacks": "rights"})
-        if "Could not decode to UTF-8" in first_line:  # SQLite keeps any bytes as text
-            return TaskRefused(
-                f"a row of {self.name} holds text that is not UTF-8 ({first_line!a}); mend it, and try again"
-            )
-        unusable = state == _READ_ONLY_SERVER or type(error) is exc.DatabaseError  # a standby; a damaged SQLite file
-        unusable |= first_line.startswith("invalid dsn")  # an option in the address that libpq does not know
-        if unusable or isinstance(error, exc.OperationalError | exc.InterfaceError) or error.connection_invalidated:
-            return CatalogUnavailable(f"the database {self.name} does not answer ({first_line}); it is tried again")
-        if state == _REFERENCED or "FOREIGN KEY" in first_line:  # looked at at COMMIT only
-            return TaskRefused(
-                f"other data of {self.name} needs these records ({first_line}); deal with it first",
-                code=ErrorCode.RECORDS_IN_USE,
-            )
-        if isinstance(error, exc.IntegrityError | exc.InternalError | exc.DataError | exc.NotSupportedError):
-            # a trigger's refusal, say
-            return TaskRefused(f"the database {self.name} refuses it ({first_line})")
-        return error
+        if state_of(error) in LOCKED and reading:
+            return CatalogUnavailable(f"another transaction has locked a table of {self.name}; try again in a moment")
+        if state_of(error) in LOCKED:
+            return Locked("another transaction has locked what is needed; try again in a moment")
+        return driver_errors.translated(error, self.url, self.name) or error
+
+
+def until_free(work: Callable[[], _T], may_repeat: Callable[[], bool] = lambda: True) -> _T:
+    """What ``work`` returns: a whole transaction, which waits for no lock of the pipeline's.
+
+    It is repeated while others have what it needs, for as long as a lock is waited for: who waits holds nothing then,
+    and is in nobody's way. Raises as ``work`` does, and its last error if that time is over or it may not be repeated.
+    """
+    deadline = clock.monotonic() + LOCK_TIMEOUT_S
+    pause = _FIRST_PAUSE_S
+    while True:
+        try:
+            return work()
+        except (Locked, exc.OperationalError) as error:
+            locked = isinstance(error, Locked) or state_of(error) in LOCKED
+            if not locked or not may_repeat() or clock.monotonic() + pause > deadline:
+                raise
+        time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 -- so that two of them come at different times
+        pause = min(pause * 2, _LONGEST_PAUSE_S)
+
+
+def _begin(connection: Connection, locking: sa.TextClause | None) -> sa.RootTransaction:
+    transaction = connection.begin()
+    if locking is not None:
+        try:
+            connection.execute(locking)
+        except BaseException:
+            _roll_back(transaction)
+            raise
+    return transaction
 
 
 def _roll_back(transaction: sa.RootTransaction) -> None:
@@ -232,9 +274,10 @@ def _begin_sqlite(connection: Connection) -> None:
 def _prepare_postgresql(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
     read_unknown_as_none(connection)
     connection.autocommit = True
+    encodings.agree(connection)
     cursor = connection.cursor()
     # Row security has to raise an error: rows that were hidden by it would make orphans of their directories.
-    cursor.execute(f"SET SESSION lock_timeout = '{_LOCK_TIMEOUT}'; SET SESSION row_security = off")
+    cursor.execute(f"SET SESSION lock_timeout = {round(LOCK_TIMEOUT_S * 1000)}; SET SESSION row_security = off")
     cursor.close()
     connection.autocommit = False
 

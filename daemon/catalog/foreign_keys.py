@@ -10,7 +10,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from daemon.catalog.pipeline import STEPS, TASKS
+from daemon.catalog.pipeline_schema import STEPS, TASKS
 from daemon.errors import ErrorCode, TaskRefused
 
 _SQLITE: Final = """

@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection
 
 from daemon import clock
 from daemon.catalog.dates import FIRST, LAST, is_readable
+from daemon.catalog.pipeline import wall
 
 _TICK: Final = timedelta(microseconds=1)
 
@@ -93,7 +94,7 @@ class Timeline:
 
     def comparable(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         """``column`` in the form that compares with ``before``; NULL if it holds no timestamp."""
-        return sa.func.datetime(column) if self.sqlite else column
+        return sa.func.datetime(column) if self.sqlite else wall(column)
 
     def known(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         """As ``comparable``, and NULL for a date that cannot be read: one before Christ, say, makes nothing old.
@@ -103,7 +104,7 @@ class Timeline:
         if self.sqlite:
             in_utc = self._timezone in (None, "UTC")
             return sa.case((is_readable(column, offsets=in_utc), self.comparable(column)))
-        return sa.case((column.between(FIRST, LAST), column))
+        return sa.case((column.between(FIRST, LAST), wall(column)))
 
     def before(self, instant: Instant, age: timedelta) -> sa.ColumnElement[Any]:
         """The last wall time that is ``age`` before ``instant`` or longer ago, as a constant of the statement.
@@ -125,7 +126,9 @@ class Timeline:
         """The moment a column's wall time means, for ``read_instant``; of two, the later one."""
         if self.sqlite:
             return sa.func.datetime(column)
-        return self._moment(sa.case((column.between(FIRST, LAST), column)))  # beyond the calendar's ends there is none
+        return self._moment(
+            sa.case((column.between(FIRST, LAST), wall(column)))
+        )  # beyond the calendar's ends there is none
 
     def read_instant(self, value: Any) -> datetime | None:
         """What ``instant`` came to: aware UTC, on SQLite without its fraction of a second; None for no timestamp."""

@@ -103,9 +103,9 @@ def insert(
 ) -> int:
     """Add deletions, ``before`` the change of the pipeline's rows: that they commit together is the commit point.
 
-    How many rows the last of ``before`` has changed, 0 without any. ``at`` (aware) is the session's instant, so that
-    the journal, the rows and every answer tell the same time. ``counts`` holds, by deletion id, those that are known
-    already; a deletion that is PURGED at once had nothing.
+    How many rows the last of ``before`` has changed or found, 0 without any. ``at`` (aware) is the session's instant,
+    so that the journal, the rows and every answer tell the same time. ``counts`` holds, by deletion id, those that are
+    known already; a deletion that is PURGED at once had nothing.
     """
     rows = []
     for entry in entries:
@@ -120,11 +120,16 @@ def insert(
                 "finished_at": at if state is State.PURGED else None,
             }
         )
-    if len(rows) == 1:  # the last in one message is the one that tells how many
-        changed = together(connection, [(_INSERT, rows[0]), *before])
-        return changed.rowcount if before else 0
-    connection.execute(_INSERT, rows)
-    return together(connection, before).rowcount if before else 0
+    alone = len(rows) == 1
+    if not alone:
+        connection.execute(_INSERT, rows)
+        if not before:
+            return 0
+    # the last in one message is the one that tells how many
+    done = together(connection, [(_INSERT, rows[0]), *before] if alone else before)
+    if not before:
+        return 0
+    return len(done.all()) if done.returns_rows else done.rowcount
 
 
 def abort(connection: Connection, entries: Sequence[Entry]) -> dict[str, State]:

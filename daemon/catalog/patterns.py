@@ -20,7 +20,7 @@ def contains(column: sa.ColumnElement[Any], text: str, *, sqlite: bool) -> sa.Co
     small = lower(text)
     if sqlite:
         return sa.func.instr(sa.func.lower(column), small) > 0
-    return sa.func.strpos(sa.func.lower(sa.collate(column, "C")), small) > 0
+    return sa.func.strpos(sa.func.lower(sa.collate(sa.cast(column, sa.Text), "C")), small) > 0
 
 
 def lower(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ from daemon.catalog.pipeline import PipelineTables
 from daemon.catalog.tables import metadata
 
 _VERBS: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
-_ON_THE_PIPELINES: Final = ("SELECT", "UPDATE", "DELETE")
+ON_THE_PIPELINES: Final = ("SELECT", "UPDATE", "DELETE")
 
 
 def lacking(connection: Connection, tables: PipelineTables) -> dict[str, list[str]]:
@@ -21,7 +22,12 @@ def lacking(connection: Connection, tables: PipelineTables) -> dict[str, list[st
     if connection.dialect.name == "sqlite":
         return _lacking_on_file(connection)
     pipeline = [tables.tasks.name] + ([] if tables.steps is None else [tables.steps.name])
-    wanted = dict.fromkeys(pipeline, _ON_THE_PIPELINES) | {table.name: _VERBS for table in metadata.sorted_tables}
+    wanted = dict.fromkeys(pipeline, ON_THE_PIPELINES) | {table.name: _VERBS for table in metadata.sorted_tables}
+    return lacking_on(connection, wanted)
+
+
+def lacking_on(connection: Connection, wanted: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The same for these rights, by table, on PostgreSQL."""
     found: dict[str, list[str]] = {}
     for name, verbs in wanted.items():
         for verb in verbs:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from daemon.catalog.database import Database
-from daemon.catalog.pipeline import STEPS, TASKS
+from daemon.catalog.pipeline_schema import STEPS, TASKS
 from daemon.catalog.tables import holds, inventory
 
 

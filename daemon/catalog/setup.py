@@ -7,16 +7,17 @@ start-up time of every other command.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
-from sqlalchemy import exc
 from sqlalchemy.engine import Connection
 
 from daemon import clock
-from daemon.catalog.database import Database
-from daemon.catalog.pipeline import TASKS
+from daemon.catalog import guest_indexes, pipeline_schema, rights
+from daemon.catalog.database import Database, Locked
+from daemon.catalog.pipeline_schema import TASKS, Table
 from daemon.catalog.tables import roots
 from daemon.errors import CatalogNotReady, CatalogUnavailable, StartupRefused
 
@@ -29,9 +30,11 @@ VERSION_TABLE: Final = "sweepd_alembic_version"
 _version: Final = sa.table(VERSION_TABLE, sa.column("version_num", sa.String))
 _ADVISORY_LOCK: Final = 0x5357454550  # "SWEEP": keeps two concurrent `sweepd init` apart
 _GUEST_COLUMNS: Final = {"directory_exists": "BOOLEAN DEFAULT TRUE", "updated_at": "TIMESTAMP NULL"}
-_ALTER_LOCK_TIMEOUT: Final = "1s"  # ALTER queues every reader behind it while it waits: wait briefly, and again
-_ALTER_TRIES: Final = 20
-_ALTER_PAUSE_S: Final = 1.5
+# ALTER queues every reader behind it while it waits: wait briefly, and again. Far less than the second after which
+# PostgreSQL looks for somebody to abort.
+_ALTER_LOCK_TIMEOUT: Final = "200ms"
+_ALTER_TRIES: Final = 50
+_ALTER_PAUSE_S: Final = 0.6
 
 
 def migrate(database: Database) -> str | None:
@@ -41,11 +44,32 @@ def migrate(database: Database) -> str | None:
     config = _alembic()
     with database.write() as connection:
         _one_at_a_time(database, connection)
+        if not database.is_sqlite and _revision(connection) is None:
+            _check_room(connection)
         before = _revision(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         after = _revision(connection)
     return after if after != before else None
+
+
+def _check_room(connection: Connection) -> None:
+    """Raises CatalogNotReady unless this user may make tables, in a schema that there is."""
+    schema, user = sa.func.current_schema(), sa.func.current_user()
+    name, by, allowed = connection.execute(
+        sa.select(schema, user, sa.func.has_schema_privilege(schema, "CREATE"))
+    ).one()
+    if name is None:
+        raise CatalogNotReady(
+            f"no schema of the search_path is there for {by} to make sweepd's tables in; as the database's owner: "
+            f"GRANT USAGE, CREATE ON SCHEMA public TO {by}, or ALTER ROLE {by} SET search_path TO one that has these"
+        )
+    if not allowed:
+        raise CatalogNotReady(
+            f"{by} may not make sweepd's tables in the schema {name}; as its owner: GRANT CREATE ON SCHEMA {name} "
+            f"TO {by}; then run: sweepd init",
+            details={"lacks": "rights"},
+        )
 
 
 def check_schema(connection: Connection) -> None:
@@ -57,33 +81,89 @@ def check_schema(connection: Connection) -> None:
         )
 
 
+def look_at_pipeline(database: Database) -> None:
+    """See whether the pipeline's tables can be used, before anything is made.
+
+    Raises CatalogNotReady if they cannot, or are not there, and CatalogUnavailable.
+    """
+    with database.read() as connection:
+        tables = pipeline_schema.look(connection)
+        if TASKS in tables:
+            pipeline_schema.check(tables, sqlite=database.is_sqlite, guests=False)
+            pipeline_schema.check_ids(connection, tables)
+        elif not database.is_sqlite:
+            raise CatalogNotReady(_no_tasks(connection, database.name))
+
+
 def adopt_pipeline(database: Database) -> list[str]:
     """Add the columns sweepd writes to the pipeline's table where absent; the names of those added.
 
-    On PostgreSQL each try holds the table's lock for an instant and waits at most a second for it.
-    Raises CatalogNotReady if there is no such table (SQLite: it is created), CatalogUnavailable if the
-    table stayed locked.
+    On PostgreSQL each try holds the table's lock for an instant and waits a moment for it.
+    Raises CatalogNotReady if there is no such table (SQLite: it is created) or it is not this user's to change,
+    CatalogUnavailable if the table stayed locked.
     """
     with database.read() as connection:
-        exists = sa.inspect(connection).has_table(TASKS)
-    if not exists:
-        if not database.is_sqlite:
-            raise CatalogNotReady(
-                f"{database.name} has no table {TASKS}; check catalog.url: it has to be the pipeline's database"
-            )
+        tables = pipeline_schema.look(connection)
+        if TASKS not in tables and not database.is_sqlite:
+            raise CatalogNotReady(_no_tasks(connection, database.name))
+    if TASKS not in tables:
         _create_pipeline(database)
         return []
+    if not database.is_sqlite:
+        with database.read() as connection:
+            _check_owned(connection, tables)
     for attempt in range(1, _ALTER_TRIES + 1):
         try:
-            return _add_guest_columns(database)
-        except exc.DBAPIError as error:
-            if getattr(error.orig, "pgcode", None) != "55P03":
-                raise
+            with database.translated():
+                return _add_guest_columns(database)
+        except Locked:
+            pass
         if attempt < _ALTER_TRIES:
             time.sleep(_ALTER_PAUSE_S)
     raise CatalogUnavailable(
         f"{TASKS} stayed locked for {_ALTER_TRIES} tries; find the long transaction, then run: sweepd init"
     )
+
+
+def _no_tasks(connection: Connection, name: str) -> str:
+    """Why the table cannot be seen."""
+    where = "SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relname = :name"
+    schemas = connection.execute(sa.text(where), {"name": TASKS}).scalars().all()
+    if not schemas:
+        return f"{name} has no table {TASKS}; check catalog.url: it has to be the pipeline's database"
+    user = connection.execute(sa.select(sa.func.current_user())).scalar_one()
+    return (
+        f"{name} has {TASKS} in the schema {schemas[0]}, where {user} does not look or may not; as the schema's owner: "
+        f"GRANT USAGE, CREATE ON SCHEMA {schemas[0]} TO {user}; ALTER ROLE {user} SET search_path TO {schemas[0]}"
+    )
+
+
+def _check_owned(connection: Connection, tables: Mapping[str, Table]) -> None:
+    """Raises CatalogNotReady with what the tables' owner has to type, if something is missing and this is not they."""
+    missing = [name for name in _GUEST_COLUMNS if name not in tables[TASKS].columns]
+    wanted = [f"ALTER TABLE {TASKS} {_adding(missing)}"] if missing else []
+    wanted += guest_indexes.statements(connection, tables, missing)
+    owned = sa.text(
+        "SELECT bool_and(pg_has_role(relowner, 'USAGE')) FROM pg_class WHERE oid = ANY (ARRAY(SELECT "
+        "to_regclass(name) FROM unnest(:names) name))"
+    )
+    if connection.execute(owned, {"names": sorted(tables)}).scalar_one():
+        return
+    user = connection.execute(sa.select(sa.func.current_user())).scalar_one()
+    wanted += [
+        f"GRANT {', '.join(verbs)} ON {name} TO {user}"
+        for name, verbs in rights.lacking_on(connection, dict.fromkeys(tables, rights.ON_THE_PIPELINES)).items()
+    ]
+    if wanted:
+        raise CatalogNotReady(
+            f"the pipeline's tables are not {user}'s to change; as their owner: {'; '.join(wanted)}; then run: sweepd "
+            "init",
+            details={"lacks": "rights"},
+        )
+
+
+def _adding(names: Sequence[str]) -> str:
+    return ", ".join(f"ADD COLUMN IF NOT EXISTS {name} {_GUEST_COLUMNS[name]}" for name in names)
 
 
 def register_root(database: Database, root_id: str, path: str, *, replace: bool) -> bool:
@@ -119,14 +199,13 @@ def _add_guest_columns(database: Database) -> list[str]:
     with database.engine.connect() as connection, connection.begin():
         if not database.is_sqlite:
             connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_ALTER_LOCK_TIMEOUT}'")
-        present = {column["name"] for column in sa.inspect(connection).get_columns(TASKS)}
+        present = pipeline_schema.look(connection)[TASKS].columns
         missing = [name for name in _GUEST_COLUMNS if name not in present]
         if database.is_sqlite:
             for name in missing:
                 connection.exec_driver_sql(f"ALTER TABLE {TASKS} ADD COLUMN {name} {_GUEST_COLUMNS[name]}")
         elif missing:
-            adds = ", ".join(f"ADD COLUMN IF NOT EXISTS {name} {_GUEST_COLUMNS[name]}" for name in missing)
-            connection.exec_driver_sql(f"ALTER TABLE {TASKS} {adds}")
+            connection.exec_driver_sql(f"ALTER TABLE {TASKS} {_adding(missing)}")
     return missing
 
 

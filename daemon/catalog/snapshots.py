@@ -16,7 +16,8 @@ from sqlalchemy import exc
 from sqlalchemy.engine import Connection
 
 from daemon.catalog import foreign_keys
-from daemon.catalog.pipeline import STEPS, TASKS, PipelineTables
+from daemon.catalog.pipeline import PipelineTables
+from daemon.catalog.pipeline_schema import STEPS, TASKS
 from daemon.catalog.tables import snapshots
 from daemon.errors import ErrorCode, TaskRefused
 
@@ -69,12 +70,13 @@ def put_back_mark(
     if updated_at is None:
         raise _conflict(task_id, "its records have been deleted since; restore them first (sweepd trash lists them)")
     mark = _load(_stored(connection, deletion_id).task)
-    values: dict[str, Any] = {"directory_exists": True, "updated_at": now.replace(microsecond=0)}
+    stamp = sa.literal(now.replace(microsecond=0), sa.DateTime)
+    values: dict[str, Any] = {"directory_exists": True, "updated_at": tables.stamped(stamp)}
     if updated_at[0] == datetime.fromisoformat(mark["stamp"]):
         before = sa.literal(mark["updated_at"], sa.Text)
         values = {
             "directory_exists": mark["directory_exists"],
-            "updated_at": before if connection.dialect.name == "sqlite" else sa.cast(before, sa.DateTime),
+            "updated_at": before if connection.dialect.name == "sqlite" else tables.written(before),
         }
     connection.execute(tables.tasks.update().where(c.task_id == task_id).values(**values))
     said = connection.execute(sa.select(c.directory_exists).where(c.task_id == task_id)).scalar_one()

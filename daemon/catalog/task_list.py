@@ -36,6 +36,10 @@ _BLOBS: Final = sa.literal_column("x''", sa.String)
 _MARGIN: Final = timedelta(days=2)
 
 
+class NotAPlace(Exception):
+    """Where a page was to begin is no place in the order of its list."""
+
+
 class SortBy(StrEnum):
     """What a list is sorted by; ties go by task id, in the same direction."""
 
@@ -100,7 +104,7 @@ class TaskList:
     def page(
         self, connection: Connection, *, limit: int, offset: int = 0, after: Place | None = None, counted: bool = True
     ) -> TaskPage:
-        """So many tasks, behind ``after`` if it is given. Raises ValueError if that is no place in this order."""
+        """So many tasks, behind ``after`` if it is given. Raises NotAPlace if that is none in this order."""
         found: list[Any] = []
         for part in self._parts(connection, after):
             if len(found) > limit:
@@ -169,10 +173,13 @@ class TaskList:
     def _bound(self, key: Key) -> Any:
         by = self._order.by
         if isinstance(key, bool) or not isinstance(key, int if by is SortBy.SIZE else str):
-            raise ValueError("not a place in this order")
+            raise NotAPlace
         if by is SortBy.TASK_ID or isinstance(key, int) or self._timeline.sqlite:
             return key
-        return sa.literal(datetime.fromisoformat(key).replace(tzinfo=None), sa.DateTime)
+        try:
+            return sa.literal(datetime.fromisoformat(key).replace(tzinfo=None), sa.DateTime)
+        except ValueError:
+            raise NotAPlace from None
 
     def _place(self, row: Any) -> Place:
         key = row.sort_key

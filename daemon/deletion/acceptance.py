@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 from daemon import clock, log
 from daemon.catalog import continuity, jobs, ledger, tasks
+from daemon.catalog.database import until_free
 from daemon.catalog.ledger import State
 from daemon.catalog.together import together
 from daemon.deletion.continuity import Unknown
@@ -64,11 +66,12 @@ def _commit_again(tools: Tools, root: OpenRoot, content: dict[str, object], ids:
     for item in manifest.items if manifest else ():
         if item.deletion_id in ids:
             _log.error("journal_lost_a_deletion", deletion_id=item.deletion_id, task_ids=[item.task_id])
-            _insert(tools, root, item)
+            until_free(partial(_insert, tools, root, item))
 
 
 def _insert(tools: Tools, root: OpenRoot, item: Item) -> None:
     with tools.catalog.write() as session:
+        tasks.lock(session.connection, session.tables, [item.task_id], ())
         entry = replace(item.entry, purge_after=None)  # it cannot be restored: its purge has begun
         ledger.insert(session.connection, [entry], State.COMMITTED, session.now.utc)
         if root.find(item.task_id) is not None:
@@ -76,5 +79,8 @@ def _insert(tools: Tools, root: OpenRoot, item: Item) -> None:
         if What(item.entry.what).records:
             tasks.delete_records(session.connection, session.tables, [item.task_id])
         else:
-            marking = tasks.marking_directory_gone(session.tables, [item.task_id], session.now.stamp)
-            together(session.connection, [marking])
+            stamp = session.now.stamp
+            together(
+                session.connection,
+                tasks.marking_directory_gone(session.connection, session.tables, [item.task_id], stamp),
+            )

@@ -15,7 +15,7 @@ from functools import partial
 from daemon import log
 from daemon.catalog import inventory, ledger, snapshots, tasks
 from daemon.catalog.catalog import Catalog, Session
-from daemon.catalog.database import CommitUncertain
+from daemon.catalog.database import CommitUncertain, until_free
 from daemon.catalog.ledger import Counts, State
 from daemon.deletion.choice import HAS_ROW, Choice, Going, changed
 from daemon.deletion.continuity import Continuity
@@ -71,7 +71,10 @@ class Claim:
 
     def run(self) -> Claimed:
         """Claim the tasks and commit their deletion. Raises SweepdError or OSError if none of them was deleted."""
-        claimed = self._claimed
+        return until_free(self._run, lambda: self._claimed.entry is None)  # nothing has been done yet
+
+    def _run(self) -> Claimed:
+        claimed = self._claimed = Claimed()
         try:
             with self._catalog.write() as session:
                 self._continuity.require(session, self._root)
@@ -97,7 +100,7 @@ class Claim:
         claimed = self._claimed
         by_id = {request.task_id: request for request in self._requests}
         alone = len(by_id) == 1
-        locked = tasks.lock(session.connection, session.tables, list(by_id), self._catalog.running_statuses, wait=alone)
+        locked = tasks.lock(session.connection, session.tables, list(by_id), self._catalog.running_statuses)
         if not alone:
             left = [task_id for task_id in by_id if task_id not in locked]
             for task_id in tasks.known_ids(session.connection, session.tables, left):
@@ -172,7 +175,9 @@ class Claim:
         # also of those without a directory, which may be gone since a scan has met it: it would count for a quota
         changes = [inventory.forgetting([one.request.task_id for one in going])]
         if marked:  # the last, since it has to be seen how many rows it has changed
-            changes.append(tasks.marking_directory_gone(tables, marked, now.stamp))
+            changes += tasks.marking_directory_gone(connection, tables, marked, now.stamp)
+        elif records:
+            changes += tasks.waiting_for_nothing(connection)  # some keys are only looked at at COMMIT
         open_ = [one for one in going if one.stays_open]
         counts = {one.item.deletion_id: journal_counts(one.counts) for one in open_ if one.counts is not None}
         done = [one.item.entry for one in going if not one.stays_open]

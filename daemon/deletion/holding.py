@@ -44,7 +44,7 @@ class Holds:
         Raises SweepdError: INVALID_HOLD if it would have ended by the catalog's clock, TASK_BUSY if the claims under
         way do not end in time. When the connection is lost at the end it may be in force all the same.
         """
-        with self._catalog.write() as session:
+        with self._catalog.write(reads_tasks=True) as session:
             holds.await_claims(session.connection)
             hold = self._made(session, terms)
             holds.place(session.connection, hold)

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from daemon import log
 from daemon.catalog import ledger, snapshots, tasks, trashed
 from daemon.catalog.catalog import Session
-from daemon.catalog.database import CommitUncertain
+from daemon.catalog.database import CommitUncertain, until_free
 from daemon.catalog.ledger import Record, State
 from daemon.deletion import doubt
 from daemon.deletion.manifest import Item, Kind, Manifest
@@ -123,6 +124,9 @@ class Restorer:
         if found is not None and task_id not in (None, found.entry.task_id):
             found = None
         record = check_waits(found, deletion_id)
+        return until_free(partial(self._bring_back, record, initiator))
+
+    def _bring_back(self, record: Record, initiator: str) -> Restored:
         with ExitStack() as stack:
             try:
                 root = stack.enter_context(self._root.open())
@@ -207,6 +211,7 @@ class _Return:
                 code=ErrorCode.TASK_BUSY,
                 details={"task_id": self._task_id},
             )
+        tasks.wait_for_nothing(connection)
         if record.entry.records_deleted:
             snapshots.put_back_rows(connection, entry.deletion_id, self._task_id)
         elif snapshots.has_one(connection, entry.deletion_id):

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from daemon.app.services import Services
-from daemon.catalog import rights
+from daemon.catalog import encodings, pipeline_schema, rights
 from daemon.catalog.database import Database
 from daemon.doctor.findings import Finding, failure, ok, skipped, warning
-from daemon.errors import CatalogNotReady, CatalogUnavailable, SweepdError
+from daemon.errors import CatalogNotReady, CatalogUnavailable, StartupRefused, SweepdError
 
 
 def database(services: Services) -> Iterator[Finding]:
@@ -22,19 +22,39 @@ def database(services: Services) -> Iterator[Finding]:
         yield failure("database", f"user {os.geteuid()} may not read and write {closed}", hint)
         return
     try:
-        catalog.check()
+        catalog.check(thoroughly=True)
         yield ok("database", f"{catalog.database.name} answers, schema as needed")
+        catalog.database.check_sessions()
+        yield ok("sessions", "a connection stays one session: a lock lasts as long as it")
+    except StartupRefused as error:
+        found, _, remedy = str(error).partition(": ")
+        yield failure("sessions", found, remedy)
     except CatalogUnavailable as error:
         yield failure("database", str(error), "start it; check catalog.url, the password, and what lies in between")
         return
     except CatalogNotReady as error:
-        granting = "as the owner: what docs/operations.md lists under PostgreSQL"
-        hint = granting if error.details.get("lacks") == "rights" else "sweepd init"
+        hint = "as the owner: what docs/operations.md lists under PostgreSQL"
+        if error.details.get("lacks") != "rights":
+            hint = "sweepd init" if "sweepd init" in str(error) else "change what it names"
         yield failure("database", str(error), hint)
         return
     with catalog.read() as session:
         lacking = rights.lacking(session.connection, session.tables)
+        tables = session.tables.found
+        remarks = list(pipeline_schema.remarks(session.connection, tables, catalog.running_statuses))
+        encoding = encodings.name_of(session.connection)
         zone = session.zone
+    if encoding is None:
+        yield ok("encoding", "the database keeps all text")
+    else:
+        found = f"the database's encoding is {encoding}: text that it has no characters for is kept as escapes"
+        if encoding == "SQL_ASCII":
+            found = "the database's encoding is SQL_ASCII: its text is taken to be UTF-8, and the rest shown as escapes"
+        yield warning("encoding", found, "for other text than that: a database of UTF8, filled by pg_dump of this one")
+    for remark, hint in remarks:
+        yield warning("pipeline", remark, hint)
+    if not remarks:
+        yield ok("pipeline", "its tables are such that every column is read as it is meant")
     if lacking:
         grants = "; ".join(f"GRANT {', '.join(verbs)} ON {table} TO its role" for table, verbs in lacking.items())
         yield failure("rights", f"the database's user lacks rights on {', '.join(lacking)}", grants)

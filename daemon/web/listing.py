@@ -10,7 +10,7 @@ from daemon.catalog import holds, inventory
 from daemon.catalog.catalog import Session
 from daemon.catalog.inventory import Counted
 from daemon.catalog.rows import TaskRow
-from daemon.catalog.task_list import Place, TaskList, TaskPage
+from daemon.catalog.task_list import NotAPlace, Place, TaskList, TaskPage
 from daemon.web import answers, bodies, cursors
 from daemon.web.context import ApiContext
 from daemon.web.health import require_started
@@ -52,7 +52,7 @@ class Listing:
                 page = listing.page(
                     session.connection, limit=query.limit, offset=query.offset, after=after, counted=counted
                 )
-            except ValueError:
+            except NotAPlace:
                 raise bodies.invalid("cursor", "MUST_BE_CURSOR") from None
             return page, entries(session, page.tasks)
 

@@ -154,8 +154,8 @@ def test_a_row_that_comes_between_the_first_look_and_the_reading_is_locked_too(
     site.task("task_1")
     made = tasks._locking
 
-    def before_it_came(*arguments: Any, wait: bool) -> tuple[Any, ...]:
-        claim, steps, read = made(*arguments, wait=wait)
+    def before_it_came(*arguments: Any, alone: bool) -> tuple[Any, ...]:
+        claim, steps, read = made(*arguments, alone=alone)
         return claim.where(sa.false()), steps, read
 
     def guard(_session: object, _rows: object) -> dict[str, str]:

@@ -63,7 +63,7 @@ def test_those_that_may_not_go_do_not_disturb_the_others(site: Site, tmp_path: P
 
 def test_a_row_that_somebody_has_locked_is_tried_alone(postgres_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site = postgres_site
-    monkeypatch.setattr("daemon.catalog.database._LOCK_TIMEOUT", "200ms")
+    monkeypatch.setattr("daemon.catalog.database.LOCK_TIMEOUT_S", 0.2)
     site.catalog.close()
     before = [site.task(f"task_{number}") for number in range(3)]
     with site.store.locking("task_1"):

@@ -98,7 +98,7 @@ def test_a_database_that_stays_away_after_the_commit_leaves_the_answer_to_recove
 def test_a_commit_that_arrives_late_cannot_overtake_the_recovery(
     far_site: Site, proxy: TcpProxy, what: What, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.catalog.database._LOCK_TIMEOUT", "200ms")
+    monkeypatch.setattr("daemon.catalog.database.LOCK_TIMEOUT_S", 0.2)
     before = armed(far_site, proxy, Cut.DELAYED, stays_away=False)
     with pytest.raises(CatalogUnavailable, match="safe in the trash"):
         far_site.engine.delete(request("task_1", what))
@@ -113,11 +113,11 @@ def test_a_commit_that_arrives_late_cannot_overtake_the_recovery(
 def test_a_commit_that_arrives_while_recovery_waits_for_it_is_carried_on_at_once(
     far_site: Site, proxy: TcpProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.catalog.database._LOCK_TIMEOUT", "200ms")
+    monkeypatch.setattr("daemon.catalog.database.LOCK_TIMEOUT_S", 0.2)
     before = armed(far_site, proxy, Cut.DELAYED, stays_away=False)
     with pytest.raises(CatalogUnavailable, match="safe in the trash"):
         far_site.engine.delete(request("task_1"))
-    monkeypatch.setattr("daemon.catalog.database._LOCK_TIMEOUT", "20s")
+    monkeypatch.setattr("daemon.catalog.database.LOCK_TIMEOUT_S", 20)
     far_site.catalog.close()  # the patience of a connection is set when it is made
     late = threading.Timer(0.5, proxy.deliver)
     late.start()
@@ -244,7 +244,7 @@ def test_a_database_that_stops_during_the_purge_gets_its_journal_entry_later(
 def test_a_row_that_somebody_else_holds_is_busy_and_the_task_stays(
     postgres_site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.catalog.database._LOCK_TIMEOUT", "200ms")
+    monkeypatch.setattr("daemon.catalog.database.LOCK_TIMEOUT_S", 0.2)
     postgres_site.catalog.close()  # the patience of a connection is set when it is made
     before = postgres_site.task("task_1")
     with postgres_site.store.locking("task_1"):
@@ -259,7 +259,7 @@ def test_a_row_that_somebody_else_holds_is_busy_and_the_task_stays(
 def test_a_table_that_stays_locked_for_a_reader_is_the_databases_matter(
     postgres_site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.catalog.database._LOCK_TIMEOUT", "200ms")
+    monkeypatch.setattr("daemon.catalog.database.LOCK_TIMEOUT_S", 0.2)
     postgres_site.catalog.close()
     with connect(postgres_site.store.url) as other, other.cursor() as cursor:
         other.autocommit = False

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from daemon.catalog import tables as sweepd
 from daemon.catalog.catalog import Catalog, Session
-from daemon.catalog.task_list import Order, Place, SortBy, TaskFilter, TaskList
+from daemon.catalog.task_list import NotAPlace, Order, Place, SortBy, TaskFilter, TaskList
 from support.site import make_catalog
 from support.stores import Store
 
@@ -168,7 +168,7 @@ def test_a_place_of_another_order_is_none(catalog: Catalog, store: Store) -> Non
     with catalog.read() as session:
         for by, key in ((SortBy.SIZE, "2025-01-01"), (SortBy.CREATED, 5), (SortBy.TASK_ID, True)):
             listing = TaskList(session.tables, catalog.timeline, session.now, TaskFilter(), Order(by))
-            with pytest.raises(ValueError, match="not a place"):
+            with pytest.raises(NotAPlace):
                 listing.page(session.connection, limit=1, after=Place(key, "task_1"))
 
 

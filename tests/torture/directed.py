@@ -80,7 +80,7 @@ def mounted(folder: str, mutant: str | None = None) -> dict[str, Any] | None:
 
 def delete_far(url: str, root: str, root_id: str, task_id: str, mutant: str | None = None) -> None:
     """Delete one task through a proxy: its COMMIT is the first one on the wire."""
-    database._LOCK_TIMEOUT = "300ms"
+    database.LOCK_TIMEOUT_S = 0.3
     with opened(Store(url), Path(root)) as site:
         site.catalog._tables = PipelineTables(has_task_name=True, has_steps=True)
         site.catalog._root_id = root_id
@@ -106,7 +106,7 @@ def pause_in_purge(url: str, root: str, task_id: str) -> None:
 
 def recover_impatiently(url: str, root: str, mutant: str | None = None) -> None:
     """Recover without waiting long for anybody's lock."""
-    database._LOCK_TIMEOUT = "300ms"
+    database.LOCK_TIMEOUT_S = 0.3
     with opened(Store(url), Path(root)) as site:
         ready(site)
         apply(mutant)

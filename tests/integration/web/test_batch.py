@@ -298,10 +298,10 @@ async def test_missing_parameters_are_all_named(api: Api) -> None:
 async def test_busy_rows_fail_alone(api: Api, installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     lock = tasks.lock
 
-    def busy(connection: Any, tables: Any, task_ids: Any, statuses: Any, *, wait: bool) -> Any:
-        if wait and FIRST in task_ids:
+    def busy(connection: Any, tables: Any, task_ids: Any, statuses: Any) -> Any:
+        if FIRST in task_ids and len(task_ids) == 1:
             raise SweepdError("locked", code=ErrorCode.TASK_BUSY)
-        return lock(connection, tables, [one for one in task_ids if one != FIRST], statuses, wait=wait)
+        return lock(connection, tables, [one for one in task_ids if one != FIRST], statuses)
 
     installation.task(FIRST, 10)
     installation.task(SECOND, 10)
