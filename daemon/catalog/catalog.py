@@ -11,7 +11,7 @@ from functools import cached_property
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from daemon.catalog import holds, setup
+from daemon.catalog import holds, setup, task_failures
 from daemon.catalog.database import Database
 from daemon.catalog.holds import Hold
 from daemon.catalog.instants import Instant, Timeline
@@ -112,16 +112,22 @@ class Catalog:
         self._root_id = found
         return found
 
-    def select(self, session: Session, policy: Policy, policies: PolicySet) -> Selection:
-        """Compile a policy for this installation as of the session's instant, with the holds in force then."""
+    def select(self, session: Session, policy: Policy, policies: PolicySet, *, waits: bool = True) -> Selection:
+        """Compile a policy for this installation as of the session's instant, with the holds in force then.
+
+        Without ``waits`` no task waits for its notice period, or to be tried again after a failure.
+        """
+        tables, now = session.tables, session.now
         return Selection(
             policy,
             policies,
-            tables=session.tables,
+            tables=tables,
             timeline=self.timeline,
-            now=session.now,
+            now=now,
             running_statuses=self.running_statuses,
             active_holds=self.holds(session),
+            failures=task_failures.backing_off(session.connection, tables, policy, now.utc) if waits else None,
+            notice=policy.notice if waits else None,
         )
 
     def holds(self, session: Session, *, claiming: Sequence[str] | None = None) -> list[Hold]:

@@ -7,9 +7,11 @@ import getpass
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from daemon.app.services import Services
+from daemon.catalog.selection import Verdict
 from daemon.cli.exits import Exit
 from daemon.cli.render import console, dump, say, table
 from daemon.deletion.models import Trigger
+from daemon.notify.announcing import announce, announces
 from daemon.policy.models import Quota
 from daemon.sizes import format_size
 from daemon.sweep import stored
@@ -26,13 +28,14 @@ def sweep(services: Services, name: str, *, digest: str | None = None, as_json: 
     policies = services.load_policies()
     policy = policies.get(name)
     plan = None if digest is None else stored.load(services.catalog, policy, digest)
+    if policy.notice is not None:  # nobody else announces where no daemon runs
+        announce(services.catalog, policies, policy, tell=announces(services.config.notifications))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=as_json or not console.is_terminal) as bar:
         line = bar.add_task("planning", total=None)
 
         def progress(report: SweepReport) -> None:
-            done = len(report.deleted) + len(report.failed) + len(report.dropped)
-            bar.update(line, description=f"sweeping {name}", total=report.selected, completed=done)
+            bar.update(line, description=f"sweeping {name}", total=report.selected, completed=report.attempted)
 
         report = services.sweeper.sweep(
             policies, policy, Trigger.CLI, f"cli:{getpass.getuser()}", progress=progress, plan=plan
@@ -41,7 +44,7 @@ def sweep(services: Services, name: str, *, digest: str | None = None, as_json: 
         dump(report.document())
     else:
         show_report(report)
-    if plan is not None and report.dropped:
+    if plan is not None and (report.dropped or report.failed_again):
         return Exit.NOT_DELETED
     return _EXITS.get(report.outcome, Exit.NOT_DELETED)
 
@@ -71,7 +74,10 @@ def show_report(report: SweepReport) -> None:
     )
     if stays:
         say(f"stayed: {stays}")
-    missed = [(m.task_id, m.code, m.reason) for m in (*report.failed, *report.dropped)]
+    if waiting := report.plan.stay_counts[Verdict.BACKING_OFF] + len(report.failed_again):
+        tasks = "1 task" if waiting == 1 else f"{waiting} tasks"
+        say(f"{tasks} could not be deleted before; to try again at once: sweepd resume {report.policy}", style="yellow")
+    missed = [(m.task_id, m.code, m.reason) for m in (*report.failed, *report.failed_again, *report.dropped)]
     if missed:
         table(("not deleted", "code", "because"), missed)
 

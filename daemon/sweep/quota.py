@@ -107,8 +107,7 @@ class QuotaSweep:
             except (RootUnavailable, CatalogUnavailable, CatalogNotReady) as error:  # what was deleted stays reported
                 report.error, report.lost = str(error), True
         if self._runner.ended:
-            attempted = len(report.deleted) + len(report.failed) + len(report.dropped)
-            report.not_attempted = max(0, len(report.chosen) - attempted)
+            report.not_attempted = max(0, len(report.chosen) - report.attempted)
 
     def _unbelieved(self) -> list[Breach]:
         """Why what is summed up from scans is no ground to delete on."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import cached_property
 from itertools import islice
@@ -12,6 +12,7 @@ from daemon.catalog import figures
 from daemon.catalog.catalog import Catalog, Session
 from daemon.catalog.rows import TaskRow
 from daemon.catalog.selection import Verdict
+from daemon.catalog.task_failures import TaskFailure
 from daemon.deletion.engine import GROUP, Engine
 from daemon.deletion.models import Guard, Origin, Outcome, Request, Trigger, What
 from daemon.errors import CatalogRolledBack, CatalogUnavailable, ErrorCode, RootUnavailable, SweepdError
@@ -24,7 +25,7 @@ _DROPPED = {ErrorCode.TASK_CHANGED, ErrorCode.TASK_RUNNING, ErrorCode.TASK_NOT_F
 
 
 class Runner:
-    """The deletions of one sweep. ``stop``: begin no further group."""
+    """The deletions of one sweep. ``known``: what failed in earlier ones; ``stop``: begin no further group."""
 
     def __init__(
         self,
@@ -36,6 +37,7 @@ class Runner:
         origin: Origin,
         progress: Progress,
         *,
+        known: Mapping[str, TaskFailure],
         workers: int,
         stop: threading.Event,
     ) -> None:
@@ -46,6 +48,7 @@ class Runner:
         self._initiator = initiator
         self._origin = origin
         self._progress = progress
+        self._known = known
         self._workers = workers
         self._stop = stop
 
@@ -141,10 +144,14 @@ class Runner:
         if result.code in _DROPPED:
             report.dropped.append(missed)
             return True
-        report.failed.append(missed)
         if isinstance(result, RootUnavailable | CatalogUnavailable | CatalogRolledBack):
+            report.failed.append(missed)
             report.error = str(result)  # what the whole sweep depends on is gone: begin nothing further
             report.lost = True
+            return True
+        before = self._known.get(missed.task_id)
+        again = before is not None and before.code == missed.code
+        (report.failed_again if again else report.failed).append(missed)
         return True
 
     def _count_errors(self) -> None:

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from daemon import clock, log
-from daemon.catalog import figures, sweeps
+from daemon.catalog import figures, sweeps, task_failures
 from daemon.catalog.catalog import Catalog
 from daemon.catalog.clock_guard import ClockGuard
+from daemon.catalog.selection import Verdict
 from daemon.deletion.engine import Engine
 from daemon.deletion.models import ELSEWHERE, Origin, Trigger
 from daemon.deletion.retention import Retention
@@ -21,7 +22,7 @@ from daemon.policy.models import Mode, Policy, PolicySet
 from daemon.storage.locks import exclusive
 from daemon.storage.root import StorageRoot
 from daemon.storage.trash import new_deletion_id
-from daemon.sweep import guards
+from daemon.sweep import failing, guards
 from daemon.sweep.limits import HISTORY, Breach, breaches, usual
 from daemon.sweep.plan import Plan, make_plan
 from daemon.sweep.quota import Exceeded, QuotaSweep
@@ -39,6 +40,10 @@ _ALARMS = {
     ErrorCode.CATALOG_ROLLED_BACK,
     ErrorCode.POLICY_SUSPENDED,
 }
+
+
+# What waits matches all the same.
+_WAITS = (Verdict.BACKING_OFF, Verdict.NOTICE_PERIOD)
 
 
 class Sweeper:
@@ -109,7 +114,7 @@ class Sweeper:
                 self._run(report, policies, initiator, origin, progress or (lambda _report: None))
             finally:
                 self._metrics.policies.ended(policy.name)
-        self._finish(report, started)
+        self._finish(report, policies, started)
         return report
 
     @contextmanager
@@ -153,6 +158,8 @@ class Sweeper:
         self, report: SweepReport, policies: PolicySet, initiator: str, origin: Origin, progress: Progress
     ) -> None:
         policy = report.plan.policy
+        with self._catalog.read() as session:
+            known = task_failures.find(session.connection, policy)
         runner = Runner(
             self._catalog,
             self._engine,
@@ -161,6 +168,7 @@ class Sweeper:
             initiator,
             origin,
             progress,
+            known=known,
             workers=self._workers,
             stop=self._stop,
         )
@@ -202,7 +210,7 @@ class Sweeper:
             # to make room would always be too large.
             return usual(figures.selected_before(session.connection, policy.name, HISTORY, idle=policy.quota is None))
 
-    def _finish(self, report: SweepReport, started: float) -> None:
+    def _finish(self, report: SweepReport, policies: PolicySet, started: float) -> None:
         seconds = clock.monotonic() - started
         report.finished_at = report.started_at + timedelta(seconds=seconds)
         write = _log.info if report.succeeded else _log.error
@@ -219,6 +227,7 @@ class Sweeper:
             truncated_to=report.truncated_to,
             deleted=len(report.deleted),
             failed=len(report.failed),
+            failed_again=len(report.failed_again),
             dropped=len(report.dropped),
             not_attempted=report.not_attempted,
             files=report.files,
@@ -235,6 +244,9 @@ class Sweeper:
         try:
             with self._catalog.write() as session:
                 sweeps.ended(session.connection, report.record(report.finished_at), success=report.succeeded)
+                failing_now = failing.remember(self._catalog, session, policies, report)
+            self._metrics.policies.failing(report.policy, failing_now)
+            failing.tell(report)
             self.suspensions.note(report)
         except SweepdError as error:
             _log.warning("sweep_record_lost", policy=report.policy, sweep_id=report.sweep_id, reason=str(error))
@@ -255,12 +267,13 @@ def _facts(report: SweepReport, finished_at: datetime, seconds: float) -> SweepF
         finished_at,
         success=report.succeeded,
         considered=report.plan.considered,
-        matched=len(report.plan.goes),
+        matched=len(report.plan.goes) + sum(report.plan.stay_counts[verdict] for verdict in _WAITS),
         selected=report.selected,
         stays={str(verdict): number for verdict, number in report.plan.stay_counts.items()},
         tasks={
             "deleted": len(report.deleted),
             "failed": len(report.failed),
+            "failed_again": len(report.failed_again),
             "dropped": len(report.dropped),
             "not_attempted": report.not_attempted,
         },

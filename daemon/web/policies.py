@@ -67,7 +67,7 @@ class Policies:
         body = bodies.check(SweepBody, await read_json(request))
         initiator, origin = caller(request).initiator, answers.origin(request)
         report = await self._workers.delete(lambda: self._sweep(policy, body.plan, initiator, origin), Lane.BATCH)
-        complete = report.succeeded and not (body.plan is not None and report.dropped)
+        complete = report.succeeded and not (body.plan is not None and (report.dropped or report.failed_again))
         message = "SWEEP_COMPLETE" if complete else "SWEEP_INCOMPLETE"
         return answers.success(request, message, data=report.document(limit=MOST_LIMIT))
 

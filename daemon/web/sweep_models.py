@@ -107,10 +107,12 @@ class ShownReport(Document):
     freed_bytes: int
     deleted_count: int
     failed_count: int
+    failed_again_count: int = 0
     dropped_count: int
     selected_tasks: list[str]
     deleted: list[str]
     failed: list[Missed]
+    failed_again: list[Missed] = []
     dropped: list[Missed]
 
 

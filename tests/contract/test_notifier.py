@@ -196,7 +196,7 @@ def test_a_suspended_policy_is_an_alarm_until_it_goes_on(told: Told) -> None:
 
 def test_a_policy_whose_notify_was_taken_out_while_nobody_listened_forgets_what_it_announced(told: Told) -> None:
     with told.site.catalog.write() as session:
-        announcements.add(session.connection, "old", ["task_1"], datetime.now(UTC))
+        announcements.add(session.connection, told.policies.get("old"), ["task_1"], datetime.now(UTC))
     with told.running():
         told.wait(lambda: told.site.store.query("SELECT * FROM sweepd_announcements") == [])
 

@@ -25,7 +25,7 @@ def sweep(server: Server, policy: str, *, digest: str | None, as_json: bool) -> 
         dump(report)
     else:
         _show(report)
-    if digest is not None and report["dropped_count"]:
+    if digest is not None and (report["dropped_count"] or report["failed_again"]):
         return Exit.NOT_DELETED
     return _EXITS.get(report["outcome"], Exit.NOT_DELETED)
 
@@ -68,6 +68,6 @@ def _show(report: Mapping[str, Any]) -> None:
     )
     if report["not_attempted"]:
         say(f"{report['not_attempted']} were not attempted")
-    missed = [(one["task_id"], one["code"], one["reason"]) for one in (*report["failed"], *report["dropped"])]
+    missed = [(o["task_id"], o["code"], o["reason"]) for n in ("failed", "failed_again", "dropped") for o in report[n]]
     if missed:
         table(("not deleted", "code", "because"), missed)
