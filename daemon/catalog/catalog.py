@@ -112,10 +112,13 @@ class Catalog:
         self._root_id = found
         return found
 
-    def select(self, session: Session, policy: Policy, policies: PolicySet, *, waits: bool = True) -> Selection:
+    def select(
+        self, session: Session, policy: Policy, policies: PolicySet, *, backoff: bool = True, notice: bool = True
+    ) -> Selection:
         """Compile a policy for this installation as of the session's instant, with the holds in force then.
 
-        Without ``waits`` no task waits for its notice period, or to be tried again after a failure.
+        Without ``backoff`` no task waits to be tried again after a failure, without ``notice`` none for its notice
+        period.
         """
         tables, now = session.tables, session.now
         return Selection(
@@ -126,8 +129,8 @@ class Catalog:
             now=now,
             running_statuses=self.running_statuses,
             active_holds=self.holds(session),
-            failures=task_failures.backing_off(session.connection, tables, policy, now.utc) if waits else None,
-            notice=policy.notice if waits else None,
+            failures=task_failures.backing_off(session.connection, tables, policy, now.utc) if backoff else None,
+            notice=policy.notice if notice else None,
         )
 
     def holds(self, session: Session, *, claiming: Sequence[str] | None = None) -> list[Hold]:

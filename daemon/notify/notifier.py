@@ -198,7 +198,7 @@ class Notifier:
         }
 
     def _announce(self) -> None:
-        """Announce in any case: a policy with `notify` deletes nothing that was not. Without a webhook the log tells."""
+        """Announce, whether there is a webhook or not: what is not announced is not deleted."""
         tell = announces(self._config())
         policies, now = self._policies(), clock.monotonic()
         telling = [policy for policy in policies.policies if policy.notify is not None]

@@ -44,7 +44,7 @@ def remember(catalog: Catalog, session: Session, policies: PolicySet, report: Sw
     task_failures.forget(connection, policy.name, [outcome.task_id for outcome in report.deleted])
     task_failures.record(connection, policy, failed, session.now.utc)
     if task_failures.has_any(connection, policy.name):
-        looked_at = catalog.select(session, policy, policies, waits=False).looks_at(table.c.task_id)
+        looked_at = catalog.select(session, policy, policies, backoff=False, notice=False).looks_at(table.c.task_id)
         task_failures.forget_void(connection, policy, looked_at)
     return len(task_failures.find(connection, policy))
 

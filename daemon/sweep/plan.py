@@ -83,7 +83,8 @@ def make_plan(
     failure. Raises CatalogUnavailable or CatalogNotReady.
     """
     with catalog.read(at) as session:
-        selection, zone = catalog.select(session, policy, policies, waits=waits), session.zone
+        selection = catalog.select(session, policy, policies, backoff=waits, notice=waits)
+        zone = session.zone
         counts, selected = selection.survey(session.connection)
         del counts[Verdict.SELECTED]
         seen = figures.signatures(session.connection, selected) if policy.source == "orphans" else {}

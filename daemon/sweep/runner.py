@@ -48,7 +48,7 @@ class Runner:
         self._initiator = initiator
         self._origin = origin
         self._progress = progress
-        self._known = known
+        self.known = known
         self._workers = workers
         self._stop = stop
 
@@ -56,6 +56,10 @@ class Runner:
     def ended(self) -> bool:
         """Whether nothing further may begin: the daemon stops, what the sweep depends on is gone, or too much fails."""
         return self._stop.is_set() or self._report.lost or self._report.too_many_errors
+
+    def known_last(self, decisions: Sequence[Decision]) -> list[Decision]:
+        """Return these in their order, but what failed before behind the others: it keeps none of them waiting."""
+        return sorted(decisions, key=lambda decision: decision.task.task_id in self.known)
 
     def delete(self, chosen: Sequence[Decision]) -> None:
         """Delete these in their order; the report gets what became of each, and how many were not attempted."""
@@ -120,7 +124,8 @@ class Runner:
                 changed += [task_id for task_id in seen if seen[task_id] != planned[task_id].directory]
             refused = dict.fromkeys(changed, "it has changed since the plan")
             asked = [row.task_id for row in rows if row.task_id not in refused]
-            selection = self._catalog.select(session, policy, self._policies)
+            # whatever failed before was not planned, or a person has reviewed it
+            selection = self._catalog.select(session, policy, self._policies, backoff=False)
             judged = selection.judge_some(session.connection, asked)
             for task_id in asked:
                 if task_id not in judged:
@@ -149,7 +154,7 @@ class Runner:
             report.error = str(result)  # what the whole sweep depends on is gone: begin nothing further
             report.lost = True
             return True
-        before = self._known.get(missed.task_id)
+        before = self.known.get(missed.task_id)
         again = before is not None and before.code == missed.code
         (report.failed_again if again else report.failed).append(missed)
         return True

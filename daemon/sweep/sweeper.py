@@ -24,7 +24,7 @@ from daemon.storage.root import StorageRoot
 from daemon.storage.trash import new_deletion_id
 from daemon.sweep import failing, guards
 from daemon.sweep.limits import HISTORY, Breach, breaches, usual
-from daemon.sweep.plan import Plan, make_plan
+from daemon.sweep.plan import Decision, Plan, make_plan
 from daemon.sweep.quota import Exceeded, QuotaSweep
 from daemon.sweep.report import Progress, SweepOutcome, SweepReport
 from daemon.sweep.runner import Runner
@@ -190,8 +190,7 @@ class Sweeper:
             report.outcome = _outcome(report)
 
     def _run_plainly(self, report: SweepReport, runner: Runner, exceeded: Exceeded, progress: Progress) -> None:
-        sizes = [None if d.measured is None else d.measured.size_bytes for d in report.chosen]
-        found = exceeded(sizes)
+        found = _hold_back(report, runner, exceeded)
         if report.plan.policy.source == "orphans" and report.plan.policy.mode is Mode.ENFORCE:
             with self._catalog.read() as session:
                 found += guards.orphan_breaches(session, report.plan)
@@ -258,6 +257,21 @@ class Sweeper:
             "sweep_finished", policy=policy.name, outcome=outcome, error=code, reason=why, seconds=round(seconds, 3)
         )
         self._metrics.policies.swept(policy.name, SweepFacts(outcome, seconds, clock.now(), success=False))
+
+
+def _hold_back(report: SweepReport, runner: Runner, exceeded: Exceeded) -> list[Breach]:
+    """Return the limits that are exceeded, after what failed before was left out as far as they have no room for it."""
+
+    def beyond(decisions: Sequence[Decision]) -> list[Breach]:
+        return exceeded([None if d.measured is None else d.measured.size_bytes for d in decisions])
+
+    report.chosen = tuple(runner.known_last(report.chosen))
+    new = sum(decision.task.task_id not in runner.known for decision in report.chosen)
+    found = beyond(report.chosen)
+    if found and new < len(report.chosen):
+        report.chosen = report.chosen[: max(new, min(breach.most for breach in found))]
+        found = beyond(report.chosen)
+    return found
 
 
 def _facts(report: SweepReport, finished_at: datetime, seconds: float) -> SweepFacts:

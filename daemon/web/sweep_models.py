@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import AwareDatetime, ConfigDict
+from pydantic import AwareDatetime, ConfigDict, Field
 
 from daemon.catalog.populations import Measured
 from daemon.catalog.selection import Verdict
@@ -112,7 +112,7 @@ class ShownReport(Document):
     selected_tasks: list[str]
     deleted: list[str]
     failed: list[Missed]
-    failed_again: list[Missed] = []
+    failed_again: list[Missed] = Field(default_factory=list)
     dropped: list[Missed]
 
 
