@@ -76,6 +76,7 @@ _BY_CODE = {
     ErrorCode.SCAN_RUNNING: Exit.REFUSED,
     ErrorCode.CLOCK_UNRELIABLE: Exit.REFUSED,
     ErrorCode.CATALOG_EMPTY: Exit.REFUSED,
+    ErrorCode.CATALOG_MISMATCH: Exit.REFUSED,
     ErrorCode.POLICY_SUSPENDED: Exit.REFUSED,
 }
 

@@ -36,6 +36,7 @@ _log = log.get(__name__)
 _ALARMS = {
     ErrorCode.CLOCK_UNRELIABLE,
     ErrorCode.CATALOG_EMPTY,
+    ErrorCode.CATALOG_MISMATCH,
     ErrorCode.ROOT_UNAVAILABLE,
     ErrorCode.CATALOG_ROLLED_BACK,
     ErrorCode.POLICY_SUSPENDED,
@@ -91,7 +92,8 @@ class Sweeper:
 
         SweepRefused: the policy is disabled (STARTUP_REFUSED), suspended (POLICY_SUSPENDED) or being swept already
         (SWEEP_RUNNING); or, where something would be deleted, the clocks cannot be believed (CLOCK_UNRELIABLE), the
-        tasks table has lost its rows (CATALOG_EMPTY) or the journal deletions (CATALOG_ROLLED_BACK).
+        tasks table has lost its rows (CATALOG_EMPTY) or is not that of the storage root (CATALOG_MISMATCH), or the
+        journal has lost deletions (CATALOG_ROLLED_BACK).
         ``plan``: one that was reviewed, instead of a new one; what has changed since drops out.
         ``progress`` is called after the plan and after every deletion, from this thread.
         """
