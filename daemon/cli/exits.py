@@ -46,8 +46,8 @@ MEANINGS = {
     Exit.CATALOG: "the database does not answer, lacks what `sweepd init` makes, or has forgotten deletions",
     Exit.LIMIT: "a policy selects more than its limits allow; nothing was deleted",
     Exit.REFUSED: "refused to start: unsafe address or none, one in use, unusable files of `server.tls`, another "
-    "daemon or scan, policy disabled, suspended, changed or being swept, clocks apart, catalog empty; `reload`: what "
-    "needs a restart, or would be unsafe",
+    "daemon or scan, policy disabled, suspended, changed or being swept, clocks apart, catalog empty or not "
+    "that of the storage root; `reload`: what needs a restart, or would be unsafe",
     Exit.SERVER: "`--server`: nobody answers, or not sweepd; or it is starting, stopping or too busy, or met a bug",
     Exit.DENIED: "`--server`: no token, one that is not known, or one without the scope that is needed",
     Exit.UNFIT: "`doctor`: at least one failure was found, each with its remedy",
