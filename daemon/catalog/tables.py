@@ -328,7 +328,7 @@ task_failures = sa.Table(
     sa.Column("task_id", sa.String(128), primary_key=True),
     # what the policy selects and does, and the state of the task: if either changes, the task is tried at once
     sa.Column("meaning", sa.String(64), nullable=False),
-    sa.Column("state", sa.String(64), nullable=False),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
     sa.Column("code", sa.String(32), nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("times", sa.Integer, nullable=False),

@@ -30,11 +30,11 @@ _LONGEST_REASON: Final = 500
 class TaskFailure:
     """A task that a policy could not delete; instants are aware. ``code``: the kind of failure.
 
-    ``state``: what the task was then, as ``state_of`` has it.
+    ``fingerprint``: what the task was then, as ``fingerprint_of`` has it.
     """
 
     task_id: str
-    state: str
+    fingerprint: str
     code: str
     reason: str
     times: int
@@ -48,7 +48,7 @@ class Failed:
     """A task that could not be deleted just now."""
 
     task_id: str
-    state: str
+    fingerprint: str
     code: str
     reason: str
 
@@ -58,7 +58,7 @@ def pause(times: int) -> timedelta:
     return min(LONGEST_PAUSE, FIRST_PAUSE * (1 << min(times - 1, 20)))
 
 
-def state_of(task: TaskRow, orphan_since: datetime | None) -> str:
+def fingerprint_of(task: TaskRow, orphan_since: datetime | None) -> str:
     """Return a digest of the task's row, or of an orphan since when it is one."""
     content = repr(task) if orphan_since is None else orphan_since.isoformat()
     return hashlib.sha256(content.encode()).hexdigest()
@@ -80,7 +80,7 @@ def backing_off(
     if not waiting:
         return {}
     states = _states(connection, tables, policy, list(waiting))
-    return {task_id: one for task_id, one in waiting.items() if states.get(task_id) == one.state}
+    return {task_id: one for task_id, one in waiting.items() if states.get(task_id) == one.fingerprint}
 
 
 def record(connection: Connection, policy: Policy, failed: Sequence[Failed], now: datetime) -> None:
@@ -92,14 +92,14 @@ def record(connection: Connection, policy: Policy, failed: Sequence[Failed], now
     values = []
     for one in failed:
         before = known.get(one.task_id)
-        again = before is not None and (before.state, before.code) == (one.state, one.code)
+        again = before is not None and (before.fingerprint, before.code) == (one.fingerprint, one.code)
         times = before.times + 1 if before is not None and again else 1
         first_at = before.first_at if before is not None and again else now
         values.append(
             {
                 **fixed,
                 "task_id": one.task_id,
-                "state": one.state,
+                "fingerprint": one.fingerprint,
                 "code": one.code,
                 "reason": one.reason[:_LONGEST_REASON],
                 "times": times,
@@ -164,8 +164,9 @@ def _states(
         c = inventory.c
         these = sa.select(c.task_id, c.orphan_since).where(among(c.task_id, task_ids, sqlite=sqlite))
         return {
-            row.task_id: state_of(rows.without_row(row.task_id), row.orphan_since) for row in connection.execute(these)
+            row.task_id: fingerprint_of(rows.without_row(row.task_id), row.orphan_since)
+            for row in connection.execute(these)
         }
     statement = sa.select(*rows.columns(tables)).where(among(tables.tasks.c.task_id, task_ids, sqlite=sqlite))
     found = (rows.from_row(row) for row in connection.execute(statement))
-    return {task.task_id: state_of(task, None) for task in found}
+    return {task.task_id: fingerprint_of(task, None) for task in found}

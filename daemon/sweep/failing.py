@@ -39,8 +39,8 @@ def remember(catalog: Catalog, session: Session, policies: PolicySet, report: Sw
         if missed.code not in _NOT_ITS_OWN:
             decision = decisions[missed.task_id]
             since = decision.measured.first_seen_at if policy.source == "orphans" and decision.measured else None
-            state = task_failures.state_of(decision.task, since)
-            failed.append(Failed(missed.task_id, state, missed.code, missed.reason))
+            fingerprint = task_failures.fingerprint_of(decision.task, since)
+            failed.append(Failed(missed.task_id, fingerprint, missed.code, missed.reason))
     task_failures.forget(connection, policy.name, [outcome.task_id for outcome in report.deleted])
     task_failures.record(connection, policy, failed, session.now.utc)
     if task_failures.has_any(connection, policy.name):

@@ -15,7 +15,7 @@ def upgrade() -> None:
         sa.Column("policy", sa.String(64), primary_key=True),
         sa.Column("task_id", sa.String(128), primary_key=True),
         sa.Column("meaning", sa.String(64), nullable=False),
-        sa.Column("state", sa.String(64), nullable=False),
+        sa.Column("fingerprint", sa.String(64), nullable=False),
         sa.Column("code", sa.String(32), nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("times", sa.Integer, nullable=False),
