@@ -75,8 +75,12 @@ def find(connection: Connection, policy: Policy) -> dict[str, TaskFailure]:
 def backing_off(
     connection: Connection, tables: PipelineTables, policy: Policy, now: datetime
 ) -> dict[str, TaskFailure]:
-    """Return those that are not tried yet at ``now`` (aware). A task that has changed since is tried at once."""
-    waiting = {task_id: one for task_id, one in find(connection, policy).items() if one.next_at > now}
+    """Return those that are not tried yet at ``now`` (aware).
+
+    A task that has changed since is tried at once, and so is one that failed by a clock that was ahead.
+    """
+    found = find(connection, policy)
+    waiting = {task_id: one for task_id, one in found.items() if one.last_at <= now < one.next_at}
     if not waiting:
         return {}
     states = _states(connection, tables, policy, list(waiting))

@@ -59,7 +59,8 @@ def announce(catalog: Catalog, policies: PolicySet, policy: Policy, *, tell: boo
     plans = (make_plan(catalog, policies, policy, at=at, waits=False) for at in (horizon, None))
     goes = {decision.task.task_id: decision for plan in plans for decision in plan.goes}
     with catalog.read() as session:
-        known = announcements.announced(session.connection, policy)
+        # one of a clock that was ahead would hold its task back until then
+        known = {one: at for one, at in announcements.announced(session.connection, policy).items() if at <= now}
         new = [decision for task_id, decision in goes.items() if task_id not in known]
         due = _due(catalog, session, policies, policy, new[:NAMED])
     over = [task_id for task_id, at in known.items() if task_id not in goes and now - at > before]

@@ -58,7 +58,8 @@ class QuotaResult:
 class SweepReport:
     """One sweep, filled while it runs. ``dropped``: changed since the plan, so rightly left alone.
 
-    ``failed_again``: what failed in the same way in an earlier sweep: known, and no failure of the policy.
+    ``reviewed``: a person has seen the plan. ``failed_again``: what failed in the same way in an earlier sweep: it is
+    known, and no failure of the policy.
 
     ``chosen``: what is to go, which for a quota is no more than it needs. ``lost``: root or catalog went away.
     """
@@ -67,6 +68,7 @@ class SweepReport:
     trigger: str
     plan: Plan
     started_at: datetime
+    reviewed: bool = False
     outcome: SweepOutcome = SweepOutcome.SUCCESS
     finished_at: datetime | None = None
     truncated_to: int | None = None

@@ -52,6 +52,7 @@ class Suspensions:
         found = suspensions.find(session.connection, policy.name)
         if found is not None and found.digest != policy.digest:
             suspensions.lift(session.connection, policy.name)
+            task_failures.forget_all(session.connection, policy.name)
             _log.info("policy_resumed", policy=policy.name, reason=_CHANGED)
             return False
         return found is not None

@@ -111,8 +111,8 @@ class Sweeper:
                 with self._catalog.write() as session:
                     sweeps.began(session.connection, policy.name)
                     began = session.now.utc  # what guards compare with is in the database's time too
-                plan = plan or make_plan(self._catalog, policies, policy, max_stays=max_stays)
-                report = SweepReport(new_deletion_id(), trigger, plan, began)
+                made = plan or make_plan(self._catalog, policies, policy, max_stays=max_stays)
+                report = SweepReport(new_deletion_id(), trigger, made, began, reviewed=plan is not None)
                 self._run(report, policies, initiator, origin, progress or (lambda _report: None))
             finally:
                 self._metrics.policies.ended(policy.name)
@@ -267,6 +267,8 @@ def _hold_back(report: SweepReport, runner: Runner, exceeded: Exceeded) -> list[
     def beyond(decisions: Sequence[Decision]) -> list[Breach]:
         return exceeded([None if d.measured is None else d.measured.size_bytes for d in decisions])
 
+    if report.reviewed:
+        return beyond(report.chosen)
     report.chosen = tuple(runner.known_last(report.chosen))
     new = sum(decision.task.task_id not in runner.known for decision in report.chosen)
     found = beyond(report.chosen)

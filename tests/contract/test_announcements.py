@@ -227,6 +227,17 @@ def test_a_longer_notice_holds_for_what_was_announced_before(site: Site, tmp_pat
     assert len(sweep(site, longer).deleted) == 1
 
 
+def test_an_announcement_by_a_clock_that_was_ahead_is_made_anew(site: Site, tmp_path: Path) -> None:
+    found = policies(tmp_path / "p")
+    aged(site, "task", 40)
+    look(site, found)
+    pass_notice(site, -timedelta(days=30))
+    assert sweep(site, found).deleted == []
+    assert look(site, found).keys() == {"task"}
+    pass_notice(site, HORIZON)
+    assert len(sweep(site, found).deleted) == 1
+
+
 def test_orphans_are_held_back_as_well(site: Site, tmp_path: Path) -> None:
     site.task("task", steps=0)
     site.directory("orphan")

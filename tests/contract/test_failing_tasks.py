@@ -82,7 +82,9 @@ def told(site: Site) -> Counter[str]:
     """The notices about sweeps since the last time, by type."""
     with site.catalog.write() as session:
         records = sweeps.take_unnoticed(session.connection, since=clock.now() - timedelta(days=1), limit=1000)
-    return Counter(of_sweep(record).type for record in records)
+    made = [of_sweep(record) for record in records]
+    assert all("immovable" in one.text for one in made if one.type == "sweep.failed"), "it says what failed"
+    return Counter(one.type for one in made)
 
 
 @pytest.mark.parametrize("obstacle", ["symbolic link", "foreign key"])
@@ -136,6 +138,17 @@ def test_plan_and_explanation_say_why_it_waits_and_until_when(site: Site) -> Non
     [answer] = explain(site.catalog, chosen, "immovable").answers
     assert answer.decision is not None
     assert answer.decision.reason == decision.reason
+
+
+def test_a_failure_by_a_clock_that_was_ahead_keeps_no_task(site: Site) -> None:
+    link(site, "immovable")
+    chosen = policies()
+    sweep(site, chosen)
+    ahead = clock.now() + timedelta(days=30)
+    stamp = ahead.replace(tzinfo=None) if site.store.sqlite else ahead
+    site.store.query("UPDATE sweepd_task_failures SET last_at = ?, next_at = ?", [stamp, stamp])
+    assert len(sweep(site, chosen).failed_again) == 1
+    assert sweep(site, chosen).selected == 0
 
 
 def test_pauses_grow_to_a_week() -> None:
@@ -255,6 +268,8 @@ def test_a_reviewed_plan_tries_what_has_failed_since(site: Site) -> None:
     digest = stored.save(site.catalog, plan, "test")
     sweep(site, chosen)
     loaded = stored.load(site.catalog, chosen.policies[0], digest)
+    again = sweep(site, chosen, plan=loaded)
+    assert (again.selected, [one.task_id for one in again.failed_again]) == (1, ["immovable"])
     mend(site, "immovable")
     report = sweep(site, chosen, plan=loaded)
     assert [outcome.task_id for outcome in report.deleted] == ["immovable"]
