@@ -20,7 +20,7 @@ from daemon.sweep.report import QuotaResult, SweepOutcome, SweepReport
 _EXITS = {SweepOutcome.BLOCKED: Exit.LIMIT, SweepOutcome.SUCCESS: Exit.OK, SweepOutcome.OBSERVED: Exit.OK}
 
 
-def sweep(services: Services, name: str, *, digest: str | None = None, as_json: bool) -> Exit:
+def sweep(services: Services, name: str, *, digest: str | None = None, retry: bool = False, as_json: bool) -> Exit:
     """Sweep, by the stored plan of that digest or a new one, and print the report. Raises SweepdError if it could not.
 
     What dropped out of a stored plan counts as not deleted: somebody has reviewed it and expects it to go.
@@ -38,7 +38,7 @@ def sweep(services: Services, name: str, *, digest: str | None = None, as_json: 
             bar.update(line, description=f"sweeping {name}", total=report.selected, completed=report.attempted)
 
         report = services.sweeper.sweep(
-            policies, policy, Trigger.CLI, f"cli:{getpass.getuser()}", progress=progress, plan=plan
+            policies, policy, Trigger.CLI, f"cli:{getpass.getuser()}", progress=progress, plan=plan, retry=retry
         )
     if as_json:
         dump(report.document())
@@ -74,9 +74,12 @@ def show_report(report: SweepReport) -> None:
     )
     if stays:
         say(f"stayed: {stays}")
-    if waiting := report.plan.stay_counts[Verdict.BACKING_OFF] + len(report.failed_again):
+    if waiting := report.plan.stay_counts[Verdict.BACKING_OFF]:
         tasks = "1 task" if waiting == 1 else f"{waiting} tasks"
-        say(f"{tasks} could not be deleted before; to try again at once: sweepd resume {report.policy}", style="yellow")
+        say(
+            f"{tasks} could not be deleted before; to try again at once: sweepd sweep {report.policy} --retry",
+            style="yellow",
+        )
     missed = [(m.task_id, m.code, m.reason) for m in (*report.failed, *report.failed_again, *report.dropped)]
     if missed:
         table(("not deleted", "code", "because"), missed)

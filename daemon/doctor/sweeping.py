@@ -45,7 +45,7 @@ def failing(services: Services) -> Iterator[Finding]:
         for one in list(failures.values())[:_NAMED]:
             times = "once" if one.times == 1 else f"{one.times} times"
             said = f"{faults.printable(one.task_id)} failed {times} in policy {name}: {faults.printable(one.reason)}"
-            hint = f"remove the cause, or place a hold on the task; sweepd resume {name} has it tried again at once"
+            hint = f"remove the cause, or place a hold on the task; try it again at once: sweepd sweep {name} --retry"
             yield warning("tasks", said, hint)
         if len(failures) > _NAMED:
             hint = f"sweepd plan {name} --all says which, and why"

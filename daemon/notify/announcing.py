@@ -56,7 +56,7 @@ def announce(catalog: Catalog, policies: PolicySet, policy: Policy, *, tell: boo
         return 0
     # What becomes due before the next look is announced now: it has to have been announced for as long when it is due.
     horizon = now + before + interval(policy)
-    plans = (make_plan(catalog, policies, policy, at=at, waits=False) for at in (horizon, None))
+    plans = (make_plan(catalog, policies, policy, at=at, backoff=False, notice=False) for at in (horizon, None))
     goes = {decision.task.task_id: decision for plan in plans for decision in plan.goes}
     with catalog.read() as session:
         # one of a clock that was ahead would hold its task back until then

@@ -75,15 +75,16 @@ def make_plan(
     *,
     max_stays: int | None = 0,
     at: datetime | None = None,
-    waits: bool = True,
+    backoff: bool = True,
+    notice: bool = True,
 ) -> Plan:
     """Judge every task. ``max_stays``: how many that stay are kept with their reasons, None for all.
 
-    ``at`` (aware) judges them as of that instant. Without ``waits`` no task waits for its notice period or after a
-    failure. Raises CatalogUnavailable or CatalogNotReady.
+    ``at`` (aware) judges them as of that instant. Without ``backoff`` no task waits to be tried again after a failure,
+    without ``notice`` none for its notice period. Raises CatalogUnavailable or CatalogNotReady.
     """
     with catalog.read(at) as session:
-        selection = catalog.select(session, policy, policies, backoff=waits, notice=waits)
+        selection = catalog.select(session, policy, policies, backoff=backoff, notice=notice)
         zone = session.zone
         counts, selected = selection.survey(session.connection)
         del counts[Verdict.SELECTED]

@@ -86,6 +86,7 @@ class Sweeper:
         max_stays: int | None = 0,
         progress: Progress | None = None,
         plan: Plan | None = None,
+        retry: bool = False,
         origin: Origin = ELSEWHERE,
     ) -> SweepReport:
         """Run the policy once. Task failures are in the report; raises SweepdError if it could not run at all.
@@ -94,7 +95,8 @@ class Sweeper:
         (SWEEP_RUNNING); or, where something would be deleted, the clocks cannot be believed (CLOCK_UNRELIABLE), the
         tasks table has lost its rows (CATALOG_EMPTY) or is not that of the storage root (CATALOG_MISMATCH), or the
         journal has lost deletions (CATALOG_ROLLED_BACK).
-        ``plan``: one that was reviewed, instead of a new one; what has changed since drops out.
+        ``plan``: one that was reviewed, instead of a new one; what has changed since drops out. ``retry``: also try at
+        once what failed before.
         ``progress`` is called after the plan and after every deletion, from this thread.
         """
         if policy.mode is Mode.DISABLED:
@@ -111,7 +113,7 @@ class Sweeper:
                 with self._catalog.write() as session:
                     sweeps.began(session.connection, policy.name)
                     began = session.now.utc  # what guards compare with is in the database's time too
-                made = plan or make_plan(self._catalog, policies, policy, max_stays=max_stays)
+                made = plan or make_plan(self._catalog, policies, policy, max_stays=max_stays, backoff=not retry)
                 report = SweepReport(new_deletion_id(), trigger, made, began, reviewed=plan is not None)
                 self._run(report, policies, initiator, origin, progress or (lambda _report: None))
             finally:

@@ -123,7 +123,10 @@ def test_a_sweep_at_that_time_takes_what_was_announced(site: Site, tmp_path: Pat
     found = policies(tmp_path / "p", match, extra=extra)
     with site.catalog.read() as session:
         then = session.now.utc + HORIZON
-    due = {one.task.task_id for one in make_plan(site.catalog, found, found.get("old"), at=then, waits=False).goes}
+    due = {
+        one.task.task_id
+        for one in make_plan(site.catalog, found, found.get("old"), at=then, backoff=False, notice=False).goes
+    }
     announced = look(site, found).keys()
     assert sweep(site, found).deleted == [], "nothing was announced for long enough"
     pass_time(site, HORIZON)

@@ -170,7 +170,7 @@ def test_it_is_remembered_over_a_restart_and_forgotten_when_it_goes(site: Site) 
     assert site.metric("sweepd_policy_failing_tasks", policy="policy") == 0
 
 
-@pytest.mark.parametrize("what", ["task", "policy", "resumed"])
+@pytest.mark.parametrize("what", ["task", "policy", "resumed", "retried"])
 def test_it_is_tried_at_once_when_task_or_policy_change_or_somebody_says_so(site: Site, what: str) -> None:
     link(site, "immovable")
     chosen = policies()
@@ -181,9 +181,10 @@ def test_it_is_tried_at_once_when_task_or_policy_change_or_somebody_says_so(site
         site.store.query("UPDATE data_pipeline_tasks SET status = 'failed' WHERE task_id = 'immovable'")
     elif what == "policy":
         chosen = policies(keep={"min_age": "1d"})
-    else:
+    elif what == "resumed":
         assert site.sweeper().suspensions.retry("policy") == 1
-    assert [outcome.task_id for outcome in sweep(site, chosen).deleted] == ["immovable"]
+    report = sweep(site, chosen, retry=what == "retried")
+    assert [outcome.task_id for outcome in report.deleted] == ["immovable"]
     assert site.store.query("SELECT * FROM sweepd_task_failures") == []
 
 
