@@ -325,7 +325,8 @@ task_failures = sa.Table(
     "sweepd_task_failures",
     metadata,
     sa.Column("policy", sa.String(64), primary_key=True),
-    sa.Column("task_id", sa.String(128), primary_key=True),
+    # as the pipeline's row has it: what is no task id may be longer
+    sa.Column("task_id", sa.Text, primary_key=True),
     # what the policy selects and does, and the state of the task: if either changes, the task is tried at once
     sa.Column("meaning", sa.String(64), nullable=False),
     sa.Column("fingerprint", sa.String(64), nullable=False),

@@ -209,9 +209,10 @@ class Sweeper:
         if policy.limits is None or policy.limits.max_times_usual is None:
             return None
         with self._catalog.read() as session:
-            # A quota has nothing to do until the mark is reached: that would be what is usual, and the sweep that has
-            # to make room would always be too large.
-            return usual(figures.selected_before(session.connection, policy.name, HISTORY, idle=policy.quota is None))
+            # A quota has nothing to do until the mark is reached, nor a policy that waits for its announcements: that
+            # would be what is usual, and the sweep that has something to do would always be too large.
+            idle = policy.quota is None and policy.notify is None
+            return usual(figures.selected_before(session.connection, policy.name, HISTORY, idle=idle))
 
     def _finish(self, report: SweepReport, policies: PolicySet, started: float) -> None:
         seconds = clock.monotonic() - started
@@ -247,6 +248,7 @@ class Sweeper:
         try:
             with self._catalog.write() as session:
                 sweeps.ended(session.connection, report.record(report.finished_at), success=report.succeeded)
+            with self._catalog.write() as session:  # apart: nothing of it may cost the record
                 failing_now = failing.remember(self._catalog, session, policies, report)
             self._metrics.policies.failing(report.policy, failing_now)
             failing.tell(report)

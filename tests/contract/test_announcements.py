@@ -241,6 +241,17 @@ def test_an_announcement_by_a_clock_that_was_ahead_is_made_anew(site: Site, tmp_
     assert len(sweep(site, found).deleted) == 1
 
 
+def test_sweeps_that_waited_are_not_what_is_usual(site: Site, tmp_path: Path) -> None:
+    found = policies(tmp_path / "p", extra="limits: {max_times_usual: 2}")
+    for number in range(6):
+        aged(site, f"task_{number}", 40)
+    look(site, found)
+    for _ in range(4):
+        assert sweep(site, found).deleted == []
+    pass_notice(site, HORIZON)
+    assert len(sweep(site, found).deleted) == 6
+
+
 def test_orphans_are_held_back_as_well(site: Site, tmp_path: Path) -> None:
     site.task("task", steps=0)
     site.directory("orphan")

@@ -13,7 +13,7 @@ def upgrade() -> None:
     op.create_table(
         "sweepd_task_failures",
         sa.Column("policy", sa.String(64), primary_key=True),
-        sa.Column("task_id", sa.String(128), primary_key=True),
+        sa.Column("task_id", sa.Text, primary_key=True),
         sa.Column("meaning", sa.String(64), nullable=False),
         sa.Column("fingerprint", sa.String(64), nullable=False),
         sa.Column("code", sa.String(32), nullable=False),
