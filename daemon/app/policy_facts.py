@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from daemon import clock
-from daemon.catalog import figures, sweeps
+from daemon.catalog import figures, sweeps, task_failures
 from daemon.catalog.catalog import Session
 from daemon.catalog.sweeps import PolicyMemory
 from daemon.metrics.policies import PolicyFacts
@@ -25,6 +25,7 @@ def policy_facts(session: Session, policies: PolicySet) -> list[PolicyFacts]:
     scheduled = {name: schedule.digest for name, schedule in schedules(policies).items()}
     loaded = {policy.name: scheduled.get(policy.name) for policy in policies.policies}
     memories = sweeps.load(session.connection, loaded)
+    task_failures.forget_policies(session.connection, but=loaded)
     return [_facts(session, policy, memories[policy.name]) for policy in policies.policies]
 
 

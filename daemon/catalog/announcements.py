@@ -10,21 +10,28 @@ from sqlalchemy.engine import Connection
 
 from daemon.catalog.among import among
 from daemon.catalog.tables import announcements
+from daemon.policy.models import Policy
 
 
-def announced(connection: Connection, policy: str) -> dict[str, datetime]:
-    """The tasks that the policy has announced, and when (aware)."""
+def of_policy(policy: Policy) -> sa.ColumnElement[bool]:
+    """Return whether an announcement is the policy's, and says what the policy does now."""
     c = announcements.c
-    statement = sa.select(c.task_id, c.announced_at).where(c.policy == policy)
-    found = connection.execute(statement)
+    return sa.and_(c.policy == policy.name, sa.or_(c.action.is_(None), c.action == policy.action.digest))
+
+
+def announced(connection: Connection, policy: Policy) -> dict[str, datetime]:
+    """Return the tasks that the policy has announced with its present action, and when (aware)."""
+    c = announcements.c
+    found = connection.execute(sa.select(c.task_id, c.announced_at).where(of_policy(policy)))
     return {str(row.task_id): row.announced_at for row in found}
 
 
-def add(connection: Connection, policy: str, task_ids: Sequence[str], at: datetime) -> None:
-    """Note that these are announced now."""
-    rows = [{"policy": policy, "task_id": task_id, "announced_at": at} for task_id in task_ids]
-    if rows:
-        connection.execute(announcements.insert(), rows)
+def add(connection: Connection, policy: Policy, task_ids: Sequence[str], at: datetime) -> None:
+    """Note that these are announced now; what was announced of them with another action is void."""
+    fixed = {"policy": policy.name, "announced_at": at, "action": policy.action.digest}
+    if task_ids:
+        forget(connection, policy.name, task_ids)
+        connection.execute(announcements.insert(), [{"task_id": task_id, **fixed} for task_id in task_ids])
 
 
 def forget(connection: Connection, policy: str, task_ids: Sequence[str]) -> None:

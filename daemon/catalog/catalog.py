@@ -11,7 +11,7 @@ from functools import cached_property
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from daemon.catalog import holds, pipeline_schema, setup
+from daemon.catalog import holds, pipeline_schema, setup, task_failures
 from daemon.catalog.database import Database, Locked
 from daemon.catalog.holds import Hold
 from daemon.catalog.instants import Instant, Timeline
@@ -129,16 +129,25 @@ class Catalog:
         self._root_id = found
         return found
 
-    def select(self, session: Session, policy: Policy, policies: PolicySet) -> Selection:
-        """Compile a policy for this installation as of the session's instant, with the holds in force then."""
+    def select(
+        self, session: Session, policy: Policy, policies: PolicySet, *, backoff: bool = True, notice: bool = True
+    ) -> Selection:
+        """Compile a policy for this installation as of the session's instant, with the holds in force then.
+
+        Without ``backoff`` no task waits to be tried again after a failure, without ``notice`` none for its notice
+        period.
+        """
+        tables, now = session.tables, session.now
         return Selection(
             policy,
             policies,
-            tables=session.tables,
+            tables=tables,
             timeline=self.timeline,
-            now=session.now,
+            now=now,
             running_statuses=self.running_statuses,
             active_holds=self.holds(session),
+            failures=task_failures.backing_off(session.connection, tables, policy, now.utc) if backoff else None,
+            notice=policy.notice if notice else None,
         )
 
     def holds(self, session: Session, *, claiming: Sequence[str] | None = None) -> list[Hold]:

@@ -47,6 +47,21 @@ def rows_with_directory(connection: Connection, tables: PipelineTables) -> int:
     return int(connection.execute(statement).scalar_one())
 
 
+def some_with_directory(connection: Connection, tables: PipelineTables, limit: int, *, newest: bool) -> list[str]:
+    """Return the ids of some tasks that have a directory, by their rows: the first or the last ones by id."""
+    task_id = tables.tasks.c.task_id
+    statement = sa.select(task_id).where(tables.has_directory).order_by(task_id.desc() if newest else task_id)
+    return list(connection.execute(statement.limit(limit)).scalars())
+
+
+def with_row(connection: Connection, tables: PipelineTables, names: Sequence[str]) -> dict[str, bool]:
+    """Return which of these have a row, and whether that says that they have a directory."""
+    task_id = tables.tasks.c.task_id
+    these = among(task_id, names, sqlite=connection.dialect.name == "sqlite")
+    found = connection.execute(sa.select(task_id, tables.has_directory).where(these))
+    return {name: bool(has_directory) for name, has_directory in found}
+
+
 def selected_before(connection: Connection, policy: str, limit: int, *, idle: bool = True) -> list[int]:
     """How many tasks the policy's last sweeps selected, the latest first; only of those that came to their end.
 

@@ -1,22 +1,23 @@
 """What a policy says of every task, as one statement: the plan runs it over all, a claim asks it again for one.
 
-Precedence: hold, running, protect, keep, match. Only what passes all of them is SELECTED.
+Precedence: hold, running, protect, keep, match, backoff, notice period. Only what passes all of them is SELECTED.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from daemon.catalog import holds, populations, rows
+from daemon import clock
+from daemon.catalog import announcements, holds, populations, rows
 from daemon.catalog.among import among
 from daemon.catalog.conditions import Clause, Compiled, ConditionCompiler
 from daemon.catalog.holds import Hold
@@ -25,6 +26,8 @@ from daemon.catalog.patterns import fits
 from daemon.catalog.pipeline import PipelineTables
 from daemon.catalog.populations import MEASURED, Measured
 from daemon.catalog.rows import TaskRow
+from daemon.catalog.tables import announcements as announced
+from daemon.catalog.task_failures import TaskFailure
 from daemon.policy.models import Policy, PolicySet, Protect
 
 _STREAM_ROWS = 2000
@@ -40,6 +43,8 @@ class Verdict(StrEnum):
     KEEP_LAST = "keep_last"
     KEEP_MIN_AGE = "keep_min_age"
     NOT_MATCHED = "not_matched"
+    BACKING_OFF = "backing_off"
+    NOTICE_PERIOD = "notice_period"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,7 @@ class Judged:
 
     ``clauses`` holds, in the order of ``Selection.clauses``, true, false, or None for unknown. ``measured``: what the
     last scan found, if the policy asks for it. ``undated``: its age cannot be told; ``unranked``: nor its rank.
+    ``failure``: why it could not be deleted before, while it is not tried again; ``announced_at`` is aware.
     """
 
     task: TaskRow
@@ -60,6 +66,8 @@ class Judged:
     running: bool
     undated: bool
     unranked: bool
+    failure: TaskFailure | None = None
+    announced_at: datetime | None = None
 
     @property
     def since(self) -> datetime | None:
@@ -84,9 +92,13 @@ class Selection:
         now: Instant,
         running_statuses: tuple[str, ...],
         active_holds: Sequence[Hold] = (),
+        failures: Mapping[str, TaskFailure] | None = None,
+        notice: timedelta | None = None,
     ) -> None:
         self.policy = policy
         self.now = now
+        self._failures = failures or {}
+        self._notice = notice
         self._tables = tables
         self._timeline = timeline
         self._holds = active_holds
@@ -115,6 +127,27 @@ class Selection:
     def holds_of(self, task_id: str) -> list[Hold]:
         """The holds in force that are about the task."""
         return [hold for hold in self._holds if fits(hold.pattern, task_id)]
+
+    def waits_of(self, judged: Judged) -> tuple[tuple[datetime, str], ...]:
+        """Return the instants (aware) before which the task stays, each with what it waits for.
+
+        A task that is not announced yet is taken to be announced now.
+        """
+        found = [] if judged.failure is None else [(judged.failure.next_at, "its next try")]
+        if self._notice is not None:
+            found.append(((judged.announced_at or clock.now()) + self._notice, "its notice period"))
+        return tuple(found)
+
+    @property
+    def notice(self) -> timedelta | None:
+        """How long a task has to have been announced; None if it needs no announcement."""
+        return self._notice
+
+    def looks_at(self, task_id: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+        """Return whether the policy looks at the task that this column of another table names."""
+        population = self._population
+        there = sa.select(sa.literal(1)).select_from(population.source)
+        return sa.exists(there.where(population.where, population.task_id == task_id).correlate(task_id.table))
 
     def survey(self, connection: Connection) -> tuple[Counter[Verdict], list[str]]:
         """How many tasks have each verdict, and which are selected, in one pass that fetches nothing of the others."""
@@ -166,13 +199,21 @@ class Selection:
             rank.label("rank"),
             population.ranked.label("rank_date"),
             sa.func.coalesce(self._match.expression, sa.false()).label("matches"),
+            (sa.null() if self._notice is None else announced.c.announced_at).label("announced_at"),
         ]
+        if self._failures:
+            sqlite = self._timeline.sqlite
+            columns.append(among(population.task_id, sorted(self._failures), sqlite=sqlite).label("is_backing_off"))
         for index, (_, compiled) in enumerate(self._protects):
             # unknown protects: what cannot be told apart from a protected task stays
             columns.append(sa.func.coalesce(compiled.expression, sa.true()).label(f"protect_{index}"))
         for index, clause in enumerate(() if narrow else self.clauses):
             columns.append(clause.expression.label(f"clause_{index}"))
-        return sa.select(*columns).select_from(population.source).where(population.where, *only).subquery("judged")
+        source = population.source
+        if self._notice is not None:
+            mine = sa.and_(announcements.of_policy(self.policy), announced.c.task_id == population.task_id)
+            source = source.outerjoin(announced, mine)
+        return sa.select(*columns).select_from(source).where(population.where, *only).subquery("judged")
 
     @property
     def _needs_age(self) -> bool:
@@ -228,9 +269,20 @@ class Selection:
         if keep is not None and keep.min_age is not None:
             bound = self._population.before(self.now, keep.min_age)
             whens.append((sa.or_(base.c.age_since.is_(None), base.c.age_since > bound), Verdict.KEEP_MIN_AGE))
-        whens.append((base.c.matches, Verdict.SELECTED))
+        whens.append((sa.not_(base.c.matches), Verdict.NOT_MATCHED))
+        if self._failures:
+            whens.append((base.c.is_backing_off, Verdict.BACKING_OFF))
+        if self._notice is not None:
+            whens.append((sa.not_(self._has_been_announced(base.c.announced_at)), Verdict.NOTICE_PERIOD))
         texts = [(condition, sa.literal(verdict, sa.String)) for condition, verdict in whens]
-        return sa.select(base, sa.case(*texts, else_=sa.literal(Verdict.NOT_MATCHED, sa.String)).label("verdict"))
+        return sa.select(base, sa.case(*texts, else_=sa.literal(Verdict.SELECTED, sa.String)).label("verdict"))
+
+    def _has_been_announced(self, at: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+        """Return whether that was long enough ago. What is not announced yet is taken to be announced now."""
+        assert self._notice is not None
+        long_enough = at <= populations.utc_before(self.now, self._notice)
+        ahead = clock.now() + self._notice <= self.now.utc
+        return sa.func.coalesce(long_enough, sa.true() if ahead else sa.false())
 
     def _judged(self, row: sa.Row[*tuple[Any, ...]]) -> Judged:
         values = row._mapping
@@ -250,4 +302,6 @@ class Selection:
             bool(values["is_running"]),
             values["age_since"] is None,
             values["rank_date"] is None,
+            self._failures.get(values["task_id"]),
+            values["announced_at"],
         )

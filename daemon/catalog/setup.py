@@ -24,7 +24,7 @@ from daemon.errors import CatalogNotReady, CatalogUnavailable, StartupRefused
 if TYPE_CHECKING:
     from alembic.config import Config
 
-SCHEMA: Final = "0010"
+SCHEMA: Final = "0013"
 """The newest migration, which this version needs."""
 VERSION_TABLE: Final = "sweepd_alembic_version"
 _version: Final = sa.table(VERSION_TABLE, sa.column("version_num", sa.String))

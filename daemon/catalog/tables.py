@@ -317,6 +317,25 @@ announcements = sa.Table(
     sa.Column("policy", sa.String(64), primary_key=True),
     sa.Column("task_id", sa.String(128), primary_key=True),
     sa.Column("announced_at", UtcDateTime, nullable=False),
+    # the digest of the action it was announced with; null: announced before that was kept
+    sa.Column("action", sa.String(64)),
+)
+
+task_failures = sa.Table(
+    "sweepd_task_failures",
+    metadata,
+    sa.Column("policy", sa.String(64), primary_key=True),
+    # as the pipeline's row has it: what is no task id may be longer
+    sa.Column("task_id", sa.Text, primary_key=True),
+    # what the policy selects and does, and the state of the task: if either changes, the task is tried at once
+    sa.Column("meaning", sa.String(64), nullable=False),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    sa.Column("code", sa.String(32), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("times", sa.Integer, nullable=False),
+    sa.Column("first_at", UtcDateTime, nullable=False),
+    sa.Column("last_at", UtcDateTime, nullable=False),
+    sa.Column("next_at", UtcDateTime, nullable=False),
 )
 
 outbox = sa.Table(

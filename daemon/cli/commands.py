@@ -153,17 +153,20 @@ def sweep(
     plan: Annotated[
         str | None, typer.Option(metavar="DIGEST", help="Delete exactly what this stored plan says (8 digits or more).")
     ] = None,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Try at once what failed before, and not only when its pause is over.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run one policy now. One in mode observe only reports what it would delete."""
     if (server := server_of(context)) is not None:
         from daemon.cli.remote import sweeping as there
 
-        raise typer.Exit(there.sweep(server, policy, digest=plan, as_json=as_json))
+        raise typer.Exit(there.sweep(server, policy, digest=plan, retry=retry, as_json=as_json))
     from daemon.cli import sweeping
 
     with _services(context) as services:
-        raise typer.Exit(sweeping.sweep(services, policy, digest=plan, as_json=as_json))
+        raise typer.Exit(sweeping.sweep(services, policy, digest=plan, retry=retry, as_json=as_json))
 
 
 @app.command()

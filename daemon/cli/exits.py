@@ -47,7 +47,7 @@ MEANINGS = {
     Exit.LIMIT: "a policy selects more than its limits allow; nothing was deleted",
     Exit.REFUSED: "refused to start: unsafe address or none, one in use, unusable files of `server.tls`, another "
     "daemon or scan, a pooler by transaction, policy disabled, suspended, changed or being swept, clocks apart, "
-    "catalog empty; `reload`: what needs a restart, or would be unsafe",
+    "catalog empty or not that of the storage root; `reload`: what needs a restart, or would be unsafe",
     Exit.SERVER: "`--server`: nobody answers, or not sweepd; or it is starting, stopping or too busy, or met a bug",
     Exit.DENIED: "`--server`: no token, one that is not known, or one without the scope that is needed",
     Exit.UNFIT: "`doctor`: at least one failure was found, each with its remedy",
@@ -76,6 +76,7 @@ _BY_CODE = {
     ErrorCode.SCAN_RUNNING: Exit.REFUSED,
     ErrorCode.CLOCK_UNRELIABLE: Exit.REFUSED,
     ErrorCode.CATALOG_EMPTY: Exit.REFUSED,
+    ErrorCode.CATALOG_MISMATCH: Exit.REFUSED,
     ErrorCode.POLICY_SUSPENDED: Exit.REFUSED,
 }
 

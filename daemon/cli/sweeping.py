@@ -7,9 +7,11 @@ import getpass
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from daemon.app.services import Services
+from daemon.catalog.selection import Verdict
 from daemon.cli.exits import Exit
 from daemon.cli.render import console, dump, say, table
 from daemon.deletion.models import Trigger
+from daemon.notify.announcing import announce, announces
 from daemon.policy.models import Quota
 from daemon.sizes import format_size
 from daemon.sweep import stored
@@ -18,7 +20,7 @@ from daemon.sweep.report import QuotaResult, SweepOutcome, SweepReport
 _EXITS = {SweepOutcome.BLOCKED: Exit.LIMIT, SweepOutcome.SUCCESS: Exit.OK, SweepOutcome.OBSERVED: Exit.OK}
 
 
-def sweep(services: Services, name: str, *, digest: str | None = None, as_json: bool) -> Exit:
+def sweep(services: Services, name: str, *, digest: str | None = None, retry: bool = False, as_json: bool) -> Exit:
     """Sweep, by the stored plan of that digest or a new one, and print the report. Raises SweepdError if it could not.
 
     What dropped out of a stored plan counts as not deleted: somebody has reviewed it and expects it to go.
@@ -26,22 +28,23 @@ def sweep(services: Services, name: str, *, digest: str | None = None, as_json: 
     policies = services.load_policies()
     policy = policies.get(name)
     plan = None if digest is None else stored.load(services.catalog, policy, digest)
+    if policy.notice is not None:  # nobody else announces where no daemon runs
+        announce(services.catalog, policies, policy, tell=announces(services.config.notifications))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=as_json or not console.is_terminal) as bar:
         line = bar.add_task("planning", total=None)
 
         def progress(report: SweepReport) -> None:
-            done = len(report.deleted) + len(report.failed) + len(report.dropped)
-            bar.update(line, description=f"sweeping {name}", total=report.selected, completed=done)
+            bar.update(line, description=f"sweeping {name}", total=report.selected, completed=report.attempted)
 
         report = services.sweeper.sweep(
-            policies, policy, Trigger.CLI, f"cli:{getpass.getuser()}", progress=progress, plan=plan
+            policies, policy, Trigger.CLI, f"cli:{getpass.getuser()}", progress=progress, plan=plan, retry=retry
         )
     if as_json:
         dump(report.document())
     else:
         show_report(report)
-    if plan is not None and report.dropped:
+    if plan is not None and (report.dropped or report.failed_again):
         return Exit.NOT_DELETED
     return _EXITS.get(report.outcome, Exit.NOT_DELETED)
 
@@ -71,7 +74,13 @@ def show_report(report: SweepReport) -> None:
     )
     if stays:
         say(f"stayed: {stays}")
-    missed = [(m.task_id, m.code, m.reason) for m in (*report.failed, *report.dropped)]
+    if waiting := report.plan.stay_counts[Verdict.BACKING_OFF]:
+        tasks = "1 task" if waiting == 1 else f"{waiting} tasks"
+        say(
+            f"{tasks} could not be deleted before; to try again at once: sweepd sweep {report.policy} --retry",
+            style="yellow",
+        )
+    missed = [(m.task_id, m.code, m.reason) for m in (*report.failed, *report.failed_again, *report.dropped)]
     if missed:
         table(("not deleted", "code", "because"), missed)
 

@@ -93,9 +93,12 @@ class Changing:
         """Make a plan and keep it; its ``digest`` is what ``sweep`` takes."""
         return cast(dict[str, Any], self._transport.send("POST", f"{API}/policies/{segment(policy)}/plans")["data"])
 
-    def sweep(self, policy: str, *, plan: str | None = None) -> dict[str, Any]:
-        """Run the policy once, by the stored plan of that digest or by a new one, and wait for its report."""
-        body = {"confirm": True} | ({} if plan is None else {"plan": plan})
+    def sweep(self, policy: str, *, plan: str | None = None, retry: bool = False) -> dict[str, Any]:
+        """Run the policy once, by the stored plan of that digest or by a new one, and wait for its report.
+
+        ``retry``: try at once what failed before.
+        """
+        body = {"confirm": True} | ({} if plan is None else {"plan": plan}) | ({"retry": True} if retry else {})
         path = f"{API}/policies/{segment(policy)}/sweeps"
         return cast(dict[str, Any], self._transport.send("POST", path, body)["data"])
 

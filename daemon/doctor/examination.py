@@ -11,6 +11,7 @@ from daemon.doctor.files import audit_file, configuration, policies, tokens
 from daemon.doctor.findings import Finding
 from daemon.doctor.serving import daemon, server, unit
 from daemon.doctor.storage import storage
+from daemon.doctor.sweeping import announcing, failing, pairing
 
 
 def examine(path: Path) -> Iterator[Finding]:
@@ -19,6 +20,7 @@ def examine(path: Path) -> Iterator[Finding]:
     yield from findings
     if config is None:
         return
+    sweeps = (pairing, failing, announcing)
     with build(config) as services:
-        for look in (policies, tokens, database, storage, journal, audit_file, daemon, server, unit):
+        for look in (policies, tokens, database, storage, journal, *sweeps, audit_file, daemon, server, unit):
             yield from look(services)

@@ -17,8 +17,17 @@ from daemon.metrics.live import LiveGauge, Sample
 # The words of sweep/, policy/ and errors.py, which are above; a test compares them.
 MODES: Final = ("observe", "enforce", "disabled")
 OUTCOMES: Final = ("success", "observed", "partial", "failed", "blocked", "stopped")
-FATES: Final = ("deleted", "failed", "dropped", "not_attempted")
-STAYS: Final = ("held", "running", "protected", "keep_last", "keep_min_age", "not_matched")
+FATES: Final = ("deleted", "failed", "failed_again", "dropped", "not_attempted")
+STAYS: Final = (
+    "held",
+    "running",
+    "protected",
+    "keep_last",
+    "keep_min_age",
+    "not_matched",
+    "backing_off",
+    "notice_period",
+)
 LIMITS: Final = (
     "max_tasks",
     "max_bytes",
@@ -33,6 +42,7 @@ REFUSALS: Final = (
     "POLICY_SUSPENDED",
     "CLOCK_UNRELIABLE",
     "CATALOG_EMPTY",
+    "CATALOG_MISMATCH",
     "ROOT_UNAVAILABLE",
     "CATALOG_ROLLED_BACK",
 )
@@ -112,6 +122,9 @@ class PolicyMetrics:
             "sweepd_policy_sweeps_without_match", "Sweeps in a row whose plan selected nothing; 0 for quotas."
         )
         self._suspended = gauge("sweepd_policy_suspended", "1 if the policy has suspended itself, else 0.")
+        self._failing = gauge(
+            "sweepd_policy_failing_tasks", "Tasks that the policy could not delete and tries again with growing pauses."
+        )
         self._sweeps = counter("sweepd_sweeps", "Sweeps, by policy and outcome.", "outcome")
         self._refused = counter("sweepd_sweeps_refused", "Sweeps refused before they began, by why.", "error_code")
         self._blocked = counter("sweepd_sweeps_blocked", "Sweeps that a limit stopped or cut short, by limit.", "limit")
@@ -219,6 +232,12 @@ class PolicyMetrics:
                     self._waiting.discard(policy)
                     self._show_due(policy, clock.now())
 
+    def failing(self, policy: str, tasks: int) -> None:
+        """How many tasks the policy could not delete so far."""
+        with self._lock:
+            if not self._unknown(policy):
+                self._failing.labels(policy).set(tasks)
+
     def quota(self, policy: str, used: int, high: int, low: int, unreached: int) -> None:
         """How full it is, in bytes or inodes: of several users or databases the fullest; ``unreached``: how many."""
         with self._lock:
@@ -253,6 +272,7 @@ class PolicyMetrics:
             self._selected,
             self._deleted,
             self._suspended,
+            self._failing,
             self._running,
         ):
             single.labels(name)

@@ -124,10 +124,13 @@ class Events:
             return True
 
 
+_EMPTY: Final = (ErrorCode.CATALOG_EMPTY, ErrorCode.CATALOG_MISMATCH, ErrorCode.ROOT_UNAVAILABLE)
+
+
 def _could_not_run(name: str, event: Mapping[str, Any]) -> bool:
     """A sweep of which there is no record to tell of; why it was refused is mostly an alarm of its own."""
     if name == "sweep_refused":
-        return event.get("error") in (ErrorCode.CATALOG_EMPTY, ErrorCode.ROOT_UNAVAILABLE)
+        return event.get("error") in _EMPTY
     return name == "sweep_finished" and "sweep_id" not in event
 
 

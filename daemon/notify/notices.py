@@ -59,6 +59,7 @@ def of_sweep(record: SweepRecord) -> Notice:
         "selected": record.selected,
         "deleted": record.deleted,
         "failed": record.failed,
+        "failed_again": report.get("failed_again_count", 0),
         "dropped": record.dropped,
         "size_bytes": record.size_bytes,
         "freed_bytes": report.get("freed_bytes"),
@@ -68,7 +69,13 @@ def of_sweep(record: SweepRecord) -> Notice:
         "error": record.error,
     }
     return notice(
-        subject, kind, severity, _sweep_in_words(record), at=record.finished_at, policy=record.policy, details=details
+        subject,
+        kind,
+        severity,
+        _sweep_in_words(record, report),
+        at=record.finished_at,
+        policy=record.policy,
+        details=details,
     )
 
 
@@ -86,11 +93,13 @@ def _judge(record: SweepRecord, report: Mapping[str, Any]) -> tuple[Subject, str
     return Subject.SWEEPS, "sweep.finished", Severity.INFO
 
 
-def _sweep_in_words(record: SweepRecord) -> str:
+def _sweep_in_words(record: SweepRecord, report: Mapping[str, Any]) -> str:
     if record.outcome == SweepOutcome.OBSERVED:
         return f"policy {record.policy} would delete {record.selected} of {record.considered} tasks (mode observe)"
     counts = [f"{record.deleted} of {record.selected} selected tasks deleted ({format_size(record.size_bytes)})"]
-    counts += [f"{record.failed} failed"] if record.failed else []
+    if record.failed:
+        first = next((f" ({one['reason']})" for one in report.get("failed", []) if record.error is None), "")
+        counts.append(f"{record.failed} failed{first}")
     counts += [f"{record.dropped} dropped out"] if record.dropped else []
     text = f"policy {record.policy}: {record.outcome}; {', '.join(counts)}"
     return text if record.error is None else f"{text}; {record.error}"

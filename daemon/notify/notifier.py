@@ -19,13 +19,13 @@ from daemon.catalog.notices import Alarm, Notice
 from daemon.errors import SweepdError
 from daemon.metrics.registry import Metrics
 from daemon.notify import alarms
-from daemon.notify.announcing import announce, interval
+from daemon.notify.announcing import announce, announces, interval
 from daemon.notify.delivery import Sender
 from daemon.notify.digest import digest
 from daemon.notify.events import MOST, Events
 from daemon.notify.notices import of_sweep
 from daemon.policy.models import Policy, PolicySet
-from daemon.webhooks import NotificationsConfig, Subject, Webhook
+from daemon.webhooks import NotificationsConfig, Webhook
 
 _log = log.get(__name__)
 
@@ -108,19 +108,20 @@ class Notifier:
     def _tick(self) -> None:
         self._engage()
         self._collect()
-        if not self._senders:
-            return
         if not self._reachable():
-            self._do_without()
+            if self._senders:
+                self._do_without()
             return
         self._lost_at = None
         self._keep()
         now = clock.monotonic()
         if now >= self._look_at:
             self._look_at = now + _LOOK_S
-            self._look()
+            if self._senders:
+                self._look()
             self._announce()
-            self._measure()
+            if self._senders:
+                self._measure()
         if self._window_ends is not None and now >= self._window_ends:
             self._make_messages()
 
@@ -164,8 +165,8 @@ class Notifier:
             suspended = self._suspended(session)
             if self._raised is None:  # from now on nobody else changes it
                 self._raised = notices.raised(session.connection)
-                if notices.oldest(session.connection) is not None:
-                    self._open_window()
+            if notices.oldest(session.connection) is not None:  # from before the start, or of a command
+                self._open_window()
         now = clock.now()
         found = alarms.conditions(self._problems(), self._starting, self._unsettled(), suspended)
         found.pop(alarms.CATALOG, None)  # it has just answered; should it be lost, patience decides
@@ -197,8 +198,8 @@ class Notifier:
         }
 
     def _announce(self) -> None:
-        if not any(Subject.ANNOUNCEMENTS in webhook.events for webhook in self._config().webhooks):
-            return
+        """Announce, whether there is a webhook or not: what is not announced is not deleted."""
+        tell = announces(self._config())
         policies, now = self._policies(), clock.monotonic()
         telling = [policy for policy in policies.policies if policy.notify is not None]
         at = self._announce_at
@@ -209,8 +210,7 @@ class Notifier:
         for policy in telling:
             if now >= at[policy] and not self._stopping.is_set():
                 at[policy] = now + interval(policy).total_seconds()
-                if number := announce(self._catalog, policies, policy):
-                    _log.info("tasks_announced", policy=policy.name, tasks=number)
+                if announce(self._catalog, policies, policy, tell=tell) and tell:
                     self._open_window()
 
     def _make_messages(self) -> None:

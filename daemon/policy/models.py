@@ -218,9 +218,14 @@ class Action(Strict):
         """How long it waits in the trash; None if it does not."""
         return None if self.trash is None else self.trash.retain
 
+    @property
+    def digest(self) -> str:
+        """SHA-256, in hex, of what the action means."""
+        return _digest(self.model_dump(mode="json", exclude_none=True))
+
 
 class Notify(Strict):
-    """Who listens is told of each task once, ``before`` it goes."""
+    """Who listens is told of each task once, and no task goes before it has been announced for ``before``."""
 
     before: Duration
 
@@ -317,6 +322,17 @@ class Policy(Strict):
     def digest(self) -> str:
         """SHA-256, in hex, of what the policy means."""
         return _digest(self.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+    @property
+    def meaning(self) -> str:
+        """SHA-256, in hex, of what the policy selects and does: not of when it runs, whom it tells, or its mode."""
+        timeless = {"mode": Mode.OBSERVE, "schedule": None, "catch_up": False, "description": "", "notify": None}
+        return self.model_copy(update=timeless).digest
+
+    @property
+    def notice(self) -> timedelta | None:
+        """How long before it goes a task has to have been announced; None if the policy announces nothing."""
+        return None if self.notify is None or self.mode is not Mode.ENFORCE else self.notify.before
 
     @field_validator("match")
     @classmethod

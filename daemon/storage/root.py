@@ -124,11 +124,14 @@ class OpenRoot:
             return None
         return signature(status)
 
-    def names(self) -> Iterator[str]:
-        """The names of everything in the root that looks like a task directory, in no order."""
+    def names(self, *, links: bool = False) -> Iterator[str]:
+        """The names of everything in the root that looks like a task directory, in no order.
+
+        With ``links``, also of symbolic links in the place of one.
+        """
         with os.scandir(self.fd) as entries:
             for entry in entries:
-                if is_task_id(entry.name) and entry.is_dir(follow_symlinks=False):
+                if is_task_id(entry.name) and (entry.is_dir(follow_symlinks=False) or (links and entry.is_symlink())):
                     yield entry.name
 
 

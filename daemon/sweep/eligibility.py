@@ -1,6 +1,7 @@
 """When a task that stays could go at the earliest, if nothing but time passes. Pure: no clock, no database.
 
-Every clause about an age, every hold with an end and ``keep.min_age`` turns over at one instant. Between these instants
+Every clause about an age, every hold with an end, ``keep.min_age``, a notice period and a pause after a failure turns
+over at one instant. Between these instants
 nothing changes, so the first of them at which everything allows the task to go is the answer.
 """
 
@@ -45,7 +46,7 @@ class Eligibility:
 class Facts:
     """What is known of the task. ``rank``, ``undated`` and ``unranked`` as in ``Judged``.
 
-    ``holds``: those in force that are about it.
+    ``holds``: those in force that are about it; ``waits``: instants (aware) before which it stays, each with why.
     """
 
     task: TaskRow
@@ -55,6 +56,7 @@ class Facts:
     holds: Sequence[Hold]
     undated: bool = False
     unranked: bool = False
+    waits: Sequence[tuple[datetime, str]] = ()
 
 
 def earliest(policy: Policy, protections: Sequence[Protect], facts: Facts, now: datetime, zone: tzinfo) -> Eligibility:
@@ -66,6 +68,7 @@ def earliest(policy: Policy, protections: Sequence[Protect], facts: Facts, now: 
         return blocked
     least = policy.keep.min_age if policy.keep else None
     instants = {now, *(hold.expires_at for hold in facts.holds if hold.expires_at is not None)}
+    instants.update(at for at, _ in facts.waits)
     conditions = [policy.match, *(protection.match for protection in protections)]
     ages = list(known.ages(conditions))
     if least is not None and since is not None:
@@ -81,6 +84,7 @@ def earliest(policy: Policy, protections: Sequence[Protect], facts: Facts, now: 
             obstacles.append("keep.min_age")
         if known.truth(policy.match, instant) is not True:
             obstacles.append("its match")
+        obstacles += [why for at, why in facts.waits if at > instant]
         if not obstacles:
             return _when_outranked(policy, facts) or Eligibility(
                 When.NOW if instant == now else When.LATER, None if instant == now else instant, ""

@@ -11,6 +11,7 @@ from daemon.errors import ErrorCode, SweepRefused
 from daemon.policy.models import Policy, PolicySet
 from daemon.policy.values import format_duration
 from daemon.storage.root import StorageRoot
+from daemon.sweep import pairing
 from daemon.sweep.limits import Breach
 from daemon.sweep.plan import Plan
 
@@ -32,12 +33,20 @@ OLDEST_SCAN: Final = timedelta(hours=48)
 _ADVICE: Final = "see that catalog.url names the right database and that it is complete"
 
 
+APART: Final = (
+    "database and storage root do not belong together, and no policy deletes anything; see that catalog.url and "
+    "storage.root name the same installation, and that both write task ids alike. If they do belong together, delete "
+    "the tasks without a directory by hand: sweepd delete TASK"
+)
+
+
 def check_catalog(catalog: Catalog, root: StorageRoot, policies: PolicySet, policy: Policy) -> None:
     """Raises SweepRefused if tasks table and storage root cannot belong together; RootUnavailable, CatalogUnavailable.
 
     CATALOG_EMPTY: no row while the root holds directories, or fewer than half of the rows that the last sweep looked
     at. What sweepd deleted itself since is not missed. A sweep in mode observe takes the number it finds as the new
     one. ROOT_UNAVAILABLE: no directory while rows say that theirs are there, which would all be told as deleted.
+    CATALOG_MISMATCH: most rows lack their directory, and most directories a row.
     """
     with catalog.read() as session:
         rows = figures.task_rows(session.connection, session.tables)
@@ -55,6 +64,9 @@ def check_catalog(catalog: Catalog, root: StorageRoot, policies: PolicySet, poli
             f"{_ADVICE}, or if so few are right, sweep once with mode: observe",
             code=ErrorCode.CATALOG_EMPTY,
         )
+    found_apart = pairing.mismatch(catalog, root, thorough=policy.source == "orphans")
+    if found_apart is not None:
+        raise SweepRefused(f"{found_apart}: {APART}", code=ErrorCode.CATALOG_MISMATCH)
 
 
 def orphan_breaches(session: Session, plan: Plan) -> list[Breach]:

@@ -13,7 +13,7 @@ from daemon.catalog.instants import Instant
 from daemon.catalog.populations import Measured
 from daemon.catalog.rows import TaskRow
 from daemon.catalog.selection import Judged, Selection, Verdict
-from daemon.policy.models import Mode, Policy, PolicySet
+from daemon.policy.models import Policy, PolicySet
 from daemon.sweep.eligibility import Eligibility, Facts, earliest
 from daemon.sweep.reasons import ClauseResult, clause_results, reason
 
@@ -62,27 +62,30 @@ class Plan:
 
         An orphan has no row: its state is which directory it is.
         """
-        content = hashlib.sha256(meaning(self.policy).encode())
+        content = hashlib.sha256(self.policy.meaning.encode())
         for decision in self.goes:
             content.update(f"\n{decision.task!r}{decision.directory or ''}".encode())
         return content.hexdigest()
 
 
-def meaning(policy: Policy) -> str:
-    """SHA-256, in hex, of what the policy selects and does: not of when it runs, whom it tells, if it may delete."""
-    timeless = {"mode": Mode.OBSERVE, "schedule": None, "catch_up": False, "description": "", "notify": None}
-    return policy.model_copy(update=timeless).digest
-
-
 def make_plan(
-    catalog: Catalog, policies: PolicySet, policy: Policy, *, max_stays: int | None = 0, at: datetime | None = None
+    catalog: Catalog,
+    policies: PolicySet,
+    policy: Policy,
+    *,
+    max_stays: int | None = 0,
+    at: datetime | None = None,
+    backoff: bool = True,
+    notice: bool = True,
 ) -> Plan:
     """Judge every task. ``max_stays``: how many that stay are kept with their reasons, None for all.
 
-    ``at`` (aware) judges them as of that instant. Raises CatalogUnavailable or CatalogNotReady.
+    ``at`` (aware) judges them as of that instant. Without ``backoff`` no task waits to be tried again after a failure,
+    without ``notice`` none for its notice period. Raises CatalogUnavailable or CatalogNotReady.
     """
     with catalog.read(at) as session:
-        selection, zone = catalog.select(session, policy, policies), session.zone
+        selection = catalog.select(session, policy, policies, backoff=backoff, notice=notice)
+        zone = session.zone
         counts, selected = selection.survey(session.connection)
         del counts[Verdict.SELECTED]
         seen = figures.signatures(session.connection, selected) if policy.source == "orphans" else {}
@@ -102,7 +105,7 @@ def make_plan(
 def decide(judged: Judged, selection: Selection, zone: tzinfo | None = None) -> Decision:
     """The judgement in words; with the pipeline's ``zone``, also when a task that stays could go."""
     results = clause_results(judged, selection.clauses, selection.now)
-    why = reason(judged, results, selection.policy.keep, selection.now)
+    why = reason(judged, results, selection.policy.keep, selection.now, selection.notice)
     eligible = None
     if zone is not None and judged.verdict is not Verdict.SELECTED:
         facts = Facts(
@@ -113,6 +116,7 @@ def decide(judged: Judged, selection: Selection, zone: tzinfo | None = None) -> 
             selection.holds_of(judged.task.task_id),
             judged.undated,
             judged.unranked,
+            selection.waits_of(judged),
         )
         eligible = earliest(selection.policy, selection.protections, facts, selection.now.utc, zone)
     return Decision(judged.task, judged.verdict, why, results, judged.measured, eligible)

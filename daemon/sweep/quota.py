@@ -107,8 +107,7 @@ class QuotaSweep:
             except (RootUnavailable, CatalogUnavailable, CatalogNotReady) as error:  # what was deleted stays reported
                 report.error, report.lost = str(error), True
         if self._runner.ended:
-            attempted = len(report.deleted) + len(report.failed) + len(report.dropped)
-            report.not_attempted = max(0, len(report.chosen) - attempted)
+            report.not_attempted = max(0, len(report.chosen) - report.attempted)
 
     def _unbelieved(self) -> list[Breach]:
         """Why what is summed up from scans is no ground to delete on."""
@@ -173,7 +172,7 @@ class QuotaSweep:
     def _candidates(self, reading: Reading) -> Iterator[Decision]:
         """What may go for this; what is summed up from scans goes down only by what they have counted."""
         column = {"user": "by_user", "database": "db_name"}.get(self._quota.of)
-        for decision in self._report.plan.goes:
+        for decision in self._runner.known_last(self._report.plan.goes):
             if self._quota.of != "filesystem" and self._scanned(decision.measured) is None:
                 continue
             if column is None or getattr(decision.task, column) == reading.group:

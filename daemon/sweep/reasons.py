@@ -11,6 +11,7 @@ from daemon.catalog.holds import Hold
 from daemon.catalog.instants import Instant
 from daemon.catalog.populations import MEASURED, Measured
 from daemon.catalog.selection import Judged, Verdict
+from daemon.catalog.task_failures import TaskFailure
 from daemon.policy.models import Keep
 from daemon.policy.values import format_duration
 from daemon.sizes import format_size
@@ -34,8 +35,10 @@ def clause_results(judged: Judged, clauses: Sequence[Clause], now: Instant) -> t
     )
 
 
-def reason(judged: Judged, results: Sequence[ClauseResult], keep: Keep | None, now: Instant) -> str:
-    """One line: the values that decided."""
+def reason(
+    judged: Judged, results: Sequence[ClauseResult], keep: Keep | None, now: Instant, notice: timedelta | None = None
+) -> str:
+    """One line: the values that decided. ``notice``: how long the task has to have been announced."""
     task = judged.task
     match judged.verdict:
         case Verdict.HELD:
@@ -53,6 +56,10 @@ def reason(judged: Judged, results: Sequence[ClauseResult], keep: Keep | None, n
         case Verdict.KEEP_MIN_AGE:
             least = format_duration(keep.min_age) if keep and keep.min_age else "?"
             return f"kept: {'no date' if judged.since is None else _age(judged.since, now)}, the least age is {least}"
+        case Verdict.BACKING_OFF:
+            return _failed(judged.failure)
+        case Verdict.NOTICE_PERIOD:
+            return _announced(judged.announced_at, notice)
         case Verdict.SELECTED:
             parts = [result.actual for result in results if result.holds and not _negated(result)]
             return "; ".join(dict.fromkeys(parts)) or "every task matches"
@@ -75,6 +82,24 @@ def held(hold: Hold | None, now: Instant) -> str:
         return "held"
     until = "" if hold.expires_at is None else f", for another {format_duration(hold.expires_at - now.utc)}"
     return f"held by {hold.owner}: {hold.reason}{until}"
+
+
+def _failed(failure: TaskFailure | None) -> str:
+    if failure is None:
+        return "it could not be deleted before"
+    times = "once" if failure.times == 1 else f"{failure.times} times"
+    return f"failed {times}, tried again at {_utc(failure.next_at)}: {failure.reason}"
+
+
+def _announced(at: datetime | None, notice: timedelta | None) -> str:
+    assert notice is not None  # the verdict is by it
+    if at is None:
+        return f"not announced yet: it goes {format_duration(notice)} after its announcement"
+    return f"announced at {_utc(at)}, goes from {_utc(at + notice)} on"
+
+
+def _utc(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _actual(column: str, judged: Judged, now: Instant) -> str:

@@ -67,7 +67,7 @@ def rehearse(path: Path, statuses: tuple[str, ...], running_statuses: tuple[str,
 def _compare(catalog: Catalog, policies: PolicySet, file: CaseFile, now: datetime) -> tuple[int, list[Difference]]:
     checked, differences = 0, []
     for name, expected in file.expect.items():
-        plan = make_plan(catalog, policies, policies.get(name), max_stays=None, at=now)
+        plan = make_plan(catalog, policies, policies.get(name), max_stays=None, at=now, backoff=False, notice=False)
         decisions = {decision.task.task_id: decision for decision in (*plan.goes, *plan.stays)}
         for task_id, wanted in _wanted(file, expected):
             checked += 1

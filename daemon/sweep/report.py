@@ -21,7 +21,7 @@ REMEMBERED: Final = 1000
 class SweepOutcome(StrEnum):
     """How a sweep ended."""
 
-    SUCCESS = "success"  # everything selected is gone, or has dropped out for a reason
+    SUCCESS = "success"  # everything selected is gone, has dropped out for a reason, or failed as it did before
     OBSERVED = "observed"  # the policy only observes: nothing was deleted
     PARTIAL = "partial"  # some could not be deleted, or a quota's low mark was not reached
     FAILED = "failed"  # none could be deleted, or root or catalog were lost on the way
@@ -58,6 +58,9 @@ class QuotaResult:
 class SweepReport:
     """One sweep, filled while it runs. ``dropped``: changed since the plan, so rightly left alone.
 
+    ``reviewed``: a person has seen the plan. ``failed_again``: what failed in the same way in an earlier sweep: it is
+    known, and no failure of the policy.
+
     ``chosen``: what is to go, which for a quota is no more than it needs. ``lost``: root or catalog went away.
     """
 
@@ -65,11 +68,13 @@ class SweepReport:
     trigger: str
     plan: Plan
     started_at: datetime
+    reviewed: bool = False
     outcome: SweepOutcome = SweepOutcome.SUCCESS
     finished_at: datetime | None = None
     truncated_to: int | None = None
     deleted: list[Outcome] = field(default_factory=list)
     failed: list[Missed] = field(default_factory=list)
+    failed_again: list[Missed] = field(default_factory=list)
     dropped: list[Missed] = field(default_factory=list)
     not_attempted: int = 0
     error: str | None = None
@@ -109,6 +114,11 @@ class SweepReport:
     @property
     def succeeded(self) -> bool:
         return self.outcome in (SweepOutcome.SUCCESS, SweepOutcome.OBSERVED)
+
+    @property
+    def attempted(self) -> int:
+        """How many of the chosen tasks were tried, whatever came of it."""
+        return len(self.deleted) + len(self.failed) + len(self.failed_again) + len(self.dropped)
 
     @property
     def files(self) -> int:
@@ -167,10 +177,12 @@ class SweepReport:
             "freed_bytes": self.freed_bytes,
             "deleted_count": len(self.deleted),
             "failed_count": len(self.failed),
+            "failed_again_count": len(self.failed_again),
             "dropped_count": len(self.dropped),
             "selected_tasks": [decision.task.task_id for decision in self.chosen[:limit]],
             "deleted": [outcome.task_id for outcome in self.deleted[:limit]],
             "failed": _missed(self.failed[:limit]),
+            "failed_again": _missed(self.failed_again[:limit]),
             "dropped": _missed(self.dropped[:limit]),
         }
 

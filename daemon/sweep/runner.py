@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import cached_property
 from itertools import islice
@@ -12,6 +12,7 @@ from daemon.catalog import figures
 from daemon.catalog.catalog import Catalog, Session
 from daemon.catalog.rows import TaskRow
 from daemon.catalog.selection import Verdict
+from daemon.catalog.task_failures import TaskFailure
 from daemon.deletion.engine import GROUP, Engine
 from daemon.deletion.models import Guard, Origin, Outcome, Request, Trigger, What
 from daemon.errors import CatalogRolledBack, CatalogUnavailable, ErrorCode, RootUnavailable, SweepdError
@@ -24,7 +25,7 @@ _DROPPED = {ErrorCode.TASK_CHANGED, ErrorCode.TASK_RUNNING, ErrorCode.TASK_NOT_F
 
 
 class Runner:
-    """The deletions of one sweep. ``stop``: begin no further group."""
+    """The deletions of one sweep. ``known``: what failed in earlier ones; ``stop``: begin no further group."""
 
     def __init__(
         self,
@@ -36,6 +37,7 @@ class Runner:
         origin: Origin,
         progress: Progress,
         *,
+        known: Mapping[str, TaskFailure],
         workers: int,
         stop: threading.Event,
     ) -> None:
@@ -46,6 +48,7 @@ class Runner:
         self._initiator = initiator
         self._origin = origin
         self._progress = progress
+        self.known = known
         self._workers = workers
         self._stop = stop
 
@@ -53,6 +56,10 @@ class Runner:
     def ended(self) -> bool:
         """Whether nothing further may begin: the daemon stops, what the sweep depends on is gone, or too much fails."""
         return self._stop.is_set() or self._report.lost or self._report.too_many_errors
+
+    def known_last(self, decisions: Sequence[Decision]) -> list[Decision]:
+        """Return these in their order, but what failed before behind the others: it keeps none of them waiting."""
+        return sorted(decisions, key=lambda decision: decision.task.task_id in self.known)
 
     def delete(self, chosen: Sequence[Decision]) -> None:
         """Delete these in their order; the report gets what became of each, and how many were not attempted."""
@@ -117,7 +124,8 @@ class Runner:
                 changed += [task_id for task_id in seen if seen[task_id] != planned[task_id].directory]
             refused = dict.fromkeys(changed, "it has changed since the plan")
             asked = [row.task_id for row in rows if row.task_id not in refused]
-            selection = self._catalog.select(session, policy, self._policies)
+            # whatever failed before was not planned, or a person has reviewed it
+            selection = self._catalog.select(session, policy, self._policies, backoff=False)
             judged = selection.judge_some(session.connection, asked)
             for task_id in asked:
                 if task_id not in judged:
@@ -141,10 +149,14 @@ class Runner:
         if result.code in _DROPPED:
             report.dropped.append(missed)
             return True
-        report.failed.append(missed)
         if isinstance(result, RootUnavailable | CatalogUnavailable | CatalogRolledBack):
+            report.failed.append(missed)
             report.error = str(result)  # what the whole sweep depends on is gone: begin nothing further
             report.lost = True
+            return True
+        before = self.known.get(missed.task_id)
+        again = before is not None and before.code == missed.code
+        (report.failed_again if again else report.failed).append(missed)
         return True
 
     def _count_errors(self) -> None:

@@ -19,6 +19,8 @@ _WORDS: Final = {
     Verdict.KEEP_LAST: "kept as the newest",
     Verdict.KEEP_MIN_AGE: "kept as too young",
     Verdict.NOT_MATCHED: "not matched",
+    Verdict.BACKING_OFF: "not to be deleted so far",
+    Verdict.NOTICE_PERIOD: "not announced for long enough",
 }
 
 
@@ -50,8 +52,8 @@ def explain(
         parts.append(f"{_amount(used - root.total, inodes)} that no scan has found in task directories")
     if unmeasured:
         parts.append(f"{_tasks(unmeasured)} of these not measured yet")
-    if report.failed:
-        parts.append(f"{_tasks(len(report.failed))} could not be deleted")
+    if failed := len(report.failed) + len(report.failed_again):
+        parts.append(f"{_tasks(failed)} could not be deleted")
     if report.truncated_to is not None:
         parts.append(f"{', '.join(report.limits)} stopped the sweep")
     return (

@@ -13,7 +13,7 @@ from daemon.catalog.plans import PlannedTask, StoredPlan
 from daemon.catalog.selection import Verdict
 from daemon.errors import ErrorCode, SweepRefused
 from daemon.policy.models import Mode, Policy
-from daemon.sweep.plan import Decision, Plan, meaning
+from daemon.sweep.plan import Decision, Plan
 
 _PREFIX: Final = re.compile("[0-9a-f]{8,64}")
 
@@ -23,7 +23,7 @@ def save(catalog: Catalog, plan: Plan, made_by: str) -> str:
     stored = StoredPlan(
         digest=plan.digest,
         policy=plan.policy.name,
-        policy_digest=meaning(plan.policy),
+        policy_digest=plan.policy.meaning,
         made_at=clock.now(),
         made_by=made_by,
         considered=plan.considered,
@@ -60,7 +60,7 @@ def load(catalog: Catalog, policy: Policy, digest: str) -> Plan:
         [stored] = found
         if stored.policy != policy.name:
             raise _not_found(f"plan {prefix} is one of policy {stored.policy}, not of {policy.name}")
-        if stored.policy_digest != meaning(policy):
+        if stored.policy_digest != policy.meaning:
             raise SweepRefused(
                 f"policy {policy.name} has changed since plan {prefix} was made, so nothing was deleted; "
                 f"review a new one: sweepd plan {policy.name} --save",

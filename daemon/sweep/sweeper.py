@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from daemon import clock, log
-from daemon.catalog import figures, sweeps
+from daemon.catalog import figures, sweeps, task_failures
 from daemon.catalog.catalog import Catalog
 from daemon.catalog.clock_guard import ClockGuard
+from daemon.catalog.selection import Verdict
 from daemon.deletion.engine import Engine
 from daemon.deletion.models import ELSEWHERE, Origin, Trigger
 from daemon.deletion.retention import Retention
@@ -21,9 +22,9 @@ from daemon.policy.models import Mode, Policy, PolicySet
 from daemon.storage.locks import exclusive
 from daemon.storage.root import StorageRoot
 from daemon.storage.trash import new_deletion_id
-from daemon.sweep import guards
+from daemon.sweep import failing, guards
 from daemon.sweep.limits import HISTORY, Breach, breaches, usual
-from daemon.sweep.plan import Plan, make_plan
+from daemon.sweep.plan import Decision, Plan, make_plan
 from daemon.sweep.quota import Exceeded, QuotaSweep
 from daemon.sweep.report import Progress, SweepOutcome, SweepReport
 from daemon.sweep.runner import Runner
@@ -35,10 +36,15 @@ _log = log.get(__name__)
 _ALARMS = {
     ErrorCode.CLOCK_UNRELIABLE,
     ErrorCode.CATALOG_EMPTY,
+    ErrorCode.CATALOG_MISMATCH,
     ErrorCode.ROOT_UNAVAILABLE,
     ErrorCode.CATALOG_ROLLED_BACK,
     ErrorCode.POLICY_SUSPENDED,
 }
+
+
+# What waits matches all the same.
+_WAITS = (Verdict.BACKING_OFF, Verdict.NOTICE_PERIOD)
 
 
 class Sweeper:
@@ -80,14 +86,17 @@ class Sweeper:
         max_stays: int | None = 0,
         progress: Progress | None = None,
         plan: Plan | None = None,
+        retry: bool = False,
         origin: Origin = ELSEWHERE,
     ) -> SweepReport:
         """Run the policy once. Task failures are in the report; raises SweepdError if it could not run at all.
 
         SweepRefused: the policy is disabled (STARTUP_REFUSED), suspended (POLICY_SUSPENDED) or being swept already
         (SWEEP_RUNNING); or, where something would be deleted, the clocks cannot be believed (CLOCK_UNRELIABLE), the
-        tasks table has lost its rows (CATALOG_EMPTY) or the journal deletions (CATALOG_ROLLED_BACK).
-        ``plan``: one that was reviewed, instead of a new one; what has changed since drops out.
+        tasks table has lost its rows (CATALOG_EMPTY) or is not that of the storage root (CATALOG_MISMATCH), or the
+        journal has lost deletions (CATALOG_ROLLED_BACK).
+        ``plan``: one that was reviewed, instead of a new one; what has changed since drops out. ``retry``: also try at
+        once what failed before.
         ``progress`` is called after the plan and after every deletion, from this thread.
         """
         if policy.mode is Mode.DISABLED:
@@ -104,12 +113,12 @@ class Sweeper:
                 with self._catalog.write() as session:
                     sweeps.began(session.connection, policy.name)
                     began = session.now.utc  # what guards compare with is in the database's time too
-                plan = plan or make_plan(self._catalog, policies, policy, max_stays=max_stays)
-                report = SweepReport(new_deletion_id(), trigger, plan, began)
+                made = plan or make_plan(self._catalog, policies, policy, max_stays=max_stays, backoff=not retry)
+                report = SweepReport(new_deletion_id(), trigger, made, began, reviewed=plan is not None)
                 self._run(report, policies, initiator, origin, progress or (lambda _report: None))
             finally:
                 self._metrics.policies.ended(policy.name)
-        self._finish(report, started)
+        self._finish(report, policies, started)
         return report
 
     @contextmanager
@@ -153,6 +162,8 @@ class Sweeper:
         self, report: SweepReport, policies: PolicySet, initiator: str, origin: Origin, progress: Progress
     ) -> None:
         policy = report.plan.policy
+        with self._catalog.read() as session:
+            known = task_failures.find(session.connection, policy)
         runner = Runner(
             self._catalog,
             self._engine,
@@ -161,6 +172,7 @@ class Sweeper:
             initiator,
             origin,
             progress,
+            known=known,
             workers=self._workers,
             stop=self._stop,
         )
@@ -182,8 +194,7 @@ class Sweeper:
             report.outcome = _outcome(report)
 
     def _run_plainly(self, report: SweepReport, runner: Runner, exceeded: Exceeded, progress: Progress) -> None:
-        sizes = [None if d.measured is None else d.measured.size_bytes for d in report.chosen]
-        found = exceeded(sizes)
+        found = _hold_back(report, runner, exceeded)
         if report.plan.policy.source == "orphans" and report.plan.policy.mode is Mode.ENFORCE:
             with self._catalog.read() as session:
                 found += guards.orphan_breaches(session, report.plan)
@@ -198,11 +209,12 @@ class Sweeper:
         if policy.limits is None or policy.limits.max_times_usual is None:
             return None
         with self._catalog.read() as session:
-            # A quota has nothing to do until the mark is reached: that would be what is usual, and the sweep that has
-            # to make room would always be too large.
-            return usual(figures.selected_before(session.connection, policy.name, HISTORY, idle=policy.quota is None))
+            # A quota has nothing to do until the mark is reached, nor a policy that waits for its announcements: that
+            # would be what is usual, and the sweep that has something to do would always be too large.
+            idle = policy.quota is None and policy.notify is None
+            return usual(figures.selected_before(session.connection, policy.name, HISTORY, idle=idle))
 
-    def _finish(self, report: SweepReport, started: float) -> None:
+    def _finish(self, report: SweepReport, policies: PolicySet, started: float) -> None:
         seconds = clock.monotonic() - started
         report.finished_at = report.started_at + timedelta(seconds=seconds)
         write = _log.info if report.succeeded else _log.error
@@ -219,6 +231,7 @@ class Sweeper:
             truncated_to=report.truncated_to,
             deleted=len(report.deleted),
             failed=len(report.failed),
+            failed_again=len(report.failed_again),
             dropped=len(report.dropped),
             not_attempted=report.not_attempted,
             files=report.files,
@@ -235,6 +248,10 @@ class Sweeper:
         try:
             with self._catalog.write() as session:
                 sweeps.ended(session.connection, report.record(report.finished_at), success=report.succeeded)
+            with self._catalog.write() as session:  # apart: nothing of it may cost the record
+                failing_now = failing.remember(self._catalog, session, policies, report)
+            self._metrics.policies.failing(report.policy, failing_now)
+            failing.tell(report)
             self.suspensions.note(report)
         except SweepdError as error:
             _log.warning("sweep_record_lost", policy=report.policy, sweep_id=report.sweep_id, reason=str(error))
@@ -248,6 +265,23 @@ class Sweeper:
         self._metrics.policies.swept(policy.name, SweepFacts(outcome, seconds, clock.now(), success=False))
 
 
+def _hold_back(report: SweepReport, runner: Runner, exceeded: Exceeded) -> list[Breach]:
+    """Return the limits that are exceeded, after what failed before was left out as far as they have no room for it."""
+
+    def beyond(decisions: Sequence[Decision]) -> list[Breach]:
+        return exceeded([None if d.measured is None else d.measured.size_bytes for d in decisions])
+
+    if report.reviewed:
+        return beyond(report.chosen)
+    report.chosen = tuple(runner.known_last(report.chosen))
+    new = sum(decision.task.task_id not in runner.known for decision in report.chosen)
+    found = beyond(report.chosen)
+    if found and new < len(report.chosen):
+        report.chosen = report.chosen[: max(new, min(breach.most for breach in found))]
+        found = beyond(report.chosen)
+    return found
+
+
 def _facts(report: SweepReport, finished_at: datetime, seconds: float) -> SweepFacts:
     return SweepFacts(
         report.outcome,
@@ -255,12 +289,13 @@ def _facts(report: SweepReport, finished_at: datetime, seconds: float) -> SweepF
         finished_at,
         success=report.succeeded,
         considered=report.plan.considered,
-        matched=len(report.plan.goes),
+        matched=len(report.plan.goes) + sum(report.plan.stay_counts[verdict] for verdict in _WAITS),
         selected=report.selected,
         stays={str(verdict): number for verdict, number in report.plan.stay_counts.items()},
         tasks={
             "deleted": len(report.deleted),
             "failed": len(report.failed),
+            "failed_again": len(report.failed_again),
             "dropped": len(report.dropped),
             "not_attempted": report.not_attempted,
         },

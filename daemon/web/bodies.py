@@ -153,12 +153,13 @@ class NoBody(Body):
 
 
 class SweepBody(Body):
-    """What ``POST …/policies/{name}/sweeps`` takes; ``plan`` is the digest of a stored one."""
+    """What ``POST …/policies/{name}/sweeps`` takes; ``plan`` is the digest of a stored one, ``retry`` has no pauses."""
 
     model_config = _example({"confirm": True, "plan": "3f786850e387550fdab836ed7e6dc881de23001b"})
 
     confirm: Confirmation
     plan: str | None = None
+    retry: bool = False
 
 
 _RULES: Final = {

@@ -82,6 +82,7 @@ RULES: Final[Mapping[str, Rule]] = {
     ErrorCode.INVALID_DOCUMENT: Rule(422),
     ErrorCode.CLOCK_UNRELIABLE: Rule(503, _RETRY),
     ErrorCode.CATALOG_EMPTY: Rule(503, _RETRY),
+    ErrorCode.CATALOG_MISMATCH: Rule(503, _RETRY),
     ErrorCode.POLICY_SUSPENDED: Rule(409),
     ApiCode.BAD_REQUEST: Rule(400),
     ApiCode.INVALID_BODY: Rule(400),
@@ -157,6 +158,7 @@ SWEEP: Final = (
     ErrorCode.SWEEP_RUNNING,
     ErrorCode.CLOCK_UNRELIABLE,
     ErrorCode.CATALOG_EMPTY,
+    ErrorCode.CATALOG_MISMATCH,
     ErrorCode.POLICY_SUSPENDED,
 )
 

@@ -130,6 +130,10 @@ HINTS: Final[Mapping[str, Message]] = {
         "请确认 catalog.url 指向正确的数据库,且任务记录完整",
         "Check that catalog.url names the right database, and that its rows are all there",
     ),
+    "CATALOG_MISMATCH": Message(
+        "请确认 catalog.url 与 storage.root 属于同一套环境,且任务 ID 写法一致",
+        "Check that catalog.url and storage.root name the same installation, and that both write task ids alike",
+    ),
     "POLICY_SUSPENDED": Message(
         "请排除失败原因后运行 sweepd resume", "Mend what made it fail, then run sweepd resume with its name"
     ),

@@ -127,6 +127,10 @@ MESSAGES: Final[Mapping[str, Message]] = {
         "任务表为空或大部分记录已消失,已停止清理",
         "The tasks table is empty, or most of its rows are gone: nothing is swept",
     ),
+    "CATALOG_MISMATCH": Message(
+        "数据库与存储根目录不匹配,已停止清理",
+        "Database and storage root do not belong together: nothing is swept",
+    ),
     "POLICY_SUSPENDED": Message("策略因连续失败已暂停", "The policy has suspended itself after failing repeatedly"),
     "STARTING": Message(
         "服务正在恢复未完成的删除,请稍后重试", "Unfinished deletions are being settled, try again later"

@@ -66,8 +66,8 @@ class Policies:
         policy = self._policy(request)
         body = bodies.check(SweepBody, await read_json(request))
         initiator, origin = caller(request).initiator, answers.origin(request)
-        report = await self._workers.delete(lambda: self._sweep(policy, body.plan, initiator, origin), Lane.BATCH)
-        complete = report.succeeded and not (body.plan is not None and report.dropped)
+        report = await self._workers.delete(lambda: self._sweep(policy, body, initiator, origin), Lane.BATCH)
+        complete = report.succeeded and not (body.plan is not None and (report.dropped or report.failed_again))
         message = "SWEEP_COMPLETE" if complete else "SWEEP_INCOMPLETE"
         return answers.success(request, message, data=report.document(limit=MOST_LIMIT))
 
@@ -98,10 +98,12 @@ class Policies:
             "stay_counts": dict(plan.stay_counts),
         }
 
-    def _sweep(self, policy: Policy, digest: str | None, initiator: str, origin: Origin) -> SweepReport:
-        plan = None if digest is None else stored.load(self._context.catalog, policy, digest)
+    def _sweep(self, policy: Policy, body: SweepBody, initiator: str, origin: Origin) -> SweepReport:
+        plan = None if body.plan is None else stored.load(self._context.catalog, policy, body.plan)
         policies = self._context.policies()
-        return self._context.sweeper.sweep(policies, policy, Trigger.API, initiator, plan=plan, origin=origin)
+        return self._context.sweeper.sweep(
+            policies, policy, Trigger.API, initiator, plan=plan, retry=body.retry, origin=origin
+        )
 
     def _explain(self, task_id: str, at: str | None) -> Mapping[str, Any]:
         instant = self._instant(at)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import AwareDatetime, ConfigDict
+from pydantic import AwareDatetime, ConfigDict, Field
 
 from daemon.catalog.populations import Measured
 from daemon.catalog.selection import Verdict
@@ -107,10 +107,12 @@ class ShownReport(Document):
     freed_bytes: int
     deleted_count: int
     failed_count: int
+    failed_again_count: int = 0
     dropped_count: int
     selected_tasks: list[str]
     deleted: list[str]
     failed: list[Missed]
+    failed_again: list[Missed] = Field(default_factory=list)
     dropped: list[Missed]
 
 

@@ -41,6 +41,7 @@ def policies(board: dashboard.Dashboard) -> None:
                 "deleted": (latest("sweepd_policy_deleted_tasks"), "short"),
                 "without a match": (latest("sweepd_policy_sweeps_without_match"), "short"),
                 "low mark not reached": (latest("sweepd_quota_unreached"), "short"),
+                "failing tasks": (latest("sweepd_policy_failing_tasks"), "short"),
                 "suspended": (latest("sweepd_policy_suspended"), "short"),
             },
             "Of each policy: how its last sweep went, and when the next one is. Times are ages.",

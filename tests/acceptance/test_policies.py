@@ -35,12 +35,23 @@ policies:
     action: {delete: directory}
 """
 
+ONE_BY_ONE = LIMITED.replace("{max_tasks: 2}", "{max_tasks: 1, on_exceed: truncate}")
+
 
 def add(installation: Installation, task_id: str, completed: datetime = datetime(2024, 1, 1)) -> Path:
     store = Store(installation.url)
     store.add_task(task_id, status="completed", completed_at=completed)
     store.add_step(task_id)
     return fill(installation.root / task_id)
+
+
+def immovable(installation: Installation, task_id: str) -> Path:
+    """A symbolic link in the place of a task directory: it is never deleted."""
+    directory = add(installation, task_id)
+    elsewhere = installation.folder / f"moved-{task_id}"
+    directory.rename(elsewhere)
+    directory.symlink_to(elsewhere)
+    return directory
 
 
 def sweep(installation: Installation, policy: str) -> dict[str, object]:
@@ -99,10 +110,8 @@ def test_one_task_too_many_is_an_exit_status_a_log_line_and_a_metric(installatio
 @pytest.mark.parametrize("installation", ["sqlite"], indirect=True)  # the database makes no difference here
 @pytest.mark.parametrize("way", ["resume", "change"])
 def test_a_policy_that_keeps_failing_suspends_itself(installation: Installation, way: str) -> None:
-    directory = add(installation, "task_1")
-    directory.rename(directory.with_name("moved"))
-    directory.symlink_to(directory.with_name("moved"))
-    scheduled = LIMITED.replace("    limits", "    schedule: {every: 1s}\n    limits")
+    links = [immovable(installation, f"task_{number}") for number in (1, 2, 3)]
+    scheduled = ONE_BY_ONE.replace("    limits", "    schedule: {every: 1s}\n    limits")
     installation.write_policies(scheduled)
     with installation.daemon() as daemon:
         assert "its last 3 sweeps failed" in daemon.wait_for_event("policy_suspended")["reason"]
@@ -110,15 +119,19 @@ def test_a_policy_that_keeps_failing_suspends_itself(installation: Installation,
         refused = installation.run("sweep", "old", check=False)
         assert (refused.returncode, "sweepd resume old" in refused.stderr) == (8, True)
         assert 'sweepd_policy_suspended{policy="old"} 1.0' in daemon.get("/metrics").text
-        directory.unlink()
-        directory.with_name("moved").rename(directory)
+        for link in links:
+            directory = link.readlink()
+            link.unlink()
+            directory.rename(link)
         if way == "resume":
-            assert installation.run("resume", "old", cold=True).stdout == "policy old runs again\n"
+            assert installation.run("resume", "old", cold=True).stdout == (
+                "policy old runs again\n3 tasks that failed are tried again by its next sweep\n"
+            )
             assert daemon.wait_for_event("deletion_finished", outcome="success")["task_ids"] == ["task_1"]
             assert installation.run("resume", "old").stdout == "policy old is not suspended\n"
         assert len(daemon.events("sweep_refused")) == 1, "said once"
     if way == "change":
-        installation.write_policies(scheduled.replace("max_tasks: 2", "max_tasks: 3"))
+        installation.write_policies(scheduled.replace("max_tasks: 1", "max_tasks: 3"))
         with installation.daemon() as daemon:
             assert daemon.wait_for_event("policy_resumed")["reason"] == "the policy has changed"
             assert daemon.wait_for_event("deletion_finished", outcome="success")["task_ids"] == ["task_1"]
@@ -128,10 +141,9 @@ def test_a_policy_that_keeps_failing_suspends_itself(installation: Installation,
 
 @pytest.mark.parametrize("installation", ["sqlite"], indirect=True)
 def test_the_daemon_shows_what_commands_suspend_and_resume(installation: Installation) -> None:
-    directory = add(installation, "task_1")
-    directory.rename(directory.with_name("moved"))
-    directory.symlink_to(directory.with_name("moved"))
-    installation.write_policies(LIMITED)
+    for number in (1, 2, 3):
+        immovable(installation, f"task_{number}")
+    installation.write_policies(ONE_BY_ONE)
     with installation.daemon() as daemon:
 
         def shown(value: str) -> bool:

@@ -196,9 +196,28 @@ def test_a_suspended_policy_is_an_alarm_until_it_goes_on(told: Told) -> None:
 
 def test_a_policy_whose_notify_was_taken_out_while_nobody_listened_forgets_what_it_announced(told: Told) -> None:
     with told.site.catalog.write() as session:
-        announcements.add(session.connection, "old", ["task_1"], datetime.now(UTC))
+        announcements.add(session.connection, told.policies.get("old"), ["task_1"], datetime.now(UTC))
     with told.running():
         told.wait(lambda: told.site.store.query("SELECT * FROM sweepd_announcements") == [])
+
+
+def test_without_a_webhook_tasks_are_announced_all_the_same(told: Told, tmp_path: Path) -> None:
+    """What is not announced is not deleted: a policy would wait for ever."""
+    told.site.task("failed_1", status="failed")
+    (tmp_path / "policies" / "p.yaml").write_text(
+        POLICIES.replace(
+            "match: {status: failed}", "match: {status: failed}\n    schedule: {every: 1h}\n    notify: {before: 1s}"
+        )
+    )
+    told.policies = load_policies(tmp_path / "policies", statuses=STATUSES)
+    sweep(told, "old")
+    assert (told.site.path / "failed_1").exists()
+    told.config = NotificationsConfig()
+    with told.running():
+        told.wait(lambda: told.site.store.query("SELECT * FROM sweepd_announcements"))
+        while (told.site.path / "failed_1").exists():
+            sweep(told, "old")
+    assert told.site.store.query("SELECT * FROM sweepd_notices") == []
 
 
 def test_a_message_that_is_not_taken_is_tried_again_under_its_id(told: Told) -> None:

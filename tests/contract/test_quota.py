@@ -307,3 +307,23 @@ def test_observing_shows_what_would_go(site: Site) -> None:
     assert site.metric("sweepd_quota_used", policy="policy") == BLOCK * 100
     assert site.metric("sweepd_quota_high", policy="policy") == BLOCK * 100
     assert site.metric("sweepd_quota_low", policy="policy") == BLOCK * 65
+
+
+def test_a_task_that_cannot_go_is_passed_over_from_the_second_sweep_on(site: Site) -> None:
+    made = [task(site, f"task_{hour}", hour) for hour in range(10)]
+    scanned(site, *made)
+    (site.path / "task_0").rename(site.path / "was-task_0")
+    (site.path / "task_0").symlink_to(site.path / "was-task_0")
+    chosen = policies("root", f"{BLOCK * 100}B", f"{BLOCK * 65}B")
+    first = sweep(site, chosen)
+    assert (first.outcome, [one.task_id for one in first.failed]) == (SweepOutcome.PARTIAL, ["task_0"])
+    assert [one.task_id for one in first.deleted] == made[1:5]
+    for round_ in (1, 2):
+        more = [task(site, f"more_{round_}{hour}", 12 + hour) for hour in range(4)]
+        scanned(site, *more)
+        if round_ == 2:
+            site.store.query("UPDATE sweepd_task_failures SET next_at = last_at")  # it may be tried again
+        report = sweep(site, chosen)
+        assert (report.outcome, len(report.deleted), report.failed) == (SweepOutcome.SUCCESS, 4, [])
+        assert report.failed_again == [], "behind the others: there was no need to try"
+    assert site.metric("sweepd_policy_suspended", policy="policy") == 0

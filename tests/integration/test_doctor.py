@@ -346,3 +346,47 @@ def test_a_unit_that_does_not_cover_the_root(site: Installation, tmp_path: Path)
     assert "RequiresMountsFor" in only(site, "unit", State.WARNING).remedy
     drop_in.write_text(f"[Unit]\nRequiresMountsFor={site.root}\n[Service]\nReadWritePaths={site.root}\n")
     assert bad(site) == []
+
+
+def test_a_database_of_another_storage_root(site: Installation) -> None:
+    store = Store(site.url)
+    for number in range(8):
+        store.add_task(f"task_{number}", status="completed")
+        fill(site.root / f"run_{number}", 1)
+    finding = only(site, "pairing")
+    assert "8 of 8 tasks lack the directory" in finding.found
+    assert "8 of 8 directories have no row" in finding.found
+
+
+def test_tasks_that_cannot_be_deleted(site: Installation) -> None:
+    store = Store(site.url)
+    for number in range(5):
+        store.add_task(f"task_{number}", status="completed", completed_at="2024-01-01 00:00:00")
+        (site.root / f"task_{number}").symlink_to(site.root)
+    assert site.run("sweep", "old", check=False).returncode == Exit.NOT_DELETED
+    *named, more = bad(site)
+    assert [one.check for one in (*named, more)] == ["tasks"] * 4
+    assert "task_0 failed once in policy old: " in named[0].found
+    assert "symbolic link" in named[0].found
+    assert "sweepd sweep old --retry" in named[0].remedy
+    assert "2 more tasks fail in policy old" in more.found
+    again = site.run("sweep", "old").stdout
+    assert "5 tasks could not be deleted before; to try again at once: sweepd sweep old --retry" in again
+    report = json.loads(site.run("sweep", "old", "--retry", "--json").stdout)
+    assert (report["outcome"], report["failed_count"], report["failed_again_count"]) == ("success", 0, 5)
+    assert "5 tasks that failed are tried again by its next sweep" in site.run("resume", "old").stdout
+    assert bad(site) == []
+
+
+def test_announcements_that_nobody_hears(site: Installation) -> None:
+    site.write_policies(POLICY.replace("match:", "notify: {before: 48h}\n    match:"))
+    assert "no webhook is told what old announces" in only(site, "announcements", State.WARNING).found
+    store = Store(site.url)
+    store.add_task("task", status="completed", completed_at="2024-01-01 00:00:00")
+    fill(site.root / "task", 1)
+    for _ in range(2):  # the first one announces it
+        assert "1 notice period" in site.run("sweep", "old").stdout
+        assert len(store.query("SELECT * FROM sweepd_announcements")) == 1
+    assert store.query("SELECT * FROM sweepd_notices") == []
+    store.query("UPDATE sweepd_announcements SET announced_at = '2024-01-01 00:00:00'")
+    assert "deleted 1 of 1 selected tasks" in site.run("sweep", "old").stdout

@@ -70,6 +70,7 @@ DELETE FROM sweepd_inventory; DELETE FROM sweepd_scans; DELETE FROM sweepd_holds
 DELETE FROM sweepd_plans; DELETE FROM sweepd_plan_tasks; DELETE FROM sweepd_refusals;
 DELETE FROM sweepd_plans; DELETE FROM sweepd_plan_tasks;
 DELETE FROM sweepd_notices; DELETE FROM sweepd_alarms; DELETE FROM sweepd_announcements; DELETE FROM sweepd_outbox;
+DELETE FROM sweepd_task_failures;
 DELETE FROM sweepd_jobs; DELETE FROM sweepd_job_tasks; DELETE FROM sweepd_idempotency;
 UPDATE sweepd_alembic_version SET version_num = '{setup.SCHEMA}';
 COMMIT;

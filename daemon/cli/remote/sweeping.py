@@ -13,19 +13,19 @@ from daemon.sizes import format_size
 _EXITS: Final = {"blocked": Exit.LIMIT, "success": Exit.OK, "observed": Exit.OK}
 
 
-def sweep(server: Server, policy: str, *, digest: str | None, as_json: bool) -> Exit:
+def sweep(server: Server, policy: str, *, digest: str | None, retry: bool, as_json: bool) -> Exit:
     """Sweep and print the report. What dropped out of a stored plan counts as not deleted."""
     with server.client() as client:
         if as_json or not console.is_terminal:
-            report = client.sweep(policy, plan=digest)
+            report = client.sweep(policy, plan=digest, retry=retry)
         else:
             with console.status(f"sweeping {policy}"):
-                report = client.sweep(policy, plan=digest)
+                report = client.sweep(policy, plan=digest, retry=retry)
     if as_json:
         dump(report)
     else:
         _show(report)
-    if digest is not None and report["dropped_count"]:
+    if digest is not None and (report["dropped_count"] or report["failed_again"]):
         return Exit.NOT_DELETED
     return _EXITS.get(report["outcome"], Exit.NOT_DELETED)
 
@@ -68,6 +68,9 @@ def _show(report: Mapping[str, Any]) -> None:
     )
     if report["not_attempted"]:
         say(f"{report['not_attempted']} were not attempted")
-    missed = [(one["task_id"], one["code"], one["reason"]) for one in (*report["failed"], *report["dropped"])]
+    if waiting := report["stay_counts"].get("backing_off"):
+        tasks = "1 task" if waiting == 1 else f"{waiting} tasks"
+        say(f"{tasks} could not be deleted before; to try again at once, add --retry", style="yellow")
+    missed = [(o["task_id"], o["code"], o["reason"]) for n in ("failed", "failed_again", "dropped") for o in report[n]]
     if missed:
         table(("not deleted", "code", "because"), missed)

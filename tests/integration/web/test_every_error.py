@@ -349,6 +349,13 @@ CASES: dict[str, Case] = {
         stage=not_swept(ErrorCode.CATALOG_EMPTY),
         rest=WHY,
     ),
+    ErrorCode.CATALOG_MISMATCH: Case(
+        "数据库与存储根目录不匹配,已停止清理",
+        "Database and storage root do not belong together: nothing is swept",
+        **SWEEP,
+        stage=not_swept(ErrorCode.CATALOG_MISMATCH),
+        rest=WHY,
+    ),
     ErrorCode.POLICY_SUSPENDED: Case(
         "策略因连续失败已暂停",
         "The policy has suspended itself after failing repeatedly",

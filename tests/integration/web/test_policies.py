@@ -79,6 +79,22 @@ async def test_a_stored_plan_is_applied_exactly(api: Api, installation: Installa
     assert directories(installation) == {"task_1", "task_more", "task_new"}
 
 
+async def test_what_failed_before_is_tried_again_when_somebody_asks(api: Api, installation: Installation) -> None:
+    directory, elsewhere = installation.root / "task_1", installation.root.parent / "task_1"
+    directory.rename(elsewhere)
+    directory.symlink_to(elsewhere)
+    first = (await api.ask("POST", f"{POLICIES}/old/sweeps", json={"confirm": True})).body["data"]
+    assert (first["outcome"], first["failed_count"], first["failed_again_count"]) == ("partial", 1, 0)
+    plan = (await api.ask("GET", f"{POLICIES}/old/plan")).body["data"]
+    assert plan["stay_counts"]["backing_off"] == 1
+    second = (await api.ask("POST", f"{POLICIES}/old/sweeps", json={"confirm": True})).body["data"]
+    assert (second["outcome"], second["selected"]) == ("success", 0)
+    third = (await api.ask("POST", f"{POLICIES}/old/sweeps", json={"confirm": True, "retry": True})).body["data"]
+    assert (third["outcome"], [one["task_id"] for one in third["failed_again"]]) == ("success", ["task_1"])
+    wrong = await api.ask("POST", f"{POLICIES}/old/sweeps", json={"confirm": True, "retry": 1})
+    assert wrong.status == 400
+
+
 async def test_a_sweep_runs_and_is_remembered(api: Api, installation: Installation) -> None:
     report = (await api.ask("POST", f"{POLICIES}/old/sweeps", json={"confirm": True})).body["data"]
     assert (report["outcome"], report["deleted_count"]) == ("success", 3)
