@@ -80,11 +80,11 @@ def delete(
         return list(steps.taken)
 
 
-def restore(url: str, root: str, deletion_id: str, only: str) -> list[str]:
-    """Restore one deletion and die before its first step named ``only``."""
+def restore(url: str, root: str, deletion_id: str, step: int) -> list[str]:
+    """Restore one deletion and die before its so-manyth COMMIT; 0 lives on. The steps taken."""
     with opened(Store(url), Path(root)) as site:
         ready(site)
-        steps = _die_before(1, only)
+        steps = _die_before(step, "do_commit")
         site.restorer.restore(deletion_id, "test")
         return list(steps.taken)
 

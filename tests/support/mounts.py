@@ -119,7 +119,7 @@ def restart_within_a_restore(folder: str) -> dict[str, Any]:
         assert deletion_id is not None
         child = os.fork()
         if child == 0:
-            crash.restore(site.store.url, str(site.path), deletion_id, "do_commit")
+            crash.restore(site.store.url, str(site.path), deletion_id, 2)
             os._exit(0)
         assert os.WIFSIGNALED(os.waitpid(child, 0)[1]), "it was never killed"
         devices = [mounted.stat().st_dev]
