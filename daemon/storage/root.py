@@ -76,12 +76,9 @@ class OpenRoot:
             raise
         self.keep(fd)
         found = identity.look(fd, "")
-        if self._mounts is None:  # one look for all tasks of one operation; the walk itself never crosses a mount
-            self._mounts = mounts_below(self.fd)
-        if task_id in self._mounts:
-            raise _unsafe(
-                task_id, f"something is mounted inside {task_id} (at {self._mounts[task_id]}); unmount it first"
-            )
+        mounted = self._mounted(task_id)
+        if mounted is not None:
+            raise _unsafe(task_id, f"something is mounted inside {task_id} (at {mounted}); unmount it first")
         return TaskDirectory(task_id, found)
 
     def keep(self, fd: int) -> None:
@@ -103,6 +100,19 @@ class OpenRoot:
     def has(self, task_id: str) -> bool:
         """Whether anything has that name. Raises OSError."""
         return _lstat(self.fd, task_id) is not None
+
+    def is_back(self, task_id: str) -> bool:
+        """Whether there is a real directory of that name, whoever may read it: no symlink, no file, no mount."""
+        try:
+            found = identity.look(self.fd, task_id)
+        except FileNotFoundError:
+            return False
+        return stat.S_ISDIR(found.mode) and self._mounted(task_id) is None
+
+    def _mounted(self, task_id: str) -> str | None:
+        if self._mounts is None:  # one look for all tasks of one operation; the walk itself never crosses a mount
+            self._mounts = mounts_below(self.fd)
+        return self._mounts.get(task_id)
 
     def names(self) -> Iterator[str]:
         """The names of everything in the root that looks like a task directory, in no order."""
