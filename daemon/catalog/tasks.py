@@ -159,6 +159,17 @@ def marking_directory_gone(
     return [*waiting_for_nothing(connection), marking, (_marked(tables), wanted)]
 
 
+def mark_directory_there(connection: Connection, tables: PipelineTables, task_ids: Sequence[str], now: datetime) -> int:
+    """Make rows that say that their directory is gone say that it is there; how many the database has changed.
+
+    ``now``: wall time of the pipeline's zone.
+    """
+    wait_for_nothing(connection)
+    c = tables.tasks.c
+    statement = tables.tasks.update().where(c.task_id.in_(sorted(task_ids)), c.directory_exists.is_(False))
+    return connection.execute(statement.values(directory_exists=True, updated_at=now.replace(microsecond=0))).rowcount
+
+
 def check_marked(task_ids: Sequence[str], marked: int) -> None:
     """Raises TaskRefused (DELETION_FAILED) unless ``marking_directory_gone`` has marked the rows of all these."""
     if marked != len(task_ids):

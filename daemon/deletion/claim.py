@@ -167,7 +167,9 @@ class Claim:
         connection, tables, now = session.connection, session.tables, session.now
         with_row = [one for one in going if one.has_row]
         records = [one.request.task_id for one in with_row if one.request.what.records]
-        marked = [one.request.task_id for one in with_row if not one.request.what.records]
+        kept = [one.request.task_id for one in with_row if not one.request.what.records]
+        # whose directory was made anew meanwhile: that one is there, as the row says
+        marked = [task_id for task_id in kept if not self._root.is_back(task_id)]
         waits = [one for one in with_row if one.item.entry.purge_after is not None]
         snapshots.take_rows(connection, tables, _ids(one for one in waits if one.request.what.records))
         snapshots.take_marks(connection, tables, _ids(one for one in waits if not one.request.what.records), now.stamp)
