@@ -11,6 +11,7 @@ from functools import cached_property
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from daemon import clock
 from daemon.catalog import holds, pipeline_schema, setup, task_failures
 from daemon.catalog.database import Database, Locked
 from daemon.catalog.holds import Hold
@@ -42,6 +43,11 @@ class Session:
         if self._now is None:
             self._now = self._timeline.now(self.connection, self._at)
         return self._now
+
+    @property
+    def ahead_of(self) -> datetime | None:
+        """This machine's present (aware), if the session was opened at another instant: for a look ahead only."""
+        return None if self._at is None else clock.now()
 
     def claim(self, task_ids: Sequence[str]) -> list[Hold]:
         """No hold is placed from now on until the transaction has ended; those in force that may be about these tasks.
@@ -148,6 +154,7 @@ class Catalog:
             active_holds=self.holds(session),
             failures=task_failures.backing_off(session.connection, tables, policy, now.utc) if backoff else None,
             notice=policy.notice if notice else None,
+            ahead_of=session.ahead_of,
         )
 
     def holds(self, session: Session, *, claiming: Sequence[str] | None = None) -> list[Hold]:

@@ -16,7 +16,6 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from daemon import clock
 from daemon.catalog import announcements, holds, populations, rows
 from daemon.catalog.among import among
 from daemon.catalog.conditions import Clause, Compiled, ConditionCompiler
@@ -94,11 +93,18 @@ class Selection:
         active_holds: Sequence[Hold] = (),
         failures: Mapping[str, TaskFailure] | None = None,
         notice: timedelta | None = None,
+        ahead_of: datetime | None = None,
     ) -> None:
+        """``notice``: how long a task has to have been announced.
+
+        ``ahead_of`` (aware): the present, if ``now`` is another instant, to look ahead to. What is not announced yet is
+        then taken to be announced at the present.
+        """
         self.policy = policy
         self.now = now
         self._failures = failures or {}
         self._notice = notice
+        self._ahead_of = ahead_of
         self._tables = tables
         self._timeline = timeline
         self._holds = active_holds
@@ -129,13 +135,11 @@ class Selection:
         return [hold for hold in self._holds if fits(hold.pattern, task_id)]
 
     def waits_of(self, judged: Judged) -> tuple[tuple[datetime, str], ...]:
-        """Return the instants (aware) before which the task stays, each with what it waits for.
-
-        A task that is not announced yet is taken to be announced now.
-        """
+        """Return the instants (aware) before which the task stays, each with what it waits for."""
         found = [] if judged.failure is None else [(judged.failure.next_at, "its next try")]
         if self._notice is not None:
-            found.append(((judged.announced_at or clock.now()) + self._notice, "its notice period"))
+            announced_at = judged.announced_at or self._ahead_of or self.now.utc
+            found.append((announced_at + self._notice, "its notice period"))
         return tuple(found)
 
     @property
@@ -278,11 +282,11 @@ class Selection:
         return sa.select(base, sa.case(*texts, else_=sa.literal(Verdict.SELECTED, sa.String)).label("verdict"))
 
     def _has_been_announced(self, at: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
-        """Return whether that was long enough ago. What is not announced yet is taken to be announced now."""
+        """Return whether that was long enough ago."""
         assert self._notice is not None
         long_enough = at <= populations.utc_before(self.now, self._notice)
-        ahead = clock.now() + self._notice <= self.now.utc
-        return sa.func.coalesce(long_enough, sa.true() if ahead else sa.false())
+        will_be = self._ahead_of is not None and self._ahead_of + self._notice <= self.now.utc
+        return sa.func.coalesce(long_enough, sa.true() if will_be else sa.false())
 
     def _judged(self, row: sa.Row[*tuple[Any, ...]]) -> Judged:
         values = row._mapping

@@ -252,6 +252,18 @@ def test_sweeps_that_waited_are_not_what_is_usual(site: Site, tmp_path: Path) ->
     assert len(sweep(site, found).deleted) == 6
 
 
+def test_a_clock_of_this_machine_that_is_behind_makes_no_announcement_old(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = policies(tmp_path / "p")
+    aged(site, "unannounced", 400)
+    present = clock.now
+    monkeypatch.setattr("daemon.clock.now", lambda: present() - timedelta(days=3))
+    assert make_plan(site.catalog, found, found.get("old")).goes == ()
+    look(site, found)
+    assert make_plan(site.catalog, found, found.get("old")).goes == ()
+
+
 def test_orphans_are_held_back_as_well(site: Site, tmp_path: Path) -> None:
     site.task("task", steps=0)
     site.directory("orphan")
