@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from daemon.app.services import Services
-from daemon.catalog import rights
+from daemon.catalog import rights, scans
 from daemon.catalog.database import Database
+from daemon.catalog.scans import Drift
 from daemon.doctor.findings import Finding, failure, ok, skipped, warning
 from daemon.errors import CatalogNotReady, CatalogUnavailable, SweepdError
 
@@ -35,6 +36,7 @@ def database(services: Services) -> Iterator[Finding]:
     with catalog.read() as session:
         lacking = rights.lacking(session.connection, session.tables)
         zone = session.zone
+        drift = {} if lacking else scans.differing(session.connection, session.tables, catalog.timeline)
     if lacking:
         grants = "; ".join(f"GRANT {', '.join(verbs)} ON {table} TO its role" for table, verbs in lacking.items())
         yield failure("rights", f"the database's user lacks rights on {', '.join(lacking)}", grants)
@@ -45,6 +47,12 @@ def database(services: Services) -> Iterator[Finding]:
         yield warning("time zone", f"the pipeline's timestamps are taken to be in {zone}", hint)
     else:
         yield ok("time zone", f"the pipeline's timestamps are in {zone}")
+    if unnamed := drift.get(Drift.UNNAMED):
+        hint = "no policy looks at them; sweepd inventory lists them: correct their ids, or delete these rows"
+        yield warning("task ids", f"{unnamed} rows have a task id that can name no directory", hint)
+    if returned := drift.get(Drift.RETURNED):
+        hint = "sweepd inventory --scan puts the rows right; what it leaves is no directory, or is locked: look at it"
+        yield warning("rows", f"{returned} rows say that their directory is gone, and something has its name", hint)
     problem = services.clock_guard.problem()
     if problem is not None:
         yield failure("clock", problem, "timedatectl set-ntp true, on this machine and on the database's")
