@@ -15,6 +15,7 @@ from daemon.catalog.instants import Instant, Timeline
 from daemon.catalog.ledger import State
 from daemon.catalog.patterns import is_task_id
 from daemon.catalog.pipeline import PipelineTables
+from daemon.catalog.rows import as_text
 from daemon.catalog.tables import deletions, inventory, scans
 
 KEPT: Final = 100
@@ -118,7 +119,7 @@ class DriftFinder:
             columns, order = [t.task_id, *nothing, t.status, t.by_user], [t.task_id]
         statement = sa.select(*columns).select_from(self._source(drift)).where(self._condition(drift))
         found = connection.execute(statement.order_by(*order).limit(limit))
-        return [Drifted(str(row[0]), *row[1:]) for row in found]  # SQLite keeps whatever somebody wrote
+        return [Drifted(*map(as_text, row)) for row in found]
 
     def _source(self, drift: Drift) -> sa.FromClause:
         return inventory if drift is Drift.ORPHANS else self._tables.tasks

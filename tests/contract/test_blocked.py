@@ -250,7 +250,9 @@ def test_a_plan_says_of_one_directory_that_its_size_is_unknown(
     shared_site: Site, nobody: int, processes: ForkServer, tmp_path: Path
 ) -> None:
     for number in (1, 2, 3):
-        shared_site.task(f"task_{number}", steps=0)
+        shared_site.task(
+            f"task_{number}", steps=0, created_at="2024-01-01 00:00:00", completed_at="2024-01-01 00:00:00"
+        )
     shutil.rmtree(shared_site.path / "task_1")
     (shared_site.path / "task_1").symlink_to(tmp_path)
     (shared_site.path / "task_2").chmod(0)

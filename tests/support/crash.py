@@ -140,7 +140,7 @@ def delete_group_as(url: str, root: str, task_ids: list[str], uid: int) -> dict[
 def measure_as(url: str, root: str, uid: int) -> dict[str, Any]:
     """Measure as another user what a plan over everything would delete."""
     with opened(Store(url), Path(root)) as site:
-        policies = policy_set({"directory": "present"})
+        policies = policy_set({"older_than": "1d"})
         plan = make_plan(site.catalog, policies, policies.policies[0])
         _become(site, uid)
         unknown: dict[str, str] = {}
