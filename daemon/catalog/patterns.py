@@ -15,6 +15,22 @@ def glob_match(column: sa.ColumnElement[Any], pattern: str, *, sqlite: bool) -> 
     return column.like(_like(pattern), escape="\\")
 
 
+def is_task_id(column: sa.ColumnElement[Any], *, sqlite: bool) -> sa.ColumnElement[bool]:
+    """Whether ``column`` can name a task directory, as ``daemon.storage.names`` has it. Never NULL."""
+    if not sqlite:
+        said = sa.collate(column, "C").regexp_match("^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
+        return sa.func.coalesce(said, sa.false())
+    said = sa.and_(
+        sa.func.typeof(column) == "text",
+        column.op("GLOB", return_type=sa.Boolean())("[A-Za-z0-9]*"),
+        sa.not_(column.op("GLOB", return_type=sa.Boolean())("*[^A-Za-z0-9._-]*")),
+        # in bytes: as a text it ends at its first NUL
+        sa.func.length(sa.cast(column, sa.LargeBinary)) <= 128,
+        sa.func.length(sa.cast(column, sa.LargeBinary)) == sa.func.length(column),
+    )
+    return sa.func.coalesce(said, sa.false())
+
+
 def contains(column: sa.ColumnElement[Any], text: str, *, sqlite: bool) -> sa.ColumnElement[bool]:
     """Whether ``text`` is a part of ``column``, literally, whatever the case of A to Z; NULL for NULL."""
     small = lower(text)

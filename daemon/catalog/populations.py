@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from daemon.catalog import rows, trashed
 from daemon.catalog.instants import Instant, Timeline
+from daemon.catalog.patterns import is_task_id
 from daemon.catalog.pipeline import PipelineTables
 from daemon.catalog.tables import UtcDateTime, deletions, inventory
 from daemon.policy.models import Policy
@@ -100,7 +101,7 @@ def tasks_of(
         source=source,
         columns=columns,
         row=row,
-        where=looked_at(policy, tables.tasks),
+        where=looked_at(policy, tables.tasks, sqlite=timeline.sqlite),
         task_id=c.task_id,
         running=tables.running(running),
         since=_first(timeline, c.completed_at, c.started_at, c.created_at),
@@ -110,13 +111,17 @@ def tasks_of(
     )
 
 
-def looked_at(policy: Policy, tasks: sa.FromClause) -> Expression:
-    """Records alone may go only after their directory has gone for good: they are all that says whose it was."""
+def looked_at(policy: Policy, tasks: sa.FromClause, *, sqlite: bool) -> Expression:
+    """What was never a task id is no candidate.
+
+    Records alone may go only after their directory has gone for good: they are all that says whose it was.
+    """
+    named = is_task_id(tasks.c.task_id, sqlite=sqlite)
     has_directory = sa.func.coalesce(tasks.c.directory_exists, sa.true())
     if policy.action.what != "records":
-        return has_directory
+        return sa.and_(has_directory, named)
     waits = sa.exists().where(deletions.c.task_id == tasks.c.task_id, *trashed.needs_row())
-    return sa.and_(sa.not_(has_directory), sa.not_(waits))
+    return sa.and_(sa.not_(has_directory), named, sa.not_(waits))
 
 
 def ranking_date(timeline: Timeline, tasks: sa.FromClause) -> sa.ColumnElement[Any]:

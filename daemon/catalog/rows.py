@@ -53,7 +53,12 @@ def without_row(task_id: str) -> TaskRow:
 def from_row(row: sa.Row[*tuple[Any, ...]]) -> TaskRow:
     """The TaskRow in a result row that has its columns, perhaps among others."""
     values = row._mapping
-    return TaskRow(*(values[name] for name in TaskRow.__slots__))
+    return TaskRow(*(as_text(values[name]) for name in TaskRow.__slots__))
+
+
+def as_text(value: Any) -> Any:
+    """SQLite keeps bytes where somebody wrote them, which nothing here can show or compare."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def to_json(row: TaskRow) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from sqlalchemy.engine import Connection
 
 from daemon.catalog.instants import Instant, Timeline
 from daemon.catalog.ledger import State
+from daemon.catalog.patterns import is_task_id
 from daemon.catalog.pipeline import PipelineTables
+from daemon.catalog.rows import as_text
 from daemon.catalog.tables import deletions, inventory, scans
 
 KEPT: Final = 100
@@ -23,12 +25,14 @@ KEPT: Final = 100
 class Drift(StrEnum):
     """ORPHANS: directories without a row. MISSING: rows that say there is a directory, and there is none.
 
-    RETURNED: rows that say that their directory is gone, and something has its name.
+    RETURNED: rows that say that their directory is gone, and something has its name. UNNAMED: rows whose id is none,
+    so that they can have no directory; no policy looks at them.
     """
 
     ORPHANS = "orphans"
     MISSING = "missing"
     RETURNED = "returned"
+    UNNAMED = "unnamed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,12 @@ def last_complete(connection: Connection) -> Scan | None:
     return None if row is None else Scan(*row)
 
 
+def differing(connection: Connection, tables: PipelineTables, timeline: Timeline) -> dict[Drift, int]:
+    """How many there are of those kinds of drift that do not depend on when the last scan began."""
+    finder = DriftFinder(tables, timeline, timeline.now(connection))
+    return {drift: finder.count(connection, drift) for drift in (Drift.RETURNED, Drift.UNNAMED)}
+
+
 class DriftFinder:
     """Reads the drift that there is now, by a complete scan that began at ``since``."""
 
@@ -108,7 +118,8 @@ class DriftFinder:
             nothing = [sa.null().label(name) for name in ("size_bytes", "first_seen_at", "sightings", "error")]
             columns, order = [t.task_id, *nothing, t.status, t.by_user], [t.task_id]
         statement = sa.select(*columns).select_from(self._source(drift)).where(self._condition(drift))
-        return [Drifted(*row) for row in connection.execute(statement.order_by(*order).limit(limit))]
+        found = connection.execute(statement.order_by(*order).limit(limit))
+        return [Drifted(*map(as_text, row)) for row in found]
 
     def _source(self, drift: Drift) -> sa.FromClause:
         return inventory if drift is Drift.ORPHANS else self._tables.tasks
@@ -121,6 +132,9 @@ class DriftFinder:
         listed = sa.exists().where(i.task_id == t.task_id).correlate(tasks)
         if drift is Drift.RETURNED:
             return sa.and_(sa.not_(self._tables.has_directory), listed)
+        named = is_task_id(t.task_id, sqlite=self._timeline.sqlite)
+        if drift is Drift.UNNAMED:
+            return sa.not_(named)
         # What the scan could not have met is not missing: rows made or changed since, directories put back since.
         before = self._timeline.before(self._since, timedelta())
         stamps = [sa.func.coalesce(self._timeline.comparable(t[name]) < before, sa.true()) for name in _STAMPS]
@@ -129,7 +143,7 @@ class DriftFinder:
             deletions.c.state == State.RESTORED,
             deletions.c.finished_at >= self._since.utc,
         )
-        return sa.and_(self._tables.has_directory, *stamps, sa.not_(listed), sa.not_(back.correlate(tasks)))
+        return sa.and_(self._tables.has_directory, named, *stamps, sa.not_(listed), sa.not_(back.correlate(tasks)))
 
 
 _STAMPS = ("created_at", "updated_at")

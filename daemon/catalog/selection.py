@@ -254,7 +254,7 @@ class Selection:
         some = (
             sa.select(sa.literal(1).label("one"))
             .select_from(other)
-            .where(populations.looked_at(self.policy, other), newer, *same_group)
+            .where(populations.looked_at(self.policy, other, sqlite=self._timeline.sqlite), newer, *same_group)
             .correlate(tasks)
             .limit(self.policy.keep.last)
             .subquery()

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from daemon.catalog.instants import Instant, Timeline
 from daemon.catalog.pipeline import PipelineTables
+from daemon.catalog.rows import as_text
 from daemon.catalog.tables import inventory
 
 AGES: Final = (1, 7, 30, 90)
@@ -62,7 +63,7 @@ def by(connection: Connection, tables: PipelineTables, group: str) -> list[Group
     has_row = tables.tasks.c.task_id.is_not(None)
     keys = [tables.tasks.c[GROUPS[group]], has_row]
     statement = sa.select(*keys, *_sums()).select_from(_joined(tables)).group_by(*keys)
-    found = [Group(row[0], bool(row[1]), _total(row[2:])) for row in connection.execute(statement)]
+    found = [Group(as_text(row[0]), bool(row[1]), _total(row[2:])) for row in connection.execute(statement)]
     return sorted(found, key=lambda one: (-one.total.freed_bytes, one.value or ""))
 
 
@@ -86,7 +87,7 @@ def largest(connection: Connection, tables: PipelineTables, limit: int) -> list[
     columns = [i.task_id, i.files, i.size_bytes, i.freed_bytes, i.modified_at, t.status, t.by_user]
     statement = sa.select(*columns).select_from(_joined(tables)).where(i.measured_at.is_not(None))
     ordered = statement.order_by(i.freed_bytes.desc(), i.task_id).limit(limit)
-    return [Large(*row) for row in connection.execute(ordered)]
+    return [Large(*map(as_text, row)) for row in connection.execute(ordered)]
 
 
 def _joined(tables: PipelineTables) -> sa.FromClause:

@@ -11,14 +11,16 @@ from typing import Any
 import typer
 
 from daemon.app.services import Services
-from daemon.catalog import inventory
+from daemon.catalog import inventory, scans
 from daemon.catalog.catalog import Catalog
 from daemon.catalog.instants import parse_instant
+from daemon.catalog.scans import Drift
 from daemon.cli.render import dump, say, table
-from daemon.errors import TaskRefused
+from daemon.errors import RootUnavailable
 from daemon.policy.models import Mode, Policy, PolicySet
 from daemon.policy.values import format_duration
 from daemon.sizes import format_size
+from daemon.storage import faults
 from daemon.storage.census import Census
 from daemon.storage.root import StorageRoot
 from daemon.sweep import documents, stored
@@ -57,19 +59,24 @@ def show_plans(
         most = None if everything or as_json else 2000
         plan = make_plan(services.catalog, policies, policy, max_stays=most, at=instant)
         digest = stored.save(services.catalog, plan, f"cli:{getpass.getuser()}") if save else None
-        censuses = measure(services.root, services.catalog, plan) if sizes else {}
+        unknown: dict[str, str] = {}
+        censuses = measure(services.root, services.catalog, plan, unknown) if sizes else {}
         if as_json:
-            shown.append(plan_json(plan, censuses, zone) | {"saved": save})
+            shown.append(plan_json(plan, censuses, zone, unknown) | {"saved": save})
         else:
-            show_plan(plan, censuses, everything=everything, zone=zone)
+            show_plan(plan, censuses, everything=everything, zone=zone, unknown=unknown)
             if digest is not None:
                 say(f"saved as plan {digest}")
                 say(f"apply exactly this: sweepd sweep {policy.name} --plan {digest[:12]}")
     orphans = find_orphans(services.root, services.catalog)
+    with services.catalog.read() as session:
+        unnamed = scans.differing(session.connection, session.tables, services.catalog.timeline)[Drift.UNNAMED]
     if as_json:
-        dump({"plans": shown, "orphans": orphans})
+        dump({"plans": shown, "orphans": orphans, "unnamed": unnamed})
     else:
         show_orphans(orphans, policies)
+        if unnamed:
+            say(f"rows whose task id is none: {unnamed}; no policy looks at them (sweepd inventory lists them)")
 
 
 def pipeline_zone(services: Services) -> tzinfo:
@@ -86,10 +93,13 @@ def read_instant(text: str, zone: tzinfo) -> datetime:
         raise typer.BadParameter(str(error), param_hint="--at") from None
 
 
-def measure(root: StorageRoot, catalog: Catalog, plan: Plan) -> dict[str, Census | None]:
+def measure(
+    root: StorageRoot, catalog: Catalog, plan: Plan, unknown: dict[str, str] | None = None
+) -> dict[str, Census | None]:
     """The counts of the directories that would go, as a scan found them, or else taken now; None for one not there.
 
-    Of what no scan has counted, at most MEASURED_NOW are counted; the others are left out. Raises SweepdError.
+    Of what no scan has counted, at most MEASURED_NOW are counted; the others are left out. ``unknown`` takes why one
+    cannot be counted. Raises SweepdError.
     """
     if plan.policy.action.what == "records":
         return {}
@@ -103,11 +113,22 @@ def measure(root: StorageRoot, catalog: Catalog, plan: Plan) -> dict[str, Census
             try:
                 found[task_id] = opened.measure(task_id)
             except OSError as error:
-                raise TaskRefused(f"cannot measure {task_id}: {error}; use --no-sizes to plan without") from error
+                fault = faults.explain(error, task_id, "counting its files")
+                if isinstance(fault, RootUnavailable):
+                    raise fault from error
+                if unknown is not None:
+                    unknown[task_id] = str(fault)
     return found
 
 
-def show_plan(plan: Plan, censuses: dict[str, Census | None], *, zone: tzinfo, everything: bool = False) -> None:
+def show_plan(
+    plan: Plan,
+    censuses: dict[str, Census | None],
+    *,
+    zone: tzinfo,
+    everything: bool = False,
+    unknown: Mapping[str, str] | None = None,
+) -> None:
     """Print one plan; instants are shown in ``zone``."""
     policy = plan.policy
     total = sum(census.freed_bytes for census in censuses.values() if census)
@@ -122,7 +143,8 @@ def show_plan(plan: Plan, censuses: dict[str, Census | None], *, zone: tzinfo, e
         say(caveat, style="yellow")
     if plan.goes:
         shown = plan.goes if everything else plan.goes[:FIRST]
-        rows = [_row(decision, censuses.get(decision.task.task_id)) for decision in shown]
+        why = unknown or {}
+        rows = [_row(one, censuses.get(one.task.task_id), why.get(one.task.task_id)) for one in shown]
         table(("goes", "status", "size", "because"), rows, right=frozenset({"size"}))
         _more(len(plan.goes) - len(shown))
     if plan.stays:
@@ -185,18 +207,23 @@ def eligible_in_words(eligible: Eligibility | None, zone: tzinfo) -> str:
     return {When.NOW: "now", When.NEVER: "not by time", When.UNKNOWN: "unknown"}.get(eligible.when, "-")
 
 
-def plan_json(plan: Plan, censuses: dict[str, Census | None], zone: tzinfo) -> dict[str, Any]:
+def plan_json(
+    plan: Plan, censuses: dict[str, Census | None], zone: tzinfo, unknown: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """One plan as ``--json`` prints it: as the API answers it, with the census of what would go."""
     document = documents.plan_document(plan, zone)
     for entry in document["goes"]:
         census = censuses.get(entry["task_id"])
         entry["census"] = asdict(census) if census else None
+        if unknown and entry["task_id"] in unknown:
+            entry["census_error"] = unknown[entry["task_id"]]
     return document
 
 
-def _row(decision: Decision, census: Census | None) -> tuple[str, str, str, str]:
-    size = format_size(census.size_bytes) if census else "-"
-    return decision.task.task_id, decision.task.status or "-", size, decision.reason
+def _row(decision: Decision, census: Census | None, unknown: str | None) -> tuple[str, str, str, str]:
+    size = format_size(census.size_bytes) if census else "unknown" if unknown else "-"
+    why = f"{decision.reason}; its size is unknown: {unknown}" if unknown else decision.reason
+    return decision.task.task_id, decision.task.status or "-", size, why
 
 
 def _varied(stays: Sequence[Decision]) -> list[Decision]:

@@ -16,6 +16,7 @@ from daemon.inventory import scan as scans
 from daemon.inventory.overview import DriftList, Overview, drift_list, overview
 from daemon.policy.values import format_duration
 from daemon.sizes import format_size
+from daemon.storage.faults import printable
 
 EXAMPLES = 10
 _RIGHT = frozenset({"directories", "files", "size", "on disk"})
@@ -90,16 +91,18 @@ def _show_drift(drift: DriftList) -> None:
         ]
         table(("orphan", "size", "first seen (UTC)", "not counted because"), rows, right=_RIGHT)
     else:
-        rows = [(one.task_id, one.status or "-", one.user or "-") for one in drift.tasks]
+        rows = [(printable(one.task_id[:_ID]), one.status or "-", one.user or "-") for one in drift.tasks]
         table((str(drift.kind), "status", "user"), rows)
     if drift.total > len(drift.tasks):
         say(f"… and {drift.total - len(drift.tasks)} more", style="dim")
 
 
+_ID: Final = 128
 _DRIFTS: Final = {
     Drift.ORPHANS: "directories without a row",
     Drift.MISSING: "rows without their directory",
     Drift.RETURNED: "rows that say that their directory is gone, and it is there (a scan puts them right)",
+    Drift.UNNAMED: "rows whose task id is none: no policy looks at them",
 }
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from daemon.app.services import Services
-from daemon.catalog import encodings, pipeline_schema, rights
+from daemon.catalog import encodings, pipeline_schema, rights, scans
 from daemon.catalog.database import Database
+from daemon.catalog.scans import Drift
 from daemon.doctor.findings import Finding, failure, ok, skipped, warning
 from daemon.errors import CatalogNotReady, CatalogUnavailable, StartupRefused, SweepdError
 
@@ -44,6 +45,7 @@ def database(services: Services) -> Iterator[Finding]:
         remarks = list(pipeline_schema.remarks(session.connection, tables, catalog.running_statuses))
         encoding = encodings.name_of(session.connection)
         zone = session.zone
+        drift = {} if lacking else scans.differing(session.connection, session.tables, catalog.timeline)
     if encoding is None:
         yield ok("encoding", "the database keeps all text")
     else:
@@ -65,6 +67,12 @@ def database(services: Services) -> Iterator[Finding]:
         yield warning("time zone", f"the pipeline's timestamps are taken to be in {zone}", hint)
     else:
         yield ok("time zone", f"the pipeline's timestamps are in {zone}")
+    if unnamed := drift.get(Drift.UNNAMED):
+        hint = "no policy looks at them; sweepd inventory lists them: correct their ids, or delete these rows"
+        yield warning("task ids", f"{unnamed} rows have a task id that can name no directory", hint)
+    if returned := drift.get(Drift.RETURNED):
+        hint = "sweepd inventory --scan puts the rows right; what it leaves is no directory, or is locked: look at it"
+        yield warning("rows", f"{returned} rows say that their directory is gone, and something has its name", hint)
     problem = services.clock_guard.problem()
     if problem is not None:
         yield failure("clock", problem, "timedatectl set-ntp true, on this machine and on the database's")

@@ -195,12 +195,14 @@ class OfDatabase(GroupTotal):
 class DriftCount(Document):
     """``orphans``: directories without a row; ``missing``: rows without their directory.
 
-    ``returned``: rows that say that their directory is gone, while something has its name.
+    ``returned``: rows that say that their directory is gone, while something has its name; ``unnamed``: rows whose
+    task id is none, so that they can have no directory.
     """
 
     orphans: int
     missing: int
     returned: int
+    unnamed: int
 
 
 class InventoryOverview(Document):

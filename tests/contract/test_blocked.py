@@ -246,6 +246,25 @@ def lock_up(path: Path) -> None:
     path.chmod(0o500)
 
 
+def test_a_plan_says_of_one_directory_that_its_size_is_unknown(
+    shared_site: Site, nobody: int, processes: ForkServer, tmp_path: Path
+) -> None:
+    for number in (1, 2, 3):
+        shared_site.task(
+            f"task_{number}", steps=0, created_at="2024-01-01 00:00:00", completed_at="2024-01-01 00:00:00"
+        )
+    shutil.rmtree(shared_site.path / "task_1")
+    (shared_site.path / "task_1").symlink_to(tmp_path)
+    (shared_site.path / "task_2").chmod(0)
+    give(shared_site, nobody)
+    said = processes.run(
+        "support.crash:measure_as", url=shared_site.store.url, root=str(shared_site.path), uid=nobody
+    ).value
+    assert said["measured"] == ["task_3"]
+    assert sorted(said["unknown"]) == ["task_1", "task_2"]
+    assert "permission" in said["unknown"]["task_2"].lower()
+
+
 def test_a_directory_the_daemon_may_not_move_is_refused_before_anything_changes(
     shared_site: Site, nobody: int, processes: ForkServer
 ) -> None:

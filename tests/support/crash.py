@@ -16,11 +16,14 @@ from typing import Any
 from sqlalchemy.engine.default import DefaultDialect
 
 from daemon.catalog.pipeline import PipelineTables
+from daemon.cli.planning import measure
 from daemon.deletion.models import Origin, What
 from daemon.errors import SweepdError
 from daemon.jobs.journal import Journal
 from daemon.jobs.work import JobWork
 from daemon.storage import moves
+from daemon.sweep.plan import make_plan
+from support.judging import policy_set
 from support.site import Site, opened, request
 from support.stores import Store
 
@@ -132,6 +135,16 @@ def delete_group_as(url: str, root: str, task_ids: list[str], uid: int) -> dict[
         results = site.engine.delete_group([request(task_id) for task_id in task_ids])
         said = [str(result.code) if isinstance(result, SweepdError) else "deleted" for result in results]
         return dict(zip(task_ids, said, strict=True))
+
+
+def measure_as(url: str, root: str, uid: int) -> dict[str, Any]:
+    """Measure as another user what a plan over everything would delete."""
+    with opened(Store(url), Path(root)) as site:
+        policies = policy_set({"older_than": "1d"})
+        plan = make_plan(site.catalog, policies, policies.policies[0])
+        _become(site, uid)
+        unknown: dict[str, str] = {}
+        return {"measured": sorted(measure(site.root, site.catalog, plan, unknown)), "unknown": unknown}
 
 
 def delete_as(url: str, root: str, task_id: str, uid: int) -> list[str]:

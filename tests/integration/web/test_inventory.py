@@ -62,7 +62,7 @@ async def test_totals_groups_and_the_largest(api: Api, installation: Installatio
     }
     assert {one["database"]: one["directories"] for one in data["by_database"]} == {"sales": 2, None: 1}
     assert [one["task_id"] for one in data["largest"]] == ["task_1", "task_2"]
-    assert data["drift"] == {"orphans": 1, "missing": 1, "returned": 0}
+    assert data["drift"] == {"orphans": 1, "missing": 1, "returned": 0, "unnamed": 0}
     assert (data["scan"]["directories"], data["scan"]["orphans"], data["scan"]["missing"]) == (3, 1, 1)
     assert installation.everything() == before
 
