@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from contextlib import ExitStack
 
 import typer
@@ -10,6 +9,7 @@ import typer
 from daemon.app.services import Services
 from daemon.catalog.daemon_lock import DaemonLock
 from daemon.cli.asking import ask
+from daemon.cli.initiator import initiator
 from daemon.cli.render import dump
 from daemon.deletion.acceptance import accept
 from daemon.errors import StartupRefused
@@ -29,7 +29,7 @@ def accept_database(services: Services, reason: str, *, yes: bool, as_json: bool
         if unknown and not yes:
             typer.echo(f"the database does not know what the storage root has seen: {unknown}", err=True)
             ask("Go on with it as it is, and lose what it has forgotten?")
-        done = accept(root, services.tools, reason=reason, by=f"cli:{getpass.getuser()}")
+        done = accept(root, services.tools, reason=reason, by=initiator())
     if as_json:
         dump(
             {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, tzinfo
@@ -14,6 +13,7 @@ from daemon.app.services import Services
 from daemon.catalog import inventory
 from daemon.catalog.catalog import Catalog
 from daemon.catalog.instants import parse_instant
+from daemon.cli.initiator import initiator
 from daemon.cli.render import dump, say, table
 from daemon.errors import TaskRefused
 from daemon.policy.models import Mode, Policy, PolicySet
@@ -56,7 +56,7 @@ def show_plans(
     for policy in chosen:
         most = None if everything or as_json else 2000
         plan = make_plan(services.catalog, policies, policy, max_stays=most, at=instant)
-        digest = stored.save(services.catalog, plan, f"cli:{getpass.getuser()}") if save else None
+        digest = stored.save(services.catalog, plan, initiator()) if save else None
         censuses = measure(services.root, services.catalog, plan) if sizes else {}
         if as_json:
             shown.append(plan_json(plan, censuses, zone) | {"saved": save})

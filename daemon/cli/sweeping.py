@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
-
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from daemon.app.services import Services
 from daemon.cli.exits import Exit
+from daemon.cli.initiator import initiator
 from daemon.cli.render import console, dump, say, table
 from daemon.deletion.models import Trigger
 from daemon.policy.models import Quota
@@ -34,9 +33,7 @@ def sweep(services: Services, name: str, *, digest: str | None = None, as_json: 
             done = len(report.deleted) + len(report.failed) + len(report.dropped)
             bar.update(line, description=f"sweeping {name}", total=report.selected, completed=done)
 
-        report = services.sweeper.sweep(
-            policies, policy, Trigger.CLI, f"cli:{getpass.getuser()}", progress=progress, plan=plan
-        )
+        report = services.sweeper.sweep(policies, policy, Trigger.CLI, initiator(), progress=progress, plan=plan)
     if as_json:
         dump(report.document())
     else:
