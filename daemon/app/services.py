@@ -21,6 +21,7 @@ from daemon.inventory.scan import Scanner
 from daemon.metrics.registry import Metrics
 from daemon.policy.loader import load_policies
 from daemon.policy.models import PolicySet
+from daemon.storage.marks import BelievedTime
 from daemon.storage.root import StorageRoot
 from daemon.storage.workers import Workers
 from daemon.sweep.sweeper import Sweeper
@@ -73,7 +74,7 @@ def build(config: Config) -> Iterator[Services]:
     )
     tools = Tools(catalog, metrics, workers, Purges(), Continuity(catalog, metrics))
     engine = Engine(root, tools)
-    clock_guard = ClockGuard(catalog)
+    clock_guard = ClockGuard(catalog, BelievedTime(root))
     metrics.health.watch_clock(lambda: clock_guard.last)
     metrics.inventory.every(config.inventory.every.total_seconds() if config.inventory.enabled else 0)
     retention = Retention(root, tools)

@@ -10,7 +10,7 @@ from daemon.app.services import Services
 from daemon.catalog import rights
 from daemon.catalog.database import Database
 from daemon.doctor.findings import Finding, failure, ok, skipped, warning
-from daemon.errors import CatalogNotReady, CatalogUnavailable, SweepdError
+from daemon.errors import CatalogNotReady, CatalogUnavailable, RootUnavailable, SweepdError
 
 
 def database(services: Services) -> Iterator[Finding]:
@@ -45,7 +45,11 @@ def database(services: Services) -> Iterator[Finding]:
         yield warning("time zone", f"the pipeline's timestamps are taken to be in {zone}", hint)
     else:
         yield ok("time zone", f"the pipeline's timestamps are in {zone}")
-    problem = services.clock_guard.problem()
+    try:
+        problem = services.clock_guard.problem()
+    except RootUnavailable:
+        yield skipped("clock", "when it was believed last is kept in the storage root, which is not there")
+        return
     if problem is not None:
         yield failure("clock", problem, "timedatectl set-ntp true, on this machine and on the database's")
     else:

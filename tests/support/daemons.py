@@ -107,8 +107,11 @@ class Installation:
 
     def _environment(self) -> dict[str, str]:
         whole = _environment()
-        nameless = {name: whole[name] for name in ("PATH", "PYTHONPATH", "TZ", "PYTHONUNBUFFERED") if name in whole}
-        return whole if self.user is None else nameless
+        if self.user is None:
+            return whole
+        return {
+            name: value for name, value in whole.items() if name in ("PATH", "PYTHONPATH", "TZ", "PYTHONUNBUFFERED")
+        }
 
     def _command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", self.module, *self._arguments(*arguments)]
