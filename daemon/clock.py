@@ -57,7 +57,7 @@ def moment() -> Moment:
 def boot_id() -> str:
     """Return what the kernel calls its present run, 32 hexadecimal digits; "" if it does not tell."""
     try:
-        return _BOOT_ID.read_text(encoding="ascii").strip().replace("-", "")
+        return _BOOT_ID.read_text(encoding="utf-8").strip().replace("-", "")
     except (OSError, ValueError):
         return ""
 
