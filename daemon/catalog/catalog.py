@@ -15,6 +15,7 @@ from daemon.catalog import holds, setup
 from daemon.catalog.database import Database
 from daemon.catalog.holds import Hold
 from daemon.catalog.instants import Instant, Timeline
+from daemon.catalog.interruption import Interruption
 from daemon.catalog.pipeline import PipelineTables, inspect_tables
 from daemon.catalog.selection import Selection
 from daemon.errors import CatalogNotReady, CatalogUnavailable, ErrorCode, TaskRefused
@@ -75,12 +76,12 @@ class Catalog:
         self._root_id: str | None = None
 
     @contextmanager
-    def read(self, at: datetime | None = None) -> Iterator[Session]:
+    def read(self, at: datetime | None = None, interruption: Interruption | None = None) -> Iterator[Session]:
         """A transaction that changes nothing; ``at`` (aware) stands for its present, to look ahead.
 
-        Raises CatalogUnavailable or CatalogNotReady.
+        ``interruption`` can end it. Raises CatalogUnavailable or CatalogNotReady.
         """
-        with self.database.read() as connection:
+        with self.database.read() as connection, (interruption or Interruption()).watching(connection):
             yield self._session(connection, at)
 
     @contextmanager
