@@ -60,6 +60,7 @@ def build(config: Config) -> Iterator[Services]:
         config.catalog.url.get_secret_value(),
         timezone=config.catalog.timezone,
         running_statuses=tuple(config.catalog.running_statuses),
+        statuses=tuple(config.catalog.statuses),
         # every deletion by hand, every deletion of every sweep, and the readers beside them
         pool_size=config.workers.deletions + config.workers.sweeps**2 + 12,
     )

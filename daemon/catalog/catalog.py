@@ -66,11 +66,19 @@ class Catalog:
     """The database may be down when this is made: its tables are looked at in the first transaction."""
 
     def __init__(
-        self, url: str, *, timezone: str | None, running_statuses: tuple[str, ...], pool_size: int = 10
+        self,
+        url: str,
+        *,
+        timezone: str | None,
+        running_statuses: tuple[str, ...],
+        statuses: tuple[str, ...] = (),
+        pool_size: int = 10,
     ) -> None:
         self.database = Database(url, pool_size=pool_size)
         self.timeline = Timeline(sqlite=self.database.is_sqlite, timezone=timezone)
         self.running_statuses = running_statuses
+        self.statuses = statuses
+        """Those that a task can have, as configured; none: any."""
         self._lock = threading.Lock()
         self._tables: PipelineTables | None = None
         self._root_id: str | None = None

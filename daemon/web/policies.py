@@ -48,8 +48,8 @@ class Policies:
 
     async def plan(self, request: web.Request) -> web.Response:
         """What the policy would do, as of now or ``?at=``."""
-        policy = self._policy(request)
         query = check_query(PlanQuery, request.query)
+        policy = self._policy(request)
         data = await self._workers.planning.run(request, lambda end: self._plan(policy, query.limit, query.at, end))
         return answers.success(request, "PLAN_MADE", data=data)
 

@@ -14,7 +14,7 @@ import requests
 
 from support.daemons import Daemon, Installation
 
-ROWS = 200_000
+ROWS = 20_000
 POLICIES = """
 version: 1
 policies:
@@ -69,7 +69,7 @@ def test_eight_plans_at_once_keep_no_hold_waiting_and_take_the_memory_of_one(lar
             peak = max(peak, daemon.memory().own_mb)
             time.sleep(0.05)
         assert statuses == [200] * 8
-        assert min(holding) < max(taken) / 4, "not behind them"
+        assert max(holding) < max(taken) / 2, "not behind them"
         assert peak - before < 60, "not one of the tasks for each plan"
 
 

@@ -78,3 +78,26 @@ def test_the_service_and_the_socket_belong_to_the_same_user() -> None:
     assert settings(unit("sweepd.socket"), "SocketGroup") == [user]
     assert re.search(rf"(?m)^u {user} ", unit("sweepd.sysusers"))
     assert re.search(rf"(?m)^d /var/lib/{user} +0750 {user} {user} ", unit("sweepd.tmpfiles"))
+
+
+def test_the_command_keeps_a_token_off_every_command_line_and_out_of_the_unit_s_environment(tmp_path: Path) -> None:
+    """`ps` shows the one, and `systemctl show` the other, to everybody."""
+    fake = tmp_path / "systemd-run"  # tells what it was started with, and what is in the file that the unit would get
+    fake.write_text(
+        '#!/bin/sh\nprintf "%s\\n" "$@"; env; for one in "$@"; do case $one in\n'
+        "--property=LoadCredential=token:*)\n"
+        'echo "file: $(cat "${one##*token:}")"; stat -c "mode: %a" "${one##*token:}";;\n'
+        "esac; done; exit 7\n"
+    )
+    fake.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "TMPDIR": str(tmp_path), "SWEEPD_TOKEN": "hunter2"}
+    command = ["sh", str(UNITS / "sweepd-command"), "tasks", "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 7, done.stderr
+    assert [line for line in done.stdout.splitlines() if "hunter2" in line] == ["file: hunter2"]
+    assert "mode: 600" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["systemd-run"], "nothing is left"
+    del environment["SWEEPD_TOKEN"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert "LoadCredential=token:" not in done.stdout
+    assert done.stdout.splitlines().index("/opt/sweepd/.venv/bin/sweepd") < done.stdout.splitlines().index("tasks")
