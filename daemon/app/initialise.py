@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from daemon import clock
 from daemon.catalog import guest_indexes, setup
 from daemon.catalog.catalog import Catalog
 from daemon.catalog.database import Database
@@ -12,6 +13,7 @@ from daemon.deletion.continuity import Continuity, Unknown
 from daemon.errors import CatalogUnavailable, StartupRefused
 from daemon.metrics.registry import Metrics
 from daemon.storage import root
+from daemon.storage.marks import BelievedTime
 
 
 def initialise(config: Config, *, replace_root: bool = False) -> list[str]:
@@ -46,6 +48,7 @@ def initialise(config: Config, *, replace_root: bool = False) -> list[str]:
             done.append(f"marked {path} as a storage root")
         if setup.register_root(database, root_id, str(path), replace=replace_root):
             done.append(f"the catalog now belongs to storage root {root_id}")
+        _believe_clock(root.StorageRoot(path, lambda: root_id))
         forgotten = _forgotten(config, root_id)
         if forgotten:
             done.append(
@@ -68,6 +71,13 @@ def _forgotten(config: Config, root_id: str) -> Unknown:
             return Continuity(catalog, Metrics()).compare(opened)
     finally:
         catalog.close()
+
+
+def _believe_clock(marked: root.StorageRoot) -> None:
+    """Let the clock be compared from now on, if it never was."""
+    memory = BelievedTime(marked)
+    if memory.read() is None:
+        memory.write(clock.moment())
 
 
 def _create_file(path: Path, done: list[str]) -> None:

@@ -22,6 +22,7 @@ from daemon.inventory.scan import Scanner
 from daemon.metrics.registry import Metrics
 from daemon.policy.loader import load_policies
 from daemon.policy.models import PolicySet
+from daemon.storage.marks import BelievedTime
 from daemon.storage.root import StorageRoot
 from daemon.storage.workers import Workers
 from daemon.sweep.sweeper import Sweeper
@@ -60,6 +61,7 @@ def build(config: Config) -> Iterator[Services]:
         config.catalog.url.get_secret_value(),
         timezone=config.catalog.timezone,
         running_statuses=tuple(config.catalog.running_statuses),
+        statuses=tuple(config.catalog.statuses),
         # every deletion by hand, every deletion of every sweep, and the readers beside them
         pool_size=config.workers.deletions + config.workers.sweeps**2 + 12,
     )
@@ -74,7 +76,7 @@ def build(config: Config) -> Iterator[Services]:
     )
     tools = Tools(catalog, metrics, workers, Purges(), Continuity(catalog, metrics))
     engine = Engine(root, tools)
-    clock_guard = ClockGuard(catalog)
+    clock_guard = ClockGuard(catalog, BelievedTime(root))
     metrics.health.watch_clock(lambda: clock_guard.last)
     metrics.inventory.every(config.inventory.every.total_seconds() if config.inventory.enabled else 0)
     retention = Retention(root, tools)

@@ -73,7 +73,7 @@ class Supervisor:
             may_expire=lambda: self._is_fine("clock"),
         )
         self._scanning = Scanning(
-            services, lambda: current.config, may_work=lambda: self._is_fine("catalog", "storage_root")
+            services, lambda: current.config, may_work=lambda: self._is_fine("catalog", "storage_root", "clock")
         )
         self._auditing = Auditing(services.catalog, services.metrics, lambda: current.config.audit.file)
         self._stopping = threading.Event()

@@ -16,6 +16,7 @@ from daemon.catalog import holds, pipeline_schema, setup, task_failures
 from daemon.catalog.database import Database, Locked
 from daemon.catalog.holds import Hold
 from daemon.catalog.instants import Instant, Timeline
+from daemon.catalog.interruption import Interruption
 from daemon.catalog.pipeline import PipelineTables, inspect_tables
 from daemon.catalog.selection import Selection
 from daemon.errors import CatalogNotReady, CatalogUnavailable, ErrorCode, TaskRefused
@@ -71,23 +72,32 @@ class Catalog:
     """The database may be down when this is made: its tables are looked at in the first transaction."""
 
     def __init__(
-        self, url: str, *, timezone: str | None, running_statuses: tuple[str, ...], pool_size: int = 10
+        self,
+        url: str,
+        *,
+        timezone: str | None,
+        running_statuses: tuple[str, ...],
+        statuses: tuple[str, ...] = (),
+        pool_size: int = 10,
     ) -> None:
         self.database = Database(url, pool_size=pool_size)
         self.timeline = Timeline(sqlite=self.database.is_sqlite, timezone=timezone)
         self.running_statuses = running_statuses
         self._timezone = timezone
+        self.statuses = statuses
+        """Those that a task can have, as configured; none: any."""
         self._lock = threading.Lock()
         self._tables: PipelineTables | None = None
         self._root_id: str | None = None
 
     @contextmanager
-    def read(self, at: datetime | None = None) -> Iterator[Session]:
+    def read(self, at: datetime | None = None, interruption: Interruption | None = None) -> Iterator[Session]:
         """A transaction that changes nothing; ``at`` (aware) stands for its present, to look ahead.
 
-        Raises CatalogUnavailable or CatalogNotReady.
+        ``interruption`` can end it. Raises CatalogUnavailable or CatalogNotReady.
         """
-        with self.database.read(self._reading()) as connection:
+        watched = interruption or Interruption()
+        with self.database.read(self._reading()) as connection, watched.watching(connection):
             yield self._session(connection, at)
 
     @contextmanager

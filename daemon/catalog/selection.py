@@ -153,16 +153,24 @@ class Selection:
         there = sa.select(sa.literal(1)).select_from(population.source)
         return sa.exists(there.where(population.where, population.task_id == task_id).correlate(task_id.table))
 
+    def count(self, connection: Connection) -> Counter[Verdict]:
+        """How many tasks have each verdict, in one pass that fetches none of them."""
+        return self._survey(connection)[0]
+
     def survey(self, connection: Connection) -> tuple[Counter[Verdict], list[str]]:
         """How many tasks have each verdict, and which are selected, in one pass that fetches nothing of the others."""
+        together = sa.func.json_group_array if self._timeline.sqlite else sa.func.array_agg
+        counts, found = self._survey(connection, together)
+        return counts, json.loads(found) if self._timeline.sqlite else found or []
+
+    def _survey(self, connection: Connection, together: Any = None) -> tuple[Counter[Verdict], Any]:
         # OFFSET 0: each verdict is worked out once, not once for each number
         judged = self._verdicts(self._base(self._rank_by_window(), narrow=True)).offset(0).subquery("all_judged")
         numbers = [sa.func.count().filter(judged.c.verdict == verdict) for verdict in Verdict]
-        together = sa.func.json_group_array if self._timeline.sqlite else sa.func.array_agg
-        chosen = together(judged.c.task_id).filter(judged.c.verdict == Verdict.SELECTED)
-        *counts, found = connection.execute(sa.select(*numbers, chosen)).one()
-        task_ids = json.loads(found) if self._timeline.sqlite else found or []
-        return +Counter(dict(zip(Verdict, counts, strict=True))), task_ids
+        selected = judged.c.verdict == Verdict.SELECTED
+        chosen = sa.null() if together is None else together(judged.c.task_id).filter(selected)
+        *counts, found = connection.execute(sa.select(*numbers, chosen).select_from(judged)).one()
+        return +Counter(dict(zip(Verdict, counts, strict=True))), found
 
     def judge_selected(self, connection: Connection, task_ids: list[str]) -> Iterator[Judged]:
         """What `survey` selected in the same transaction, streamed, in the policy's order."""
@@ -171,18 +179,31 @@ class Selection:
         return self._stream(connection, self._base(sa.literal(beyond, sa.Integer), chosen))
 
     def judge_all(
-        self, connection: Connection, *, but: Verdict | None = None, limit: int | None = None
+        self,
+        connection: Connection,
+        *,
+        but: Verdict | None = None,
+        only: Verdict | None = None,
+        limit: int | None = None,
     ) -> Iterator[Judged]:
-        """Every task the policy looks at, ``but`` those of one verdict, streamed, in the policy's order."""
-        return self._stream(connection, self._base(self._rank_by_window()), but=but, limit=limit)
+        """Every task the policy looks at, ``but`` or ``only`` those of one verdict, streamed, in the policy's order."""
+        return self._stream(connection, self._base(self._rank_by_window()), but=but, only=only, limit=limit)
 
     def _stream(
-        self, connection: Connection, base: sa.Subquery, *, but: Verdict | None = None, limit: int | None = None
+        self,
+        connection: Connection,
+        base: sa.Subquery,
+        *,
+        but: Verdict | None = None,
+        only: Verdict | None = None,
+        limit: int | None = None,
     ) -> Iterator[Judged]:
         judged = self._verdicts(base).subquery("all_judged")
         statement = sa.select(judged).order_by(*self._order(judged), judged.c.task_id).limit(limit)
         if but is not None:
             statement = statement.where(judged.c.verdict != but)
+        if only is not None:
+            statement = statement.where(judged.c.verdict == only)
         result = connection.execute(statement, execution_options={"yield_per": _STREAM_ROWS})
         for row in result:
             yield self._judged(row)

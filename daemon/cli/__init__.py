@@ -26,6 +26,7 @@ def commands_of_sweepd() -> typer.Typer:
     """Every command there is."""
     from daemon.cli import (  # noqa: F401  # each adds its commands to the app
         acceptance_commands,
+        clock_commands,
         doctor_commands,
         hold_commands,
         inventory_commands,

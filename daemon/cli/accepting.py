@@ -1,18 +1,19 @@
-"""``sweepd accept-database``: goes on with a database that has forgotten deletions, on a person's word."""
+"""``sweepd accept-database`` and ``accept-clock``: what sweepd does not believe is believed on a person's word."""
 
 from __future__ import annotations
 
-import getpass
 from contextlib import ExitStack
 
 import typer
 
+from daemon import clock
 from daemon.app.services import Services
 from daemon.catalog.daemon_lock import DaemonLock
 from daemon.cli.asking import ask
+from daemon.cli.initiator import initiator
 from daemon.cli.render import dump
 from daemon.deletion.acceptance import accept
-from daemon.errors import StartupRefused
+from daemon.errors import ErrorCode, StartupRefused, SweepRefused
 from daemon.storage.locks import exclusive
 
 
@@ -29,7 +30,7 @@ def accept_database(services: Services, reason: str, *, yes: bool, as_json: bool
         if unknown and not yes:
             typer.echo(f"the database does not know what the storage root has seen: {unknown}", err=True)
             ask("Go on with it as it is, and lose what it has forgotten?")
-        done = accept(root, services.tools, reason=reason, by=f"cli:{getpass.getuser()}")
+        done = accept(root, services.tools, reason=reason, by=initiator())
     if as_json:
         dump(
             {
@@ -48,3 +49,25 @@ def accept_database(services: Services, reason: str, *, yes: bool, as_json: bool
         typer.echo(f"what waited in the trash and nobody knows any more is in .sweepd/quarantine/{done.quarantined}")
     if done.jobs:
         typer.echo(f"cancelled {done.jobs} job(s) that this database took for unfinished")
+
+
+def accept_clock(services: Services, *, yes: bool, as_json: bool) -> None:
+    """Say what is the matter with this machine's clock, ask, and believe it from now on.
+
+    Raises SweepdError; SweepRefused (CLOCK_UNRELIABLE) if the database's clock says otherwise.
+    """
+    guard, now = services.clock_guard, clock.now()
+    problem = guard.problem()
+    if problem is not None and not yes:
+        typer.echo(problem, err=True)
+        ask(f"Is it {now.astimezone():%Y-%m-%d %H:%M:%S %z} now? Policies then delete by this clock.")
+    try:
+        accepted = guard.accept()
+    except ValueError as error:
+        raise SweepRefused(str(error), code=ErrorCode.CLOCK_UNRELIABLE) from error
+    if as_json:
+        dump({"accepted": accepted is not None, "problem": accepted})
+    elif accepted is None:
+        typer.echo("the clock of this machine is believed already; nothing was changed")
+    else:
+        typer.echo(f"believes the clock of this machine from now on: {clock.now():%Y-%m-%dT%H:%M:%SZ}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -11,6 +10,7 @@ import typer
 
 from daemon.app.services import Services
 from daemon.cli.exits import Exit, status_of
+from daemon.cli.initiator import initiator
 from daemon.cli.progress import purge_bar
 from daemon.cli.render import UNLESS, dump, say
 from daemon.deletion.hold_terms import check_text
@@ -55,9 +55,7 @@ def delete(
     ending = Exit.OK
     with purge_bar(services.purges, shown=not as_json):
         for task_id in dict.fromkeys(task_ids):
-            request = Request(
-                task_id, what, Trigger.CLI, f"cli:{getpass.getuser()}", force=force, retain=retain, reason=reason
-            )
+            request = Request(task_id, what, Trigger.CLI, initiator(), force=force, retain=retain, reason=reason)
             try:
                 outcome = services.engine.delete(request)
             except SweepdError as error:

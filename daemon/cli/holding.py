@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
@@ -12,6 +11,7 @@ import typer
 from daemon.app.services import Services
 from daemon.catalog.holds import Hold, is_glob
 from daemon.cli.exits import Exit, status_of
+from daemon.cli.initiator import initiator, user_name
 from daemon.cli.render import dump, say, table
 from daemon.deletion.hold_terms import Terms, check_pattern, check_text, is_everything, is_hold_id, parse_until
 from daemon.deletion.holding import Placed, hold_json
@@ -33,7 +33,7 @@ def terms(
     return Terms(
         checked,
         _checked(check_text, reason, "--reason"),
-        getpass.getuser() if owner is None else _checked(check_text, owner, "--owner"),
+        user_name() if owner is None else _checked(check_text, owner, "--owner"),
         None if until is None else _checked(parse_until, until, "--until"),
         None if lasting is None else _checked(parse_duration, lasting, "--for"),
     )
@@ -43,7 +43,7 @@ def place(services: Services, wanted: Sequence[Terms], *, as_json: bool) -> None
     """Place these holds and say what each is about now. Raises SweepdError; those before it are placed then."""
     placed = []
     for one in wanted:
-        done = services.holds.place(one, f"cli:{getpass.getuser()}")
+        done = services.holds.place(one, initiator())
         placed.append(done.to_json())
         if not as_json:
             say(_in_words(done))
@@ -81,7 +81,7 @@ def release(services: Services, names: Sequence[str], *, as_json: bool) -> Exit:
     ending = Exit.OK
     for name in dict.fromkeys(names):
         try:
-            done = _release(services, name, f"cli:{getpass.getuser()}")
+            done = _release(services, name, initiator())
         except SweepdError as error:
             if isinstance(error, CatalogUnavailable | CatalogNotReady):
                 raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, tzinfo
@@ -15,6 +14,7 @@ from daemon.catalog import inventory, scans
 from daemon.catalog.catalog import Catalog
 from daemon.catalog.instants import parse_instant
 from daemon.catalog.scans import Drift
+from daemon.cli.initiator import initiator
 from daemon.cli.render import dump, say, table
 from daemon.errors import RootUnavailable
 from daemon.policy.models import Mode, Policy, PolicySet
@@ -58,7 +58,7 @@ def show_plans(
     for policy in chosen:
         most = None if everything or as_json else 2000
         plan = make_plan(services.catalog, policies, policy, max_stays=most, at=instant)
-        digest = stored.save(services.catalog, plan, f"cli:{getpass.getuser()}") if save else None
+        digest = stored.save(services.catalog, plan, initiator()) if save else None
         unknown: dict[str, str] = {}
         censuses = measure(services.root, services.catalog, plan, unknown) if sizes else {}
         if as_json:

@@ -12,6 +12,7 @@ from daemon.app.services import Services
 from daemon.catalog.scans import Drift
 from daemon.catalog.totals import Group, Large, Total
 from daemon.cli.render import console, dump, say, table
+from daemon.errors import ErrorCode, SweepRefused
 from daemon.inventory import scan as scans
 from daemon.inventory.overview import DriftList, Overview, drift_list, overview
 from daemon.policy.values import format_duration
@@ -25,6 +26,8 @@ _RIGHT = frozenset({"directories", "files", "size", "on disk"})
 def show_inventory(services: Services, *, scan: bool, largest: int, as_json: bool) -> None:
     """Print it; with ``scan``, after a scan. Raises SweepdError."""
     if scan:
+        if (problem := services.clock_guard.problem()) is not None:  # since when it is there is what orphans go by
+            raise SweepRefused(f"nothing was scanned: {problem}", code=ErrorCode.CLOCK_UNRELIABLE)
         _scan(services, shown=not as_json)
     found = overview(services.catalog, largest)
     drifts = [drift_list(services.catalog, kind, EXAMPLES) for kind in Drift]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
-
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from daemon.app.services import Services
 from daemon.catalog.selection import Verdict
 from daemon.cli.exits import Exit
+from daemon.cli.initiator import initiator
 from daemon.cli.render import console, dump, say, table
 from daemon.deletion.models import Trigger
 from daemon.notify.announcing import announce, announces
@@ -38,7 +37,7 @@ def sweep(services: Services, name: str, *, digest: str | None = None, retry: bo
             bar.update(line, description=f"sweeping {name}", total=report.selected, completed=report.attempted)
 
         report = services.sweeper.sweep(
-            policies, policy, Trigger.CLI, f"cli:{getpass.getuser()}", progress=progress, plan=plan, retry=retry
+            policies, policy, Trigger.CLI, initiator(), progress=progress, plan=plan, retry=retry
         )
     if as_json:
         dump(report.document())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from daemon.app.services import Services
 from daemon.catalog.ledger import Record
 from daemon.cli.exits import Exit, status_of
+from daemon.cli.initiator import initiator
 from daemon.cli.render import dump, say, table
 from daemon.deletion.restore import Restored
 from daemon.errors import CatalogNotReady, CatalogUnavailable, ErrorCode, RootUnavailable, SweepdError, TaskRefused
@@ -42,7 +42,7 @@ def show_trash(services: Services, task_id: str | None, *, as_json: bool) -> Non
 
 def restore(services: Services, names: Sequence[str], *, as_json: bool) -> Exit:
     """Restore each, named by its task or its deletion. Raises SweepdError if root or catalog are not there."""
-    by = f"cli:{getpass.getuser()}"
+    by = initiator()
     restored: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
     ending = Exit.OK

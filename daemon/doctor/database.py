@@ -11,7 +11,7 @@ from daemon.catalog import encodings, pipeline_schema, rights, scans
 from daemon.catalog.database import Database
 from daemon.catalog.scans import Drift
 from daemon.doctor.findings import Finding, failure, ok, skipped, warning
-from daemon.errors import CatalogNotReady, CatalogUnavailable, StartupRefused, SweepdError
+from daemon.errors import CatalogNotReady, CatalogUnavailable, RootUnavailable, StartupRefused, SweepdError
 
 
 def database(services: Services) -> Iterator[Finding]:
@@ -73,7 +73,11 @@ def database(services: Services) -> Iterator[Finding]:
     if returned := drift.get(Drift.RETURNED):
         hint = "sweepd inventory --scan puts the rows right; what it leaves is no directory, or is locked: look at it"
         yield warning("rows", f"{returned} rows say that their directory is gone, and something has its name", hint)
-    problem = services.clock_guard.problem()
+    try:
+        problem = services.clock_guard.problem()
+    except RootUnavailable:
+        yield skipped("clock", "when it was believed last is kept in the storage root, which is not there")
+        return
     if problem is not None:
         yield failure("clock", problem, "timedatectl set-ntp true, on this machine and on the database's")
     else:

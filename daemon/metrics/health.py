@@ -55,7 +55,7 @@ class HealthMetrics:
         )
         LiveGauge(
             "sweepd_clock_jump_seconds",
-            "How far this machine's clock has jumped since the daemon started.",
+            "How far this machine's clock is from where it should be since it was believed last.",
             lambda: self._clocks(1),
             registry=registry,
         )

@@ -37,7 +37,7 @@ def plan_document(plan: Plan, zone: tzinfo, *, limit: int | None = None) -> dict
         "now": plan.now.utc.isoformat(),
         "digest": plan.digest,
         "considered": plan.considered,
-        "selected": len(plan.goes),
+        "selected": plan.selected,
         "goes": [decision_document(decision, zone) for decision in plan.goes[:limit]],
         "stays": [decision_document(decision, zone) for decision in plan.stays[:limit]],
         "stay_counts": dict(plan.stay_counts),

@@ -167,7 +167,7 @@ def _described(
             read,
             query=PlanQuery,
             answers={200: ShownPlan},
-            errors=(*CATALOG, *policy),
+            errors=(*CATALOG, *policy, ApiCode.TOO_MANY_REQUESTS),
         ),
         Operation(
             "POST",
@@ -177,7 +177,7 @@ def _described(
             body=NoBody,
             body_optional=True,
             answers={200: KeptPlan},
-            errors=(*CATALOG, *policy),
+            errors=(*CATALOG, *policy, ApiCode.TOO_MANY_REQUESTS),
             links={"policies_sweep": {"name": "policy"}},
         ),
         Operation(

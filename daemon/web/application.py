@@ -71,6 +71,7 @@ def make_application(context: ApiContext) -> web.Application:
 
     async def finish(_application: web.Application) -> None:
         await runner.stop()
+        workers.close()
 
     application.on_startup.append(start)
     application.on_shutdown.append(stop)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 from typing import Annotated, Any, Final, NoReturn, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
@@ -209,10 +211,8 @@ def decode(body: bytes) -> dict[str, Any]:
 def check(model: type[_Model], values: dict[str, Any]) -> _Model:
     """``values`` as ``model``. Raises ApiError: UNKNOWN_PARAMETER, MISSING_PARAMETER or INVALID_PARAMETER."""
     fields = {field.alias or name: field for name, field in model.model_fields.items()}
-    unknown = [shown(name) for name in values if name not in fields]
-    if unknown:
-        names = ", ".join(unknown)
-        raise ApiError(ApiCode.UNKNOWN_PARAMETER, values={"parameters": names}, fields={"unknown_params": unknown})
+    if strange := [name for name in values if name not in fields]:
+        raise unknown(strange)
     required = (name for name, field in fields.items() if field.is_required())
     missing_ones = [name for name in required if values.get(name) is None]
     if missing_ones:
@@ -222,6 +222,18 @@ def check(model: type[_Model], values: dict[str, Any]) -> _Model:
     except ValidationError as error:
         name = str(error.errors(include_url=False, include_context=False, include_input=False)[0]["loc"][0])
         raise invalid(name, _RULES.get(name, "MUST_BE_BOOLEAN")) from None
+
+
+def unknown(names: Iterable[str], known: Sequence[str] = ()) -> ApiError:
+    """Parameters that there are not; of one that looks like one of ``known``, that is told."""
+    plain = [shown(name) for name in names]
+    near = {name: found[0] for name in plain if (found := get_close_matches(name, known, 1))}
+    return ApiError(
+        ApiCode.UNKNOWN_PARAMETER,
+        values={"parameters": ", ".join(plain)},
+        fields={"unknown_params": plain},
+        data={"did_you_mean": near} if near else None,
+    )
 
 
 def missing(*parameters: str) -> ApiError:

@@ -16,7 +16,7 @@ from daemon.storage.names import check_task_id
 from daemon.web import answers, bodies, results
 from daemon.web.batch import run_batch
 from daemon.web.bodies import BatchBody, SingleBody
-from daemon.web.body import read_json
+from daemon.web.body import batch_bytes, read_json
 from daemon.web.caller import Scope, caller
 from daemon.web.context import ApiContext
 from daemon.web.errors import explain
@@ -58,11 +58,11 @@ class Deletions:
     async def many(self, request: web.Request) -> web.Response:
         """Delete several tasks. 200 whatever became of them: the answer says it for each."""
         require_recovered(self._context)
-        values = await read_json(request)
+        limit = self._context.server().max_batch
+        values = await read_json(request, most=batch_bytes(limit))
         body = bodies.check(BatchBody, values)
         _check_scope(request, body)
         task_ids = body.distinct_ids
-        limit = self._context.server().max_batch
         if len(task_ids) > limit:
             raise bodies.invalid("task_ids", "MUST_BE_FEWER", limit=limit)
 

@@ -41,9 +41,12 @@ def make_guard(door: Door, operations: Iterable[Operation], refusals: RefusalLog
             raise ApiError(ApiCode.BAD_REQUEST)
         # Which methods an address takes is no secret: the description says it.
         is_open = isinstance(request.match_info.http_exception, web.HTTPMethodNotAllowed)
-        if is_open or not keyring.required or scopes.get(_address(request), _NOTHING) is None:
+        if not keyring.required:
             return None
         offered = _offered(request)
+        if is_open or scopes.get(_address(request), _NOTHING) is None:  # a good token shows more, none is needed
+            entry = None if offered is None else keyring.find(offered)
+            return None if entry is None or entry.is_over(clock.now()) else entry
         if offered is None:
             raise ApiError(ApiCode.UNAUTHORIZED)
         entry = keyring.find(offered)
@@ -61,7 +64,7 @@ def make_guard(door: Door, operations: Iterable[Operation], refusals: RefusalLog
             name = None if entry is None else entry.name
             if entry is not None and entry.is_over(clock.now()):
                 raise ApiError(ApiCode.TOKEN_EXPIRED, values={"token": name})
-            request[CALLER] = caller = Caller(name, address, frozenset(entry.scopes) if entry else EVERYTHING)
+            request[CALLER] = caller = Caller(name, address, _scopes(entry, rules))
             scope = scopes.get(_address(request))
             if isinstance(scope, Scope):
                 caller.require(scope)
@@ -73,6 +76,12 @@ def make_guard(door: Door, operations: Iterable[Operation], refusals: RefusalLog
             raise
 
     return guard
+
+
+def _scopes(entry: TokenEntry | None, rules: Rules) -> frozenset[Scope]:
+    if entry is not None:
+        return frozenset(entry.scopes)
+    return frozenset() if rules.keyring.required else EVERYTHING
 
 
 def _not_from_a_page(request: web.Request) -> bool:

@@ -8,9 +8,11 @@ from aiohttp import web
 
 from daemon.errors import ErrorCode
 from daemon.web import answers
+from daemon.web.caller import Scope, caller
 from daemon.web.context import ApiContext
 from daemon.web.errors import ApiCode, ApiError
 
+_HIDDEN: Final = "not shown without a token that may read"
 STARTING: Final = "starting"
 """What a component says that has not reported yet."""
 
@@ -44,8 +46,15 @@ class Health:
         return answers.success(request, "ALIVE", data={})
 
     async def ready(self, request: web.Request) -> web.Response:
-        """200 if every component does its work, else 503; either lists them all."""
+        """200 if every component does its work, else 503; either lists them all.
+
+        Where tokens are set, what is the matter is told to those who may read: it names the database and paths.
+        """
         problems = self._context.readiness()
+        if Scope.READ not in caller(request).scopes:
+            problems = {
+                name: _HIDDEN if problem not in (None, STARTING) else problem for name, problem in problems.items()
+            }
         checks = {name: {"ready": problem is None, "problem": problem} for name, problem in problems.items()}
         ready = all(problem is None for problem in problems.values())
         if not ready:

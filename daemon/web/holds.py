@@ -29,7 +29,7 @@ class Holds:
         """Place a hold on a task or a pattern. 201 once it is in force."""
         initiator = caller(request).initiator
         terms = _terms(bodies.check(HoldBody, await read_json(request)), initiator)
-        placed = await self._workers.read(lambda: self._holds.place(terms, initiator))
+        placed = await self._workers.write(lambda: self._holds.place(terms, initiator))
         return answers.success(request, _message(placed.covered), data=placed.to_json(), status=201)
 
     async def listed(self, request: web.Request) -> web.Response:
@@ -45,7 +45,7 @@ class Holds:
         hold_id = request.match_info["hold_id"]
         if not is_hold_id(hold_id):
             raise TaskRefused(f"{ascii(hold_id)[:80]} is not the id of a hold", code=ErrorCode.HOLD_NOT_FOUND)
-        released: Hold = await self._workers.read(lambda: self._holds.release(hold_id, caller(request).initiator))
+        released: Hold = await self._workers.write(lambda: self._holds.release(hold_id, caller(request).initiator))
         return answers.success(request, "HOLD_RELEASED", data=hold_json(released, in_force=False))
 
 

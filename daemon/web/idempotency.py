@@ -86,7 +86,7 @@ class Idempotency:
         self, request: web.Request, owner: tuple[str, str], fingerprint: str, perform: _Perform
     ) -> web.Response:
         new = Keyed(fingerprint, new_deletion_id(), clock.now())
-        found = await self._workers.read(lambda: self._begin(owner, new))
+        found = await self._workers.write(lambda: self._begin(owner, new))
         if found is not None and found.fingerprint != fingerprint:
             raise ApiError(ApiCode.IDEMPOTENCY_KEY_REUSED)
         if found is not None and found.status is not None:
@@ -108,7 +108,7 @@ class Idempotency:
         body, status = response.body, response.status
         assert isinstance(body, bytes)
         try:
-            await self._workers.read(lambda: self._answer(owner, status, headers, body.decode("utf-8")))
+            await self._workers.write(lambda: self._answer(owner, status, headers, body.decode("utf-8")))
         except (SweepdError, ApiError) as error:  # a retry finds out in the journal what was done
             _log.warning("answer_not_kept", reason=str(error))
 

@@ -172,7 +172,7 @@ class JobRunner:
         _log.error("job_crashed", job_id=work.job.job_id, task_ids=names, exc_info=error)
         while not work.ended and not self.stopping.is_set():
             try:
-                await self._workers.read(lambda: work.abandon(error))
+                await self._workers.write(lambda: work.abandon(error))
             except ApiError:  # the pool is closed
                 return
             except SweepdError as away:
@@ -185,7 +185,7 @@ class JobRunner:
 
     async def _step(self, run: Run) -> None:
         if run.work.cancelled:  # it only has to be noted, and waits for no turn
-            run.done += await self._workers.read(run.work.step)
+            run.done += await self._workers.write(run.work.step)
         else:
             run.done += await self._workers.delete(run.work.step, Lane.JOB)
 

@@ -84,7 +84,7 @@ class Jobs:
         require_recovered(self._context)
         bodies.check(NoBody, await read_json(request, optional=True))
         job_id, initiator = checked(request), caller(request).initiator
-        await self._workers.read(lambda: self._journal.cancel(job_id, initiator))
+        await self._workers.write(lambda: self._journal.cancel(job_id, initiator))
         await self._runner.cancel(job_id)
         shown = await self._find(request)
         ends = {JobState.CANCELLED: "JOB_CANCELLED", JobState.FINISHED: "JOB_SHOWN"}  # it was faster
@@ -115,7 +115,7 @@ class Jobs:
             return None
 
     async def _make(self, job_id: str, kind: Kind, wanted: Sequence[Request], continue_on_error: bool) -> None:
-        job = await self._workers.read(
+        job = await self._workers.write(
             lambda: self._journal.make(job_id, kind, wanted, continue_on_error=continue_on_error)
         )
         self._runner.add(job)

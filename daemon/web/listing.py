@@ -32,6 +32,9 @@ class Listing:
         """One page, at the top level (the document's place) and under ``data`` (the existing service's)."""
         require_started(self._context)
         query = check_query(TasksQuery, request.query)
+        known = self._context.catalog.statuses
+        if known and any(status not in known for status in query.status):
+            raise bodies.invalid("status", "MUST_BE_ONE_OF", words=", ".join(known))
         after = _after(query)
         page, listed = await self._workers.read(lambda: self._load(query, after))
         data = {

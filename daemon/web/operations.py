@@ -14,7 +14,7 @@ from daemon.errors import ErrorCode
 from daemon.web.bodies import Body
 from daemon.web.caller import Scope
 from daemon.web.errors import ApiCode
-from daemon.web.queries import Query
+from daemon.web.queries import NoQuery, Query, check_query
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _PATTERN: Final = re.compile(r"\{(\w+):[^}]*\}")
@@ -59,8 +59,17 @@ class Operation:
 
     def route(self) -> web.RouteDef:
         """The route, HEAD included for GET."""
+        takes_nothing = self.query is None and self.scope is not None
         return (
-            web.get(self.path, self.handler)
+            web.get(self.path, _without_query(self.handler) if takes_nothing else self.handler)
             if self.method == "GET"
             else web.route(self.method, self.path, self.handler)
         )
+
+
+def _without_query(handler: Handler) -> Handler:
+    async def checked(request: web.Request) -> web.StreamResponse:
+        check_query(NoQuery, request.query)
+        return await handler(request)
+
+    return checked

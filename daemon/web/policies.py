@@ -9,12 +9,13 @@ from typing import Any
 from aiohttp import web
 
 from daemon.catalog.instants import parse_instant
+from daemon.catalog.interruption import Interruption
 from daemon.deletion.models import Origin, Trigger
 from daemon.policy.models import Policy
 from daemon.sweep import stored
 from daemon.sweep.documents import explanation_document, plan_document, policy_document
 from daemon.sweep.explanation import explain
-from daemon.sweep.plan import make_plan
+from daemon.sweep.plan import make_plan, preview
 from daemon.sweep.report import SweepReport
 from daemon.web import answers, bodies
 from daemon.web.bodies import NoBody, SweepBody
@@ -47,9 +48,9 @@ class Policies:
 
     async def plan(self, request: web.Request) -> web.Response:
         """What the policy would do, as of now or ``?at=``."""
-        policy = self._policy(request)
         query = check_query(PlanQuery, request.query)
-        data = await self._workers.read(lambda: self._plan(policy, query.limit, query.at))
+        policy = self._policy(request)
+        data = await self._workers.planning.run(request, lambda end: self._plan(policy, query.limit, query.at, end))
         return answers.success(request, "PLAN_MADE", data=data)
 
     async def store(self, request: web.Request) -> web.Response:
@@ -57,7 +58,7 @@ class Policies:
         policy = self._policy(request)
         bodies.check(NoBody, await read_json(request, optional=True))
         initiator = caller(request).initiator
-        data = await self._workers.read(lambda: self._store(policy, initiator))
+        data = await self._workers.planning.run(request, lambda end: self._store(policy, initiator, end))
         return answers.success(request, "PLAN_STORED", data=data)
 
     async def sweep(self, request: web.Request) -> web.Response:
@@ -80,15 +81,16 @@ class Policies:
     def _policy(self, request: web.Request) -> Policy:
         return self._context.policies().get(request.match_info["name"])
 
-    def _plan(self, policy: Policy, limit: int, at: str | None) -> Mapping[str, Any]:
+    def _plan(self, policy: Policy, limit: int, at: str | None, end: Interruption) -> Mapping[str, Any]:
         catalog, policies = self._context.catalog, self._context.policies()
         with catalog.read() as session:
             zone = session.zone
-        plan = make_plan(catalog, policies, policy, max_stays=limit, at=self._instant(at))
+        plan = preview(catalog, policies, policy, limit=limit, at=self._instant(at), interruption=end)
         return plan_document(plan, zone, limit=limit)
 
-    def _store(self, policy: Policy, initiator: str) -> Mapping[str, Any]:
-        plan = make_plan(self._context.catalog, self._context.policies(), policy)
+    def _store(self, policy: Policy, initiator: str, end: Interruption) -> Mapping[str, Any]:
+        plan = make_plan(self._context.catalog, self._context.policies(), policy, interruption=end)
+        end.check()
         digest = stored.save(self._context.catalog, plan, initiator)
         return {
             "policy": policy.name,

@@ -1,8 +1,9 @@
-"""Queries of GET: models like those of the bodies, filled from text. What a model does not name is ignored."""
+"""Queries of GET: models like those of the bodies, filled from text. What a model does not name is refused."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Annotated, Final, Protocol, TypeAlias, TypeVar
@@ -38,6 +39,8 @@ class Texts(Protocol):
     """What aiohttp calls a query."""
 
     def getall(self, key: str, default: list[str], /) -> list[str]: ...
+
+    def keys(self) -> Iterable[str]: ...
 
 
 def _digits(value: object) -> object:
@@ -119,7 +122,13 @@ _Model = TypeVar("_Model", bound=Query)
 
 
 def check_query(model: type[_Model], query: Texts) -> _Model:
-    """``query`` as ``model``. Raises ApiError (INVALID_PARAMETER): given twice, or not what its field takes."""
+    """``query`` as ``model``.
+
+    Raises ApiError: UNKNOWN_PARAMETER, and INVALID_PARAMETER for what is given twice, or not what its field takes.
+    """
+    known = [parameter.alias or name for name, parameter in model.model_fields.items()]
+    if unknown := [name for name in dict.fromkeys(query.keys()) if name not in known]:
+        raise bodies.unknown(unknown, known)
     values: dict[str, str] = {}
     for name, parameter in model.model_fields.items():
         given = query.getall(parameter.alias or name, [])

@@ -81,6 +81,7 @@ def errors_of(operation: Operation) -> list[ErrorCode | ApiCode]:
         *(_WITH_SCOPE if operation.scope else ()),
         *(_WITH_BODY if operation.body else ()),
         *((ApiCode.INVALID_PARAMETER,) if operation.query and not operation.body else ()),
+        *((ApiCode.UNKNOWN_PARAMETER,) if operation.scope and not operation.body else ()),
         *operation.errors,
     ]
 

@@ -38,6 +38,7 @@ class Installation:
         self.root = folder / "data_pipeline" / "training_data"
         self.config = folder / "config.yaml"
         self.module = "daemon"
+        self.user: int | None = None  # one that has no name, no home and no variable that says so
         (folder / "policies").mkdir(parents=True, exist_ok=True)
         self.write_policies(policies)
         self.config.write_text(
@@ -71,7 +72,7 @@ class Installation:
             if cold:
                 process = subprocess.Popen(self._command("run"), stdout=stream, stderr=stream, env=_environment())
             else:
-                process = Program(self.module, self._arguments("run"), log, log, _environment())
+                process = Program(self.module, self._arguments("run"), log, log, self._environment(), self.user)
         daemon = Daemon(process, log)
         try:
             early(process)
@@ -96,13 +97,21 @@ class Installation:
     def _warm(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         with tempfile.TemporaryDirectory(prefix="sweepd-output-") as folder:
             output, errors = Path(folder) / "output", Path(folder) / "errors"
-            program = Program(self.module, self._arguments(*arguments), output, errors, _environment())
+            program = Program(self.module, self._arguments(*arguments), output, errors, self._environment(), self.user)
             try:
                 code = program.wait(_COMMAND_S)
             finally:
                 program.kill()
             said = output.read_text(encoding="utf-8"), errors.read_text(encoding="utf-8")
         return subprocess.CompletedProcess(program.args, code, *said)
+
+    def _environment(self) -> dict[str, str]:
+        whole = _environment()
+        if self.user is None:
+            return whole
+        return {
+            name: value for name, value in whole.items() if name in ("PATH", "PYTHONPATH", "TZ", "PYTHONUNBUFFERED")
+        }
 
     def _command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", self.module, *self._arguments(*arguments)]

@@ -390,11 +390,11 @@ def raise_every_alarm(folder: str, url: str) -> dict[str, Any]:
         ]
         site.store.query("INSERT INTO data_pipeline_tasks SELECT * FROM saved")
 
-        (made.folder / "two-hours-ahead").touch()
+        (made.folder / "clock.json").write_text('{"hours": 2}')
         said["ahead"] = daemon.wait_for_event("sweep_refused", policy="old", level="error", error="CLOCK_UNRELIABLE")[
             "error"
         ]
-        (made.folder / "two-hours-ahead").unlink()
+        (made.folder / "clock.json").unlink()
 
         said["journal"] = site.store.query("SELECT * FROM sweepd_deletions")
         said["directories"] = sorted(path.name for path in made.root.iterdir() if path.name != ".sweepd") == names

@@ -30,6 +30,7 @@ _PRELOADED = (
     "daemon.app.initialise",
     "daemon.app.serve",
     "daemon.sweep.rehearsal",
+    "requests",  # another user may not reach where this Python lies
     "sqlalchemy.dialects.postgresql.psycopg2",
     "sqlalchemy.dialects.sqlite.pysqlite",
 )
@@ -40,7 +41,15 @@ _servers: dict[int, ForkServer] = {}
 class Program:
     """One of them on its way; as much of ``subprocess.Popen`` as the tests use."""
 
-    def __init__(self, module: str, arguments: list[str], output: Path, errors: Path, environment: Mapping[str, str]):
+    def __init__(
+        self,
+        module: str,
+        arguments: list[str],
+        output: Path,
+        errors: Path,
+        environment: Mapping[str, str],
+        user: int | None = None,
+    ):
         self.args = [module, *arguments]
         self.returncode: int | None = None
         self._server = server()
@@ -52,6 +61,7 @@ class Program:
             errors=str(errors),
             environment=dict(environment),
             folder=str(Path.cwd()),
+            user=user,
         )
         self._ended = os.pidfd_open(self.pid)  # readable from its end on; the server has not waited for it yet
 
@@ -132,6 +142,10 @@ def _redirect(request: dict[str, Any]) -> None:
     os.environ.update(request["environment"])
     time.tzset()
     os.chdir(request["folder"])
+    if request["user"] is not None:  # as `podman run --user 54321` does: no other group than root's
+        os.setgroups([])
+        os.setresgid(0, 0, 0)
+        os.setresuid(*[request["user"]] * 3)
 
 
 def _unbuffered(fd: int, errors: str) -> io.TextIOWrapper:

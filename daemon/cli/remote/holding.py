@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Sequence
 from typing import Any
 
 from daemon.cli.exits import Exit
+from daemon.cli.initiator import user_name
 from daemon.cli.remote.server import Server
 from daemon.cli.render import dump, say, table
 from daemon.client.answers import Hold
@@ -32,7 +32,7 @@ def place(
                 reason=reason,
                 until=until,
                 lasting=lasting,
-                owner=owner or getpass.getuser(),
+                owner=owner or user_name(),
                 all_tasks=all_tasks,
             )
             placed.append(held)

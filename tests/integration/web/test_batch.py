@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -309,3 +311,13 @@ async def test_busy_rows_fail_alone(api: Api, installation: Installation, monkey
     data = (await api.batch(FIRST, SECOND)).body["data"]
     assert [entry["error_code"] for entry in data["failed_tasks"]] == ["TASK_BUSY"]
     assert [entry["task_id"] for entry in data["deleted_tasks"]] == [SECOND]
+
+
+async def test_as_many_tasks_as_are_allowed_fit_into_a_body_whatever_their_ids(installation: Installation) -> None:
+    most = 10_000
+    async with serving(installation, server=ServerConfig(max_batch=most)) as api:
+        ids = [f"{number:0128}" for number in range(most + 1)]
+        for names, expected in ((ids, (400, "INVALID_PARAMETER")), ([*ids, "x" * 2**20], (413, "BODY_TOO_LARGE"))):
+            body = io.BytesIO(json.dumps({"task_ids": names, "confirm": True}).encode())
+            answer = await api.ask("DELETE", TASKS, data=body, headers={"Content-Type": "application/json"})
+            assert (answer.status, answer.body["error_code"]) == expected, "counted, so it was read"

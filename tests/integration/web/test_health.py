@@ -8,6 +8,8 @@ import sqlite3
 
 import pytest
 
+from daemon.config import ServerConfig
+from daemon.tokens import Scope, TokenEntry, hash_of
 from daemon.web.addresses import TASKS
 from integration.web.installation import Api, Installation, serving
 
@@ -115,3 +117,29 @@ async def test_health_and_lists_while_every_deletion_worker_is_blocked(installat
             other.execute("COMMIT")
         assert [answer.status for answer in await asyncio.gather(*deletions)] == [200] * 3
     assert installation.tree() == set()
+
+
+async def test_what_is_wrong_is_told_to_those_who_may_read(installation: Installation) -> None:
+    """Where tokens are set: it names the database's user, host and port."""
+    secret = "sweepd_of_sixteen_or_more"
+    tokens = tuple(
+        TokenEntry(name=scope, hash=hash_of(f"{scope}{secret}".encode()), scopes=(scope,), expires=None)
+        for scope in (Scope.READ, Scope.DELETE)
+    )
+    async with serving(installation, server=ServerConfig(tokens=tokens)) as api:
+        api.problems |= {
+            "catalog": "the database postgresql://sweepd@db1:5432/pipeline is away",
+            "recovery": "starting",
+        }
+        for headers, told in (
+            ({}, False),
+            ({"Authorization": "Bearer nonsense"}, False),
+            ({"Authorization": f"Bearer delete{secret}"}, False),
+            ({"Authorization": f"Bearer read{secret}"}, True),
+        ):
+            answer = await api.ask("GET", "/readyz", headers=headers)
+            checks = answer.body["data"]["checks"]
+            assert (answer.status, checks["catalog"]["ready"], checks["storage_root"]["ready"]) == (503, False, True)
+            assert ("db1" in str(answer.body)) is told
+            assert checks["recovery"]["problem"] == "starting"
+            assert (await api.ask("GET", "/livez", headers=headers)).status == 200

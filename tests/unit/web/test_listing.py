@@ -34,8 +34,10 @@ def test_the_borders() -> None:
     assert parse(("limit", "1"), ("offset", "0")).limit == 1
 
 
-def test_the_parameters_of_others_are_ignored() -> None:
-    assert parse(("page", "7"), ("Limit", "x")) == TasksQuery()
+def test_the_parameters_of_others_are_refused() -> None:
+    with pytest.raises(ApiError) as caught:
+        parse(("page", "7"), ("Limit", "x"))
+    assert caught.value.code == "UNKNOWN_PARAMETER"
 
 
 @pytest.mark.parametrize("pairs", [[("status", "a,b")], [("status", "a"), ("status", "b")]])

@@ -50,8 +50,12 @@ def test_what_is_given() -> None:
     assert check(Named, ("for", "4")) == {"lasting": 4}
 
 
-def test_the_parameters_of_others_are_ignored() -> None:
-    assert check(AtQuery, ("limit", "x"), ("limit", "y")) == {"at": None}
+def test_what_is_not_known_is_refused_with_the_nearest_that_is() -> None:
+    with pytest.raises(ApiError) as caught:
+        check(PlanQuery, ("limt", "x"), ("limt", "y"), ("zzz", ""), ("at", "2026-12-31"))
+    assert caught.value.code == "UNKNOWN_PARAMETER"
+    assert caught.value.fields == {"unknown_params": ["limt", "zzz"]}
+    assert caught.value.data == {"did_you_mean": {"limt": "limit"}}
 
 
 @pytest.mark.parametrize(
