@@ -11,7 +11,7 @@ from daemon.config import Config
 from daemon.deletion.continuity import Continuity, Unknown
 from daemon.errors import CatalogUnavailable, StartupRefused
 from daemon.metrics.registry import Metrics
-from daemon.storage import root
+from daemon.storage import root, upkeep
 
 
 def initialise(config: Config, *, replace_root: bool = False) -> list[str]:
@@ -44,6 +44,8 @@ def initialise(config: Config, *, replace_root: bool = False) -> list[str]:
             done.append(f"marked {path} as a storage root")
         if setup.register_root(database, root_id, str(path), replace=replace_root):
             done.append(f"the catalog now belongs to storage root {root_id}")
+        with root.StorageRoot(path, lambda: root_id).open() as opened:
+            upkeep.keep_ready(opened)
         forgotten = _forgotten(config, root_id)
         if forgotten:
             done.append(

@@ -130,7 +130,8 @@ class Claim:
         if not going:
             return
         claimed = self._claimed
-        entry = claimed.entry = self._stack.enter_context(trash.new_entry(self._root))
+        frees = any(one.item.entry.purge_after is None for one in going)
+        entry = claimed.entry = self._stack.enter_context(trash.new_entry(self._root, frees=frees))
         items = tuple(one.item for one in going)
         claimed.manifest = Manifest(Kind.DELETE, entry.entry_id, self._root.root_id, items)
         entry.write_manifest(claimed.manifest.to_json())

@@ -14,7 +14,7 @@ from daemon import clock, log
 from daemon.deletion.choice import Going
 from daemon.deletion.claim import Claim, Claimed
 from daemon.deletion.models import Outcome, Request
-from daemon.deletion.purge import Tools, purge
+from daemon.deletion.purge import Tools, keep_reserve, purge
 from daemon.errors import (
     CatalogNotReady,
     CatalogUnavailable,
@@ -163,6 +163,7 @@ class Engine:
             results |= {one.request.task_id: _outcome(claimed, one) for one in waits}
         if goes:
             results |= self._purge(claimed, goes)
+            keep_reserve(claimed.entry.root)
         return results
 
     def _purge(self, claimed: Claimed, goes: Sequence[Going]) -> dict[str, _Result]:

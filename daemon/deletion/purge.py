@@ -14,8 +14,9 @@ from daemon.deletion.manifest import Item
 from daemon.deletion.progress import Purges
 from daemon.errors import SweepdError
 from daemon.metrics.registry import Metrics
-from daemon.storage import faults
+from daemon.storage import faults, reserve
 from daemon.storage.census import Census
+from daemon.storage.root import OpenRoot
 from daemon.storage.trash import TrashEntry
 from daemon.storage.workers import Workers
 
@@ -80,6 +81,14 @@ def purge(entry: TrashEntry, items: Sequence[Item], tools: Tools, known: Mapping
     if not result.errors:
         _discard(entry)
     return result
+
+
+def keep_reserve(root: OpenRoot) -> None:
+    """Set space aside again, of what a purge has just freed. Never raises: what is gone is gone without it."""
+    try:
+        reserve.keep(root)
+    except OSError as error:
+        _log.warning("reserve_failed", reason=str(error))
 
 
 def _left(entry: TrashEntry, ids: Sequence[str], tools: Tools, error: OSError) -> dict[str, OSError]:

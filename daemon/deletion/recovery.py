@@ -17,7 +17,7 @@ from daemon.catalog.ledger import Record, State
 from daemon.deletion.manifest import Item, Kind, Manifest
 from daemon.deletion.purge import Tools, purge
 from daemon.errors import CatalogRolledBack, RootUnavailable, TaskRefused
-from daemon.storage import faults, reserve, retained, trash
+from daemon.storage import faults, retained, trash, upkeep
 from daemon.storage.census import Census
 from daemon.storage.root import OpenRoot, StorageRoot
 from daemon.storage.trash import TrashEntry
@@ -73,7 +73,7 @@ class Recovery:
             for entry_id in entry_ids:
                 results[self._attempt(root, entry_id)] += 1
             try:
-                reserve.keep(root)
+                upkeep.keep_ready(root)
             except OSError as error:
                 _log.warning("reserve_failed", reason=str(error))
         for result, count in results.items():

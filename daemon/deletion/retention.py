@@ -14,7 +14,7 @@ from daemon.catalog.ledger import Counts, Record, State
 from daemon.deletion import holding, manifest
 from daemon.deletion.claim import journal_counts
 from daemon.deletion.manifest import Item, Kind, Manifest
-from daemon.deletion.purge import Tools, purge
+from daemon.deletion.purge import Tools, keep_reserve, purge
 from daemon.errors import ErrorCode, TaskRefused
 from daemon.metrics.trash import TrashFacts
 from daemon.storage import faults, retained, trash
@@ -155,6 +155,7 @@ class Retention:
             done = 0
             for start in range(0, len(records), _AT_ONCE):
                 done += self._purge_group(root, records[start : start + _AT_ONCE])
+                keep_reserve(root)
             return done
 
     def _purge_group(self, root: OpenRoot, records: Sequence[Record]) -> int:

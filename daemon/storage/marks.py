@@ -11,8 +11,10 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
+from daemon.storage.reserve import with_reserve
 from daemon.storage.root import OpenRoot
 
 _NAME: Final = "marks"
@@ -26,6 +28,8 @@ _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 def read(root: OpenRoot) -> dict[str, str]:
     """The marks there are, by kind. Raises OSError."""
     content = b""
+    if not root.marked:
+        return {}
     with suppress(FileNotFoundError):
         fd = os.open(_NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root.state_fd)
         try:
@@ -38,6 +42,16 @@ def read(root: OpenRoot) -> dict[str, str]:
 
 def write(root: OpenRoot, marks: Mapping[str, str | None], *, sync: bool = False) -> None:
     """Set these marks, None to forget one; ``sync``: so that a power cut leaves them. Raises OSError."""
+    with_reserve(root, partial(_write, root, marks, sync))
+
+
+def make(root: OpenRoot) -> None:
+    """Give the marks their place on disk while there is room: what is overwritten later needs none. Raises OSError."""
+    seen = read(root)
+    write(root, {kind: seen.get(kind) for kind in KINDS})
+
+
+def _write(root: OpenRoot, marks: Mapping[str, str | None], sync: bool) -> None:
     fd = os.open(_NAME, _FLAGS, 0o600, dir_fd=root.state_fd)
     try:
         for kind, committed_id in marks.items():

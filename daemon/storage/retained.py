@@ -6,39 +6,30 @@ Each is the moved task directory itself, and nothing else: whose it is and until
 from __future__ import annotations
 
 import os
-from typing import Final
 
 from daemon.storage.census import Census
-from daemon.storage.folders import folder
+from daemon.storage.folders import RETAINED, existing, folder
 from daemon.storage.moves import move
 from daemon.storage.root import OpenRoot, TaskDirectory, is_directory
-from daemon.storage.syscalls import open_directory
 from daemon.storage.workers import Workers
-
-RETAINED: Final = "retained"
 
 
 def ids(root: OpenRoot) -> set[str]:
     """The ids of the deletions whose directory waits. Raises OSError."""
-    with folder(root, RETAINED) as retained_fd:
-        return set(os.listdir(retained_fd))
+    with existing(root, RETAINED) as retained_fd:
+        return set() if retained_fd is None else set(os.listdir(retained_fd))
 
 
 def newest(root: OpenRoot, most: int) -> list[str]:
     """The greatest ids of those that wait, at most so many. Raises OSError."""
-    try:
-        fd = open_directory(root.state_fd, RETAINED)
-    except FileNotFoundError:
-        return []
-    try:
-        return sorted(os.listdir(fd))[-most:]
-    finally:
-        os.close(fd)
+    return sorted(ids(root))[-most:]
 
 
 def find(root: OpenRoot, deletion_id: str, task_id: str) -> TaskDirectory | None:
     """The directory that waits, or None if there is none. Raises OSError."""
-    with folder(root, RETAINED) as retained_fd:
+    with existing(root, RETAINED) as retained_fd:
+        if retained_fd is None:
+            return None
         try:
             status = os.stat(deletion_id, dir_fd=retained_fd, follow_symlinks=False)
         except FileNotFoundError:
@@ -48,7 +39,9 @@ def find(root: OpenRoot, deletion_id: str, task_id: str) -> TaskDirectory | None
 
 def count(root: OpenRoot, deletion_id: str, workers: Workers) -> Census | None:
     """The counts of a directory that waits; None if there is none. Raises OSError."""
-    with folder(root, RETAINED) as retained_fd:
+    with existing(root, RETAINED) as retained_fd:
+        if retained_fd is None:
+            return None
         try:
             return workers.count(retained_fd, [deletion_id])[0]
         except FileNotFoundError:

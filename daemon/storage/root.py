@@ -26,7 +26,7 @@ from daemon.storage.names import STATE_DIRECTORY, is_task_id
 from daemon.storage.space import FileSystem
 from daemon.storage.syscalls import open_directory
 
-_MARKER: Final = "root.json"
+MARKER: Final = "root.json"
 _PROBE: Final = "probe.json"
 # What failed once fails again a moment later, more often than not.
 _FAULT_S: Final = 30.0
@@ -64,12 +64,24 @@ def inode_of(signature: str) -> str | None:
 class OpenRoot:
     """A storage root whose identity has just been proven. ``fd`` and ``state_fd`` live as long as the ``with``."""
 
-    def __init__(self, fd: int, state_fd: int, root_id: str) -> None:
+    def __init__(self, fd: int, state_fd: int | None, root_id: str) -> None:
         self.fd = fd
-        self.state_fd = state_fd
+        self._state_fd = state_fd
         self.root_id = root_id
         self._mounts: dict[str, str] | None = None
         self._kept: list[int] = []
+
+    @property
+    def marked(self) -> bool:
+        """Whether it has a folder of its own; if not, there was no room for one yet."""
+        return self._state_fd is not None
+
+    @property
+    def state_fd(self) -> int:
+        """Its own folder. Raises OSError (ENOSPC) if there was no room for one yet."""
+        if self._state_fd is None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), STATE_DIRECTORY)
+        return self._state_fd
 
     def find(self, task_id: str) -> TaskDirectory | None:
         """The task directory, or None if there is none. It is kept open: its inode is given to no other one meanwhile.
@@ -161,7 +173,11 @@ class StorageRoot:
         reason, self._fault = self._fault, None
         try:
             with self.open() as root:
-                durable.write_json(root.state_fd, _PROBE, {"probed_at": clock.now().isoformat()})
+                try:
+                    durable.write_json(root.state_fd, _PROBE, {"probed_at": clock.now().isoformat()})
+                except OSError as error:
+                    if error.errno not in (errno.ENOSPC, errno.EDQUOT):  # full is not broken
+                        raise
                 return space.look(root.fd)
         except OSError as error:
             self._fault_until = clock.monotonic() + _FAULT_S
@@ -222,7 +238,7 @@ def mark(path: Path) -> str:
             try:
                 root_id = str(uuid.uuid4())
                 durable.write_json(
-                    state_fd, _MARKER, {"id": root_id, "marked_at": clock.now().isoformat(), "version": 1}
+                    state_fd, MARKER, {"id": root_id, "marked_at": clock.now().isoformat(), "version": 1}
                 )
                 os.fsync(fd)
             finally:
@@ -261,7 +277,7 @@ def _identity(root_fd: int, path: Path) -> str | None:
         return None
     state_fd = _open_state(root_fd, path)
     try:
-        return None if _lstat(state_fd, _MARKER) is None else _read_marker(state_fd, path)
+        return None if _lstat(state_fd, MARKER) is None else _read_marker(state_fd, path)
     finally:
         os.close(state_fd)
 
@@ -275,7 +291,7 @@ def _lstat(fd: int, name: str) -> os.stat_result | None:
 
 def _read_marker(state_fd: int, path: Path) -> str:
     try:
-        marker = durable.read_json(state_fd, _MARKER)
+        marker = durable.read_json(state_fd, MARKER)
     except (OSError, ValueError) as error:
         raise RootUnavailable(
             f"the marker of the storage root {path} cannot be read ({error}); restore it from a backup"

@@ -23,6 +23,7 @@ from daemon.storage import syscalls
 from daemon.storage.removal import remove_tree
 from daemon.storage.root import StorageRoot, mark
 from support.auditor import audit_task
+from support.crash import attempt
 from support.daemons import TASKS, Installation
 from support.inventories import scan, scanned
 from support.judging import policy_set
@@ -168,14 +169,17 @@ def delete_with_reserve(folder: str, lacking: str) -> dict[str, Any]:
                     file.flush()
         for number in range(1000):
             (path / f"filler-{number}").touch()
-    site.engine.delete(request("task_0", retain=timedelta(days=1)))
-    given_up = len(list(reserve.iterdir()))
+    refused = attempt(site, "task_0", retain=timedelta(days=1))
+    untouched = len(list(reserve.iterdir()))
     site.engine.delete_group([request("task_1"), request("task_2")])
+    given_up = kept - len(list(reserve.iterdir()))
     fates = [audit_task(site.store, path, task) for task in before]
     for filler in path.glob("filler*"):
         filler.unlink()
     site.recovery.run()
-    return {"kept": kept, "given_up": given_up, "fates": fates, "again": len(list(reserve.iterdir()))}
+    again = len(list(reserve.iterdir()))
+    facts = {"kept": kept, "refused": refused, "untouched": untouched, "partly": 0 < given_up < kept}
+    return {**facts, "fates": fates, "again": again}
 
 
 def fill_running_daemon(folder: str) -> dict[str, Any]:
