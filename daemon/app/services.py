@@ -65,7 +65,7 @@ def build(config: Config) -> Iterator[Services]:
     catalog.database.audited = config.audit.file is not None
     metrics = Metrics()
     metrics.database.watch(catalog.database.pool)
-    root = StorageRoot(config.storage.root, catalog.root_id)
+    root = StorageRoot(config.storage.root, catalog.root_id, catalog.unmarked_root)
     workers = Workers(
         config.workers.processes,
         priority=config.workers.priority,

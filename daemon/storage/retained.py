@@ -17,7 +17,8 @@ from daemon.storage.workers import Workers
 def ids(root: OpenRoot) -> set[str]:
     """The ids of the deletions whose directory waits. Raises OSError."""
     with existing(root, RETAINED) as retained_fd:
-        return set() if retained_fd is None else set(os.listdir(retained_fd))
+        names = [] if retained_fd is None else os.listdir(retained_fd)
+        return {name for name in names if "." not in name}  # else its purge has begun
 
 
 def newest(root: OpenRoot, most: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""The two Linux calls the standard library lacks: openat2 and renameat2, with their fallbacks.
+"""The Linux calls the standard library lacks: openat2, renameat2, statx and name_to_handle_at, with their fallbacks.
 
 ``openat2`` (Linux 5.6) refuses symlinks, magic links, escapes and mount crossings in the kernel, in one step.
 Where it is missing or filtered away, O_NOFOLLOW and a comparison of mount ids take its place.
@@ -10,6 +10,8 @@ import ctypes
 import errno
 import os
 import platform
+import struct
+from dataclasses import dataclass
 from typing import Final
 
 _OPENAT2: Final = 437  # the same number on every architecture (Linux 5.6, include/uapi/asm-generic/unistd.h)
@@ -27,6 +29,19 @@ DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
+_statx = getattr(_libc, "statx", None)  # an old C library has none
+_name_to_handle_at = getattr(_libc, "name_to_handle_at", None)
+# struct statx: mask, mode, inode, the times of birth, of change and of modification, and the device
+_STATX: Final = struct.Struct("=I24xH2xQ40xqI4xqI4xqI12xII")
+_STATX_BUFFER: Final = ctypes.c_char * 256
+_STATX_WANTED: Final = 0xFFF
+_STATX_BTIME: Final = 0x800
+_AT_SYMLINK_NOFOLLOW: Final = 0x100
+_AT_NO_AUTOMOUNT: Final = 0x800
+_AT_EMPTY_PATH: Final = 0x1000
+_NS: Final = 10**9
+_HANDLE: Final = struct.Struct("=Ii")  # its length and its kind; the handle follows
+_MOST_HANDLE: Final = 128
 
 
 class _OpenHow(ctypes.Structure):
@@ -82,7 +97,7 @@ def open_directory(parent_fd: int, name: str) -> int:
 
 
 def _open_directory_portably(parent_fd: int, name: str) -> int:
-    if "/" in name or name in ("", ".", ".."):
+    if "/" in name or name in ("", ".."):
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), name)
     fd = os.open(name, DIRECTORY, dir_fd=parent_fd)
     try:
@@ -131,3 +146,47 @@ def rename_noreplace(from_fd: int, from_name: str, to_fd: int, to_name: str) -> 
         os.rename(from_name, to_name, src_dir_fd=from_fd, dst_dir_fd=to_fd)
     else:
         raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), from_name, None, to_name)
+
+
+@dataclass(slots=True)  # not frozen: there is one for each directory of every scan, and that would take longer
+class Status:
+    """What lies under a name. ``birth_ns``: when it was made; None where the file system does not tell."""
+
+    device: int
+    inode: int
+    mode: int
+    birth_ns: int | None
+    mtime_ns: int
+    ctime_ns: int
+
+
+def status(fd: int, name: str) -> Status:
+    """What ``name`` inside ``fd`` is, or with an empty name ``fd`` itself; never through a symlink. Raises OSError."""
+    if _statx is None:
+        found = os.stat(name, dir_fd=fd, follow_symlinks=False) if name else os.fstat(fd)
+        return Status(found.st_dev, found.st_ino, found.st_mode, None, found.st_mtime_ns, found.st_ctime_ns)
+    buffer = _STATX_BUFFER()  # one for each call: threads share the module
+    flags = _AT_SYMLINK_NOFOLLOW | _AT_NO_AUTOMOUNT | (0 if name else _AT_EMPTY_PATH)
+    if _statx(fd, os.fsencode(name), flags, _STATX_WANTED, buffer) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), name)
+    mask, mode, inode, born_s, born_ns, ctime_s, ctime_ns, mtime_s, mtime_ns, major, minor = _STATX.unpack_from(buffer)
+    born = born_s * _NS + born_ns if mask & _STATX_BTIME else 0  # some say that they know it, and then 0
+    device = os.makedev(major, minor)
+    return Status(device, inode, mode, born or None, mtime_s * _NS + mtime_ns, ctime_s * _NS + ctime_ns)
+
+
+def handle(fd: int, name: str) -> bytes | None:
+    """The file system's own handle of ``name`` inside ``fd``: no other one ever gets it. None if there is none.
+
+    Only where the file system, the kernel and whatever filters its calls have one to give.
+    """
+    if _name_to_handle_at is None:
+        return None
+    buffer, mount = ctypes.create_string_buffer(_HANDLE.size + _MOST_HANDLE), ctypes.c_int()
+    _HANDLE.pack_into(buffer, 0, _MOST_HANDLE, 0)
+    flags = 0 if name else _AT_EMPTY_PATH
+    if _name_to_handle_at(fd, os.fsencode(name), buffer, ctypes.byref(mount), flags) != 0:
+        return None
+    length, kind = _HANDLE.unpack_from(buffer)
+    return _HANDLE.pack(length, kind) + buffer.raw[_HANDLE.size : _HANDLE.size + length]

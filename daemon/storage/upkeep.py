@@ -9,6 +9,7 @@ from daemon.storage.root import OpenRoot
 def keep_ready(root: OpenRoot) -> None:
     """Make what is missing, as far as there is room. Raises OSError other than for a full file system."""
     try:
+        root.mark()
         folders.make_all(root)
         marks.make(root)
     except OSError as error:
