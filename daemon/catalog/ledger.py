@@ -73,8 +73,8 @@ class Counts:
 class Record:
     """A row of the journal. ``counts`` is None until the directory has been counted.
 
-    ``restored_by``: who undid it, at ``finished_at``. ``in_place``: the identity of a directory that is removed where it
-    stands, and never was in the trash.
+    ``restored_by``: who undid it, at ``finished_at``. ``in_place``: the identity of a directory that is removed where
+    it stands, and never was in the trash.
     """
 
     entry: Entry

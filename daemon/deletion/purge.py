@@ -71,9 +71,9 @@ def purge(entry: Place, items: Sequence[Item], tools: Tools, known: Mapping[str,
     """Remove these directories of the entry for good. Their exact counts were taken before the first unlink.
 
     ``known`` are the counts the journal has already. What cannot be removed stays in the entry, and the call can be
-    repeated. Raises CatalogUnavailable or CatalogNotReady, with nothing removed, if the counts can be kept in the journal
-    only, and that does not answer. If only the journal cannot be written, the files are gone and the counts true all the same; recovery
-    writes it later.
+    repeated. If only the journal cannot be written, the files are gone and the counts true all the same; recovery
+    writes it later. Raises CatalogUnavailable or CatalogNotReady, with nothing removed, if the journal is the only
+    place for the counts, and does not answer.
     """
     result = Purged(dict(known or {}))
     for item in items:

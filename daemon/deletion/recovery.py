@@ -79,7 +79,7 @@ class Recovery:
             for settled in self._pauses.keys() - work:  # by another process
                 del self._pauses[settled]
             for name, settle in work.items():
-                results[self._attempt(root, name, settle)] += 1
+                results[self._attempt(name, settle)] += 1
             keep_ready(root, self.tools.catalog, thoroughly=True)
         for result, count in results.items():
             if result is not Result.BUSY:
@@ -92,7 +92,7 @@ class Recovery:
         """Entries that could not be settled the last time they were tried."""
         return len(self._pauses)
 
-    def _attempt(self, root: OpenRoot, entry_id: str, settle: Callable[[], Result]) -> Result:
+    def _attempt(self, entry_id: str, settle: Callable[[], Result]) -> Result:
         pause = self._pauses.get(entry_id)
         if pause is not None and clock.monotonic() < pause.until:
             return Result.BUSY

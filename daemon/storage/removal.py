@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 
 from daemon.storage.pacing import UNLIMITED, Pace
 from daemon.storage.subvolumes import own_fault
-from daemon.storage.walk import Helpers, Note, traverse
+from daemon.storage.walk import ITSELF, Helpers, Note, traverse
 
 # Entries of one directory that are sorted at a time: some 20 MB of memory.
 _SORTED: Final = 65_536
@@ -88,7 +88,7 @@ class Remover:
 
     def leave(self, parent_fd: int, name: str) -> None:
         try:
-            if name == ".":  # the top of the walk itself, which goes from above
+            if name == ITSELF:  # the top of the walk itself, which goes from above
                 if self._last is not None:
                     self._last()
                 return

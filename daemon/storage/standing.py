@@ -21,9 +21,9 @@ from daemon.storage.moves import move
 from daemon.storage.progress import Progress
 from daemon.storage.root import OpenRoot
 from daemon.storage.syscalls import open_directory
+from daemon.storage.walk import ITSELF
 from daemon.storage.workers import Workers
 
-_SELF: Final = "."
 _PURGE: Final = ".purge"
 # Entries of a directory that are counted while its row is locked: some milliseconds.
 _SMALL: Final = 256
@@ -67,21 +67,21 @@ class Standing:
     def glance(self) -> Census | None:
         """The counts of the directory, if it is small; None if it is not."""
         assert self._fd is not None
-        return take_small(self._fd, _SELF, _SMALL)
+        return take_small(self._fd, ITSELF, _SMALL)
 
     def count(self, deletion_id: str, workers: Workers) -> Census:
         """The exact counts. Whoever removes it afterwards has to make them durable first."""
         del deletion_id
         if self._fd is None or not self.held():
             return NOTHING
-        return workers.count(self._fd, [_SELF])[0]
+        return workers.count(self._fd, [ITSELF])[0]
 
     def purge(self, deletion_ids: Iterable[str], workers: Workers, progress: Progress | None = None) -> None:
         """Remove it, all that can be; raises the first error in the end."""
         if self._fd is None or not list(deletion_ids) or not self.held():
             return
         try:
-            workers.remove(self._fd, [_SELF], progress, last=self._leave)
+            workers.remove(self._fd, [ITSELF], progress, last=self._leave)
         except OSError as error:
             if isinstance(error.filename, str):
                 error.filename = f"{self._name}/{error.filename.removeprefix('./')}"

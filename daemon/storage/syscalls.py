@@ -97,7 +97,7 @@ def open_directory(parent_fd: int, name: str) -> int:
 
 
 def _open_directory_portably(parent_fd: int, name: str) -> int:
-    if "/" in name or name in ("", ".."):
+    if "/" in name or name in ("", ".", ".."):
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), name)
     fd = os.open(name, DIRECTORY, dir_fd=parent_fd)
     try:

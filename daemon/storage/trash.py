@@ -24,7 +24,7 @@ from daemon.storage.census import NOTHING, Census, take_small
 from daemon.storage.folders import QUARANTINE, RETAINED, TRASH, existing, folder, names_in
 from daemon.storage.moves import move
 from daemon.storage.progress import Progress
-from daemon.storage.reserve import with_reserve
+from daemon.storage.reserve import is_full, with_reserve
 from daemon.storage.root import OpenRoot, TaskDirectory, is_directory
 from daemon.storage.subvolumes import own_fault
 from daemon.storage.syscalls import open_directory
@@ -156,7 +156,12 @@ class TrashEntry:
             return stored
         names = [name for name in (deletion_id, deletion_id + _PURGE) if _exists(self._fd, name)]
         taken = workers.count(self._fd, names)[0] if names else NOTHING
-        with_reserve(self.root, lambda: durable.write_json(self._fd, deletion_id + _CENSUS, taken.to_json()))
+        try:
+            with_reserve(self.root, lambda: durable.write_json(self._fd, deletion_id + _CENSUS, taken.to_json()))
+        except OSError as error:
+            if not is_full(error):
+                raise
+            self.counts_durably = False  # the journal keeps it
         return taken
 
     def purge(self, deletion_ids: Iterable[str], workers: Workers, progress: Progress | None = None) -> None:

@@ -9,6 +9,8 @@ import contextlib
 import ctypes
 import json
 import os
+import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -22,7 +24,7 @@ from daemon.errors import TaskRefused
 from daemon.storage import syscalls
 from daemon.storage.removal import remove_tree
 from daemon.storage.root import StorageRoot, mark
-from support.auditor import audit_task
+from support.auditor import audit_task, remember
 from support.crash import attempt
 from support.daemons import TASKS, Installation
 from support.inventories import scan, scanned
@@ -138,15 +140,23 @@ def delete_on_full_disk(folder: str) -> dict[str, Any]:
                 file.flush()
     except OSError:
         pass
+    retained = attempt(site, "task_1", retain=timedelta(days=1))
+    whole = snapshot(path / "task_1") == before.tree
     error = None
     try:
         site.engine.delete(request("task_1"))
     except Exception as caught:
         error = f"{getattr(caught, 'code', type(caught).__name__)}"
     left = sorted(os.listdir(path))
-    whole = (path / "task_1").exists() and snapshot(path / "task_1") == before.tree
-    journal = [entry["state"] for entry in site.store.ledger("task_1")]
-    return {"error": error, "left": left, "whole": whole, "journal": journal, "entries": len(site.entries())}
+    fate = audit_task(site.store, path, before)
+    return {
+        "retained": retained,
+        "whole": whole,
+        "error": error,
+        "left": left,
+        "fate": fate,
+        "entries": len(site.entries()),
+    }
 
 
 def delete_with_reserve(folder: str, lacking: str) -> dict[str, Any]:
@@ -178,8 +188,76 @@ def delete_with_reserve(folder: str, lacking: str) -> dict[str, Any]:
         filler.unlink()
     site.recovery.run()
     again = len(list(reserve.iterdir()))
-    facts = {"kept": kept, "refused": refused, "untouched": untouched, "partly": 0 < given_up < kept}
+    facts = {"kept": kept, "refused": refused, "untouched": untouched, "left": given_up < kept}
     return {**facts, "fates": fates, "again": again}
+
+
+def init_and_sweep_on_full_disk(folder: str, url: str, kind: str, lacking: str) -> dict[str, Any]:
+    """Init and sweep from the command line where nothing is left and nothing was set aside, and no daemon ever ran."""
+    _private_table()
+    made = Installation(Path(folder) / "site", url, _SWEEPING)
+    made.root.mkdir(parents=True)
+    _small(Path(folder), made.root, kind)
+    store = Store(url)
+    names = [f"task_{number}" for number in range(70)]
+    for name in names:
+        store.add_task(name, status="completed", completed_at="2020-01-01 00:00:00")
+        fill(made.root / name, 2)
+    store.add_task("task_young", status="completed", completed_at="2999-01-01 00:00:00")
+    young = snapshot(fill(made.root / "task_young"))
+    tasks = [remember(store, made.root, name) for name in names]
+    fillers = made.root / "fillers"
+    fillers.mkdir()
+    _exhaust(fillers, lacking)
+    said: dict[str, Any] = {}
+    free = os.statvfs(made.root)
+    said["free"] = free.f_bavail if lacking == "blocks" else free.f_ffree
+    first = made.run("init", cold=True, check=False)
+    said["init"] = first.returncode
+    _exhaust(fillers, lacking)
+    done = made.run("sweep", "old", cold=True, check=False)
+    said["sweep"] = done.returncode
+    said["output"] = "" if done.returncode == 0 and first.returncode == 0 else first.stderr + done.stdout + done.stderr
+    said["fates"] = sorted({audit_task(store, made.root, task) for task in tasks})
+    said["left"] = sorted({*os.listdir(made.root)} - {"lost+found"})
+    said["young"] = snapshot(made.root / "task_young") == young
+    said["marked"] = (made.root / ".sweepd" / "root.json").exists()
+    said["unmarked"] = store.query("SELECT unmarked FROM sweepd_roots")[0]["unmarked"]
+    said["trash"] = os.listdir(made.root / ".sweepd" / "trash")
+    shutil.rmtree(fillers)
+    store.add_task("task_later", status="completed", completed_at="2020-01-01 00:00:00")
+    fill(made.root / "task_later")
+    said["again"] = made.run("sweep", "old", cold=True, check=False).returncode
+    said["reserve"] = len(os.listdir(made.root / ".sweepd" / "reserve"))
+    return said
+
+
+def _small(folder: Path, at: Path, kind: str) -> None:
+    """Mount a small file system."""
+    if kind == "tmpfs":
+        _mount("none", str(at), "tmpfs", 0, "size=48m,nr_inodes=1200")
+        return
+    image = folder / "image"
+    with image.open("wb") as file:
+        file.truncate((400 if kind == "xfs" else 128 if kind == "btrfs" else 48) * 2**20)
+    options = {"ext4": ["-q", "-N", "1200", "-m", "0"], "xfs": ["-q"], "btrfs": ["-q", "--mixed"]}[kind]
+    subprocess.run([f"mkfs.{kind}", *options, str(image)], check=True, capture_output=True)
+    subprocess.run(["mount", "-o", "loop", str(image), str(at)], check=True, capture_output=True)
+
+
+def _exhaust(folder: Path, lacking: str) -> None:
+    """Use up every block or every inode."""
+    with contextlib.suppress(OSError):
+        if lacking == "inodes":
+            for number in range(1_000_000):
+                (folder / f"{len(os.listdir(folder))}-{number}").touch()
+    if lacking == "blocks":
+        for size in (2**20, 4096, 512):
+            with contextlib.suppress(OSError), open(folder / f"{size}-{len(os.listdir(folder))}", "wb") as file:
+                while True:
+                    file.write(b"x" * size)
+                    file.flush()
+    os.sync()
 
 
 def fill_running_daemon(folder: str) -> dict[str, Any]:
