@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench.report import Figure, Report
 from bench.trees import tasks_of_250
+from daemon.deletion.doubt import tasks_in_doubt
 from daemon.inventory.scan import Scanner
 from daemon.storage.workers import Workers
 from support.postgres import PostgresServer, create_pipeline_tables
@@ -48,7 +49,9 @@ def _one(report: Report, kind: str, store: Store, root: Path) -> None:
         store.add_task(name, status="completed", created_at=_LONG_AGO, updated_at=_LONG_AGO)
     # The rest of the machine is idle but for ``du``, which is not at idle priority either.
     site.workers = Workers(2, priority="normal")
-    scanner = Scanner(site.root, site.catalog, site.workers, site.metrics, recount=timedelta(days=7))
+    scanner = Scanner(
+        site.root, site.catalog, site.workers, site.metrics, recount=timedelta(days=7), in_doubt=tasks_in_doubt
+    )
     du, first, again = [], [], []
     try:
         _scan(scanner, measured=len(names))

@@ -10,6 +10,7 @@ from daemon.catalog.catalog import Catalog
 from daemon.catalog.clock_guard import ClockGuard
 from daemon.config import Config
 from daemon.deletion.continuity import Continuity
+from daemon.deletion.doubt import tasks_in_doubt
 from daemon.deletion.engine import Engine
 from daemon.deletion.holding import Holds
 from daemon.deletion.progress import Purges
@@ -93,7 +94,7 @@ def build(config: Config) -> Iterator[Services]:
             holds=Holds(catalog, metrics),
             purges=tools.purges,
             clock_guard=clock_guard,
-            scanner=Scanner(root, catalog, workers, metrics, recount=config.inventory.recount),
+            scanner=Scanner(root, catalog, workers, metrics, recount=config.inventory.recount, in_doubt=tasks_in_doubt),
             sweeper=Sweeper(
                 root, catalog, engine, metrics, clock_guard, retention=retention, workers=config.workers.sweeps
             ),

@@ -128,6 +128,14 @@ def not_seen_since(connection: Connection, seen_at: datetime, after: str, limit:
     return list(connection.execute(statement).scalars())
 
 
+def returned(connection: Connection, tables: PipelineTables, after: str, limit: int) -> list[str]:
+    """Names that scans have met and whose rows say that there is no directory, in order, behind the name ``after``."""
+    t, c = tables.tasks.c, inventory.c
+    statement = sa.select(c.task_id).join(tables.tasks, t.task_id == c.task_id)
+    chosen = statement.where(t.directory_exists.is_(False), c.task_id > after).order_by(c.task_id).limit(limit)
+    return list(connection.execute(chosen).scalars())
+
+
 def forget_unseen(connection: Connection, seen_at: datetime, names: Sequence[str]) -> None:
     """Remove the rows of these names, unless a scan has met them since."""
     connection.execute(inventory.delete().where(_among(connection, names), inventory.c.last_seen_at < seen_at))

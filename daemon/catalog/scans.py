@@ -21,10 +21,14 @@ KEPT: Final = 100
 
 
 class Drift(StrEnum):
-    """ORPHANS: directories without a row. MISSING: rows that say there is a directory, and there is none."""
+    """ORPHANS: directories without a row. MISSING: rows that say there is a directory, and there is none.
+
+    RETURNED: rows that say that their directory is gone, and something has its name.
+    """
 
     ORPHANS = "orphans"
     MISSING = "missing"
+    RETURNED = "returned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,10 @@ class DriftFinder:
         i, t = inventory.c, self._tables.tasks.c
         if drift is Drift.ORPHANS:
             return sa.not_(sa.exists().where(t.task_id == i.task_id).correlate(inventory))
+        tasks = self._tables.tasks
+        listed = sa.exists().where(i.task_id == t.task_id).correlate(tasks)
+        if drift is Drift.RETURNED:
+            return sa.and_(sa.not_(self._tables.has_directory), listed)
         # What the scan could not have met is not missing: rows made or changed since, directories put back since.
         before = self._timeline.before(self._since, timedelta())
         stamps = [sa.func.coalesce(self._timeline.comparable(t[name]) < before, sa.true()) for name in _STAMPS]
@@ -121,11 +129,7 @@ class DriftFinder:
             deletions.c.state == State.RESTORED,
             deletions.c.finished_at >= self._since.utc,
         )
-        listed = sa.exists().where(i.task_id == t.task_id)
-        tasks = self._tables.tasks
-        return sa.and_(
-            self._tables.has_directory, *stamps, sa.not_(listed.correlate(tasks)), sa.not_(back.correlate(tasks))
-        )
+        return sa.and_(self._tables.has_directory, *stamps, sa.not_(listed), sa.not_(back.correlate(tasks)))
 
 
 _STAMPS = ("created_at", "updated_at")

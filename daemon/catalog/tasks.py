@@ -93,6 +93,16 @@ def marking_directory_gone(tables: PipelineTables, task_ids: Sequence[str], stam
     return _marking(tables), {"ids": sorted(task_ids), "stamp": stamp}
 
 
+def mark_directory_there(connection: Connection, tables: PipelineTables, task_ids: Sequence[str], now: datetime) -> int:
+    """Make rows that say that their directory is gone say that it is there; how many the database has changed.
+
+    ``now``: wall time of the pipeline's zone.
+    """
+    c = tables.tasks.c
+    statement = tables.tasks.update().where(c.task_id.in_(sorted(task_ids)), c.directory_exists.is_(False))
+    return connection.execute(statement.values(directory_exists=True, updated_at=now.replace(microsecond=0))).rowcount
+
+
 def check_marked(task_ids: Sequence[str], changed: int) -> None:
     """Raises TaskRefused (DELETION_FAILED) unless ``marking_directory_gone`` has changed the rows of all these."""
     if changed != len(task_ids):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -75,8 +76,7 @@ def _show_drift(drift: DriftList) -> None:
     if not drift.total:
         return
     say()
-    what = "directories without a row" if drift.kind is Drift.ORPHANS else "rows without their directory"
-    say(f"{what}: {drift.total}", style="yellow")
+    say(f"{_DRIFTS[drift.kind]}: {drift.total}", style="yellow")
     rows: Sequence[Sequence[str]]
     if drift.kind is Drift.ORPHANS:
         rows = [
@@ -91,9 +91,16 @@ def _show_drift(drift: DriftList) -> None:
         table(("orphan", "size", "first seen (UTC)", "not counted because"), rows, right=_RIGHT)
     else:
         rows = [(one.task_id, one.status or "-", one.user or "-") for one in drift.tasks]
-        table(("missing", "status", "user"), rows)
+        table((str(drift.kind), "status", "user"), rows)
     if drift.total > len(drift.tasks):
         say(f"… and {drift.total - len(drift.tasks)} more", style="dim")
+
+
+_DRIFTS: Final = {
+    Drift.ORPHANS: "directories without a row",
+    Drift.MISSING: "rows without their directory",
+    Drift.RETURNED: "rows that say that their directory is gone, and it is there (a scan puts them right)",
+}
 
 
 def _group_row(group: Group) -> Sequence[str]:

@@ -113,7 +113,7 @@ class Reading:
         return self._data(f"{API}/storage")
 
     def inventory(self, *, largest: int | None = None, drift: str | None = None) -> dict[str, Any]:
-        """What the last scan of the storage root found; with ``drift`` (orphans, missing) those tasks."""
+        """What the last scan of the storage root found; with ``drift`` (orphans, missing, returned) those tasks."""
         return self._data(f"{API}/inventory", limit=largest, drift=drift)
 
     def live(self) -> bool:

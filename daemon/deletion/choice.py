@@ -76,7 +76,7 @@ class Choice:
                 if hold is not None and (row is not None or directory is not None):
                     raise holding.refused(task_id, hold)
                 if request.orphan:
-                    self._check_orphan(request, row, seen.get(task_id))
+                    self._check_orphan(request, row, directory, seen.get(task_id))
                 else:
                     self._check(request, row, directory)
                 if directory is None and row is not None and task_id in waiting:
@@ -126,10 +126,12 @@ class Choice:
             why = f"its directory waits in the trash until {until}, and could not be restored without its records"
             raise changed(request.task_id, f"{why}; restore or purge it first ({waiting.entry.deletion_id})")
 
-    def _check_orphan(self, request: Request, locked: LockedTask | None, seen: str | None) -> None:
+    def _check_orphan(
+        self, request: Request, locked: LockedTask | None, directory: TaskDirectory | None, seen: str | None
+    ) -> None:
         if locked is not None:
             raise changed(request.task_id, HAS_ROW)
-        if seen is None or self._root.signature(request.task_id) != seen:
+        if directory is None or directory.found.signature != seen:
             raise changed(request.task_id, "its directory is not what the last scan saw")
 
     def _guarded(self) -> dict[str, str]:

@@ -24,7 +24,7 @@ from daemon.deletion.models import Outcome, Request
 from daemon.errors import CatalogUnavailable, ErrorCode, RootUnavailable, SweepdError, TaskRefused
 from daemon.storage import faults, reserve, trash
 from daemon.storage.census import NOTHING, Census
-from daemon.storage.root import OpenRoot, is_directory
+from daemon.storage.root import OpenRoot
 from daemon.storage.standing import Busy, Standing, Unprovable, stand
 from daemon.storage.trash import MovedSomethingElse, TrashEntry
 
@@ -207,7 +207,7 @@ class Claim:
         try:
             standing = stand(self._root, one.item.deletion_id, task_id)
             self._stack.callback(standing.close)
-            if not is_directory(self._root.fd, task_id, one.directory):
+            if not one.directory.found.is_at(self._root.fd, task_id):
                 raise FileNotFoundError(task_id)
             one.counts = standing.glance()
         except Busy:
@@ -243,7 +243,9 @@ class Claim:
         connection, tables, now = session.connection, session.tables, session.now
         with_row = [one for one in going if one.has_row]
         records = [one.request.task_id for one in with_row if one.request.what.records]
-        marked = [one.request.task_id for one in with_row if not one.request.what.records]
+        kept = [one.request.task_id for one in with_row if not one.request.what.records]
+        # whose directory was made anew meanwhile: that one is there, as the row says
+        marked = [task_id for task_id in kept if not self._root.is_back(task_id)]
         waits = [one for one in with_row if one.item.entry.purge_after is not None]
         snapshots.take_rows(connection, tables, _ids(one for one in waits if one.request.what.records))
         snapshots.take_marks(connection, tables, _ids(one for one in waits if not one.request.what.records), now.stamp)

@@ -14,12 +14,12 @@ from typing import Any, Final
 from daemon import clock
 from daemon.catalog.ledger import Entry
 from daemon.deletion.models import What
+from daemon.storage.identity import Identity
 from daemon.storage.names import is_task_id
-from daemon.storage.root import TaskDirectory
 
-_VERSION: Final = 3
-# One of version 2 says nothing of where and why a deletion was asked for.
-_READABLE: Final = frozenset({2, _VERSION})
+_VERSION: Final = 4
+# One of version 2 says nothing of where and why a deletion was asked for; up to 3 a directory is [device, inode].
+_READABLE: Final = frozenset({2, 3, _VERSION})
 
 
 class Kind(StrEnum):
@@ -35,7 +35,7 @@ class Item:
     """One deletion of an entry. ``directory`` is the one that a restore brings back."""
 
     entry: Entry
-    directory: TaskDirectory | None = None
+    directory: Identity | None = None
 
     @property
     def deletion_id(self) -> str:
@@ -60,14 +60,13 @@ class Item:
         What(entry.what)
         if len(entry.deletion_id) != 28 or not entry.deletion_id.isalnum():  # it becomes the name of a directory
             raise ValueError("not a deletion id")
-        return cls(entry, None if directory is None else TaskDirectory(entry.task_id, *map(int, directory)))
+        return cls(entry, None if directory is None else _identity(directory))
 
     def to_json(self) -> dict[str, object]:
         fields: dict[str, object] = {name: getattr(self.entry, name) for name in Entry.__slots__}
         if self.entry.purge_after is not None:
             fields["purge_after"] = self.entry.purge_after.isoformat()
-        found = self.directory
-        return {"deletion": fields, "directory": None if found is None else [found.device, found.inode]}
+        return {"deletion": fields, "directory": None if self.directory is None else str(self.directory)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +119,13 @@ def names(manifest: Mapping[str, object]) -> list[tuple[str, str]]:
         except (KeyError, TypeError):
             continue
     return found
+
+
+def _identity(data: Any) -> Identity:
+    if isinstance(data, str):
+        return Identity.parse(data)
+    _, inode = map(int, data)
+    return Identity(inode)
 
 
 _KINDS: Final = (

@@ -21,7 +21,7 @@ from daemon.deletion.purge import Place, Tools, keep_ready, purge
 from daemon.errors import CatalogRolledBack, RootUnavailable, TaskRefused
 from daemon.storage import faults, retained, standing, trash
 from daemon.storage.census import Census
-from daemon.storage.identity import Identity
+from daemon.storage.identity import Identity, is_that
 from daemon.storage.root import OpenRoot, StorageRoot
 from daemon.storage.standing import Standing
 from daemon.storage.trash import TrashEntry
@@ -265,13 +265,17 @@ class Recovery:
             record = ledger.find(session.connection, [item.deletion_id], lock=True).get(item.deletion_id)
             committed = record is not None and record.state is State.RESTORED
         if not committed and item.directory is not None:
-            waiting = retained.find(entry.root, item.deletion_id, item.task_id)
-            if waiting is None and not retained.send_back(entry.root, item.directory, item.deletion_id):
+            root, is_it = entry.root, partial(is_that, identity=item.directory)
+            if retained.find(root, item.deletion_id, item.task_id) is None and not retained.send_back(
+                root, item.task_id, item.deletion_id, is_it
+            ):
                 _log.error(
                     "recovery_conflict",
                     deletion_id=item.deletion_id,
                     task_ids=[item.task_id],
-                    reason="a restore was cut off, and its directory is neither in the trash nor in its place any more",
+                    reason="a restore was cut off, and its directory is not in the trash any more, nor is it proven to "
+                    "be what has its name; nothing is moved: if it is the right one, move it by hand to "
+                    f"{self.root.path}/.sweepd/retained/{item.deletion_id}",
                 )
                 return Result.CONFLICT
         entry.discard()

@@ -78,7 +78,7 @@ class Restorer:
             chain.append(record)
             if record.entry.directory_deleted:
                 with self._root.open() as root:  # before its rows are back
-                    if root.signature(task_id) is not None:
+                    if root.has(task_id):
                         raise _conflict(task_id, _TAKEN)
                 break
         return chain
@@ -171,7 +171,8 @@ class _Return:
     def run(self) -> Restored:
         entry = self._record.entry
         try:
-            held = Manifest(Kind.RESTORE, self._entry.entry_id, self._root.root_id, (Item(entry, self._directory),))
+            item = Item(entry, None if self._directory is None else self._directory.found.identity)
+            held = Manifest(Kind.RESTORE, self._entry.entry_id, self._root.root_id, (item,))
             self._entry.write_manifest(held.to_json())
             with self._tools.catalog.write() as session:
                 self._tools.continuity.require(session, self._root)
@@ -241,9 +242,9 @@ class _Return:
 
     def _undo(self) -> None:
         try:
-            deletion_id = self._record.entry.deletion_id
-            if self._moving and self._directory and retained.find(self._root, deletion_id, self._task_id) is None:
-                retained.send_back(self._root, self._directory, deletion_id)
+            if self._moving and self._directory:
+                is_it = self._directory.found.is_at
+                retained.send_back(self._root, self._task_id, self._record.entry.deletion_id, is_it)
             self._entry.discard()
         except OSError as error:  # recovery goes on with it
             _log.error("undo_deferred", entry_id=self._entry.entry_id, reason=str(error))

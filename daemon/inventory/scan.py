@@ -7,7 +7,7 @@ root that is proven once more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -16,12 +16,12 @@ from threading import Event
 from typing import Any, Final
 
 from daemon import clock, log
-from daemon.catalog import inventory, prior, scans
-from daemon.catalog.catalog import Catalog
+from daemon.catalog import inventory, prior, scans, tasks
+from daemon.catalog.catalog import Catalog, Session
 from daemon.catalog.inventory import Counted, Found
 from daemon.catalog.prior import Known
 from daemon.catalog.scans import Drift, DriftFinder, Scan
-from daemon.errors import ErrorCode, RootUnavailable, SweepdError
+from daemon.errors import CatalogUnavailable, ErrorCode, RootUnavailable, SweepdError
 from daemon.inventory.staleness import is_another, is_stale, signature
 from daemon.metrics.registry import Metrics
 from daemon.storage import faults, listing
@@ -43,6 +43,8 @@ _WRITE_EVERY_S: Final = 5.0
 # Directories measured by one call, and calls at the same time: the children always have the next ones.
 _GROUP: Final = 64
 _GROUPS: Final = 3
+# Names that an event of the log has.
+_SHOWN: Final = 20
 _FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_US: Final = (datetime(9999, 12, 31, tzinfo=UTC) - _FIRST) // timedelta(microseconds=1)
 
@@ -57,6 +59,7 @@ class Progress:
     files: int = 0
     failed: int = 0
     gone: int = 0
+    returned: int = 0
 
 
 class _AtOnce(Executor):
@@ -68,6 +71,8 @@ class _AtOnce(Executor):
         return done
 
 
+# The tasks of which a deletion or a restore is not settled yet.
+InDoubt = Callable[[Session, OpenRoot], Set[str]]
 Result = tuple[Listed, Known, datetime, Measurement | OSError]
 
 
@@ -78,13 +83,21 @@ class Scanner:
     """
 
     def __init__(
-        self, root: StorageRoot, catalog: Catalog, workers: Workers, metrics: Metrics, *, recount: timedelta
+        self,
+        root: StorageRoot,
+        catalog: Catalog,
+        workers: Workers,
+        metrics: Metrics,
+        *,
+        recount: timedelta,
+        in_doubt: InDoubt,
     ) -> None:
         self._root = root
         self._catalog = catalog
         self._workers = workers
         self._metrics = metrics
         self.recount = recount
+        self._in_doubt = in_doubt
         self._stop = Event()
 
     def stop(self) -> None:
@@ -112,7 +125,7 @@ class Scanner:
                     raise SweepdError(
                         "another process scans the storage root; wait for it", code=ErrorCode.SCAN_RUNNING
                     )
-                run = _Run(self._root, self._catalog, self._workers, self.recount, self._stop, progress)
+                run = _Run(self._root, self._catalog, self._workers, self.recount, self._in_doubt, self._stop, progress)
                 scan = run.scan()
         except ScanEnded:
             self._metrics.inventory.ended("stopped", clock.monotonic() - started)
@@ -137,6 +150,7 @@ class Scanner:
             files=run.progress.files,
             failed=run.progress.failed,
             gone=run.progress.gone,
+            returned=run.progress.returned,
             orphans=scan.orphans,
             missing=scan.missing,
             seconds=round(clock.monotonic() - started, 3),
@@ -163,6 +177,7 @@ class _Run:
         catalog: Catalog,
         workers: Workers,
         recount: timedelta,
+        in_doubt: InDoubt,
         stop: Event,
         tell: Callable[[Progress], None] | None,
     ) -> None:
@@ -170,6 +185,7 @@ class _Run:
         self._catalog = catalog
         self._workers = workers
         self._recount = recount
+        self._in_doubt = in_doubt
         self._stop = stop
         self._tell = tell or (lambda _progress: None)
         self._started_at = clock.now()
@@ -199,6 +215,7 @@ class _Run:
                     self._workers.end_scans()
                     raise
         self._forget_gone()
+        self._put_rows_right()
         with self._catalog.write() as session:
             since = self._catalog.timeline.now(session.connection, self._started_at)
             drift = DriftFinder(session.tables, self._catalog.timeline, since)
@@ -340,6 +357,42 @@ class _Run:
             with self._catalog.write() as session:
                 inventory.forget_unseen(session.connection, self._started_at, gone)
             self.progress.gone += len(gone)
+
+    def _put_rows_right(self) -> None:
+        """What is on the disk decides: rows whose directory was made anew say again that they have one.
+
+        Under its lock, so that no deletion or restore is under way; a row that somebody else has locked waits for the
+        next scan.
+        """
+        after = ""
+        while True:
+            with self._catalog.read() as session:
+                names = inventory.returned(session.connection, session.tables, after, _BATCH)
+            if not names:
+                return
+            after = names[-1]
+            try:
+                with self._root.open() as opened, self._catalog.write() as session:
+                    back = self._back(opened, session, names)
+                    changed = tasks.mark_directory_there(session.connection, session.tables, back, session.now.local)
+            except SweepdError as error:
+                if isinstance(error, RootUnavailable | CatalogUnavailable):
+                    raise
+                _log.warning("rows_not_put_right", task_ids=names[:_SHOWN], error=error.code, reason=str(error))
+                continue
+            self.progress.returned += changed
+            if changed < len(back):
+                reason = "the database keeps a row as it is: look at its triggers, rules and policies"
+                _log.warning("rows_not_put_right", task_ids=back[:_SHOWN], error=None, reason=reason)
+            if changed:
+                _log.warning("directories_returned", number=changed, task_ids=back[:_SHOWN])
+
+    def _back(self, opened: OpenRoot, session: Session, names: Sequence[str]) -> list[str]:
+        connection, tables = session.connection, session.tables
+        locked = tasks.lock(connection, tables, names, self._catalog.running_statuses, wait=False)
+        gone = [name for name, found in sorted(locked.items()) if not found.row.directory_exists]
+        doubtful = self._in_doubt(session, opened) if gone else set()
+        return [name for name in gone if name not in doubtful and opened.is_back(name)]
 
 
 def _counted(measurement: Measurement) -> Counted:

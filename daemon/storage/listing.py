@@ -7,22 +7,21 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from daemon.storage import faults
+from daemon.storage import faults, identity
+from daemon.storage.identity import Look, Proof
 from daemon.storage.names import is_task_id
-from daemon.storage.root import OpenRoot, signature
+from daemon.storage.root import OpenRoot
 
 
 @dataclass(slots=True)  # not frozen: there is one for each directory of every scan, and that would take longer
 class Listed:
-    """One name. ``signature`` changes with the directory itself and with what lies directly in it.
+    """One name, and what has it; ``found`` is None if that cannot be looked at.
 
     ``problem`` says why it is not a task directory, although it has the name of one.
     """
 
     name: str
-    device: int
-    inode: int
-    signature: str
+    found: Look | None
     problem: str | None = None
 
 
@@ -32,22 +31,22 @@ def tasks(root: OpenRoot) -> Iterator[Listed]:
         for entry in entries:
             if is_task_id(entry.name):
                 try:
-                    status = entry.stat(follow_symlinks=False)
+                    found = identity.look(root.fd, entry.name)
                 except FileNotFoundError:
                     continue
                 except OSError as error:  # somebody's own mount there, or one that is dead
                     if faults.is_of_root(error):
                         raise
                     why = f"it cannot be looked at: {error.strerror}"
-                    yield Listed(entry.name, 0, entry.inode(), f"0:{entry.inode()}:0:0", why)
+                    yield Listed(entry.name, None, why)
                     continue
-                if stat.S_ISDIR(status.st_mode):
+                if stat.S_ISDIR(found.mode):
                     problem = None
-                elif stat.S_ISLNK(status.st_mode):
+                elif stat.S_ISLNK(found.mode):
                     problem = "a symbolic link, which is not followed"
                 else:
                     continue
-                yield Listed(entry.name, status.st_dev, status.st_ino, signature(status), problem)
+                yield Listed(entry.name, found, problem)
 
 
 def is_there(root: OpenRoot, listed: Listed) -> bool:
@@ -55,7 +54,9 @@ def is_there(root: OpenRoot, listed: Listed) -> bool:
     found = _look(root, listed.name)
     if isinstance(found, OSError):
         return True
-    return found is not None and (found.st_dev, found.st_ino) == (listed.device, listed.inode)
+    if found is None or listed.found is None:
+        return False
+    return found.identity.compare(listed.found.identity) is not Proof.OTHER
 
 
 def is_absent(root: OpenRoot, name: str) -> bool:
@@ -63,13 +64,13 @@ def is_absent(root: OpenRoot, name: str) -> bool:
     found = _look(root, name)
     if isinstance(found, OSError):
         return False
-    return found is None or not (stat.S_ISDIR(found.st_mode) or stat.S_ISLNK(found.st_mode))
+    return found is None or not (stat.S_ISDIR(found.mode) or stat.S_ISLNK(found.mode))
 
 
-def _look(root: OpenRoot, name: str) -> os.stat_result | OSError | None:
+def _look(root: OpenRoot, name: str) -> Look | OSError | None:
     """None if there is nothing; the error if it is about that name alone. Raises OSError if it is not."""
     try:
-        return os.stat(name, dir_fd=root.fd, follow_symlinks=False)
+        return identity.look(root.fd, name)
     except FileNotFoundError:
         return None
     except OSError as error:

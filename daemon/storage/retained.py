@@ -6,11 +6,13 @@ Each is the moved task directory itself, and nothing else: whose it is and until
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
+from daemon.storage import identity
 from daemon.storage.census import Census
 from daemon.storage.folders import RETAINED, existing, folder
 from daemon.storage.moves import move
-from daemon.storage.root import OpenRoot, TaskDirectory, is_directory
+from daemon.storage.root import OpenRoot, TaskDirectory
 from daemon.storage.workers import Workers
 
 
@@ -31,11 +33,12 @@ def find(root: OpenRoot, deletion_id: str, task_id: str) -> TaskDirectory | None
     with existing(root, RETAINED) as retained_fd:
         if retained_fd is None:
             return None
-        try:
-            status = os.stat(deletion_id, dir_fd=retained_fd, follow_symlinks=False)
+        try:  # of the path alone: whoever may not read it may move it all the same
+            fd = os.open(deletion_id, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=retained_fd)
         except FileNotFoundError:
             return None
-    return TaskDirectory(task_id, status.st_dev, status.st_ino)
+    root.keep(fd)
+    return TaskDirectory(task_id, identity.look(fd, ""))
 
 
 def count(root: OpenRoot, deletion_id: str, workers: Workers) -> Census | None:
@@ -55,10 +58,13 @@ def bring_back(root: OpenRoot, deletion_id: str, task_id: str) -> None:
         move(retained_fd, deletion_id, root.fd, task_id)
 
 
-def send_back(root: OpenRoot, directory: TaskDirectory, deletion_id: str) -> bool:
-    """The inverse of ``bring_back``; False if it is that very directory no longer. Raises OSError."""
-    if not is_directory(root.fd, directory.task_id, directory):
+def send_back(root: OpenRoot, task_id: str, deletion_id: str, is_it: Callable[[int, str], bool]) -> bool:
+    """The inverse of ``bring_back``; False if ``is_it`` says of name and folder that it is another. Raises OSError."""
+    if not is_it(root.fd, task_id):
         return False
     with folder(root, RETAINED) as retained_fd:
-        move(root.fd, directory.task_id, retained_fd, deletion_id)
-    return True
+        move(root.fd, task_id, retained_fd, deletion_id)
+        if is_it(retained_fd, deletion_id):
+            return True
+        move(retained_fd, deletion_id, root.fd, task_id)  # it was replaced between the look and the move
+    return False

@@ -21,6 +21,7 @@ from daemon import clock
 from daemon.errors import ErrorCode, RootUnavailable, SweepdError, TaskRefused
 from daemon.storage import census, durable, identity, space
 from daemon.storage.census import Census
+from daemon.storage.identity import Look
 from daemon.storage.mounts import mounts_below
 from daemon.storage.names import STATE_DIRECTORY, is_task_id
 from daemon.storage.space import FileSystem
@@ -34,31 +35,10 @@ _FAULT_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class TaskDirectory:
-    """A task directory as it was seen: which one it is stays provable through ``device`` and ``inode``."""
+    """A task directory that was found. It is kept open as long as the root is: nothing else gets its inode."""
 
     task_id: str
-    device: int
-    inode: int
-
-
-def is_directory(fd: int, name: str, directory: TaskDirectory) -> bool:
-    """Whether ``name`` inside ``fd`` is that very directory. Raises OSError."""
-    try:
-        status = os.stat(name, dir_fd=fd, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return (status.st_dev, status.st_ino) == (directory.device, directory.inode)
-
-
-def signature(status: os.stat_result) -> str:
-    """Which directory it is and its own times: ``device:inode:mtime_ns:ctime_ns``."""
-    return f"{status.st_dev}:{status.st_ino}:{status.st_mtime_ns}:{status.st_ctime_ns}"
-
-
-def inode_of(signature: str) -> str | None:
-    """Which directory a ``signature`` is of, apart from the device; None if it is none."""
-    parts = signature.split(":")
-    return parts[1] if len(parts) >= 4 else None
+    found: Look
 
 
 class OpenRoot:
@@ -111,15 +91,16 @@ class OpenRoot:
                     task_id, f"{task_id} in the storage root is a mount point or a link; it is left alone"
                 ) from None
             raise
+        self.keep(fd)
+        found = identity.look(fd, "")
+        mounted = self._mounted(task_id)
+        if mounted is not None:
+            raise _unsafe(task_id, f"something is mounted inside {task_id} (at {mounted}); unmount it first")
+        return TaskDirectory(task_id, found)
+
+    def keep(self, fd: int) -> None:
+        """Keep a descriptor open until the root is closed."""
         self._kept.append(fd)
-        opened = os.fstat(fd)
-        if self._mounts is None:  # one look for all tasks of one operation; the walk itself never crosses a mount
-            self._mounts = mounts_below(self.fd)
-        if task_id in self._mounts:
-            raise _unsafe(
-                task_id, f"something is mounted inside {task_id} (at {self._mounts[task_id]}); unmount it first"
-            )
-        return TaskDirectory(task_id, opened.st_dev, opened.st_ino)
 
     def stands_on_it(self, directory: TaskDirectory) -> bool:
         """Whether a directory lies on the root's own mount, with nothing mounted in it. Raises OSError."""
@@ -139,7 +120,7 @@ class OpenRoot:
             self._state_fd = None
 
     def let_go(self) -> None:
-        """Close what ``find`` has kept open."""
+        """Close what is kept open."""
         while self._kept:
             os.close(self._kept.pop())
 
@@ -150,13 +131,22 @@ class OpenRoot:
         except FileNotFoundError:
             return None
 
-    def signature(self, task_id: str) -> str | None:
-        """Which directory it is and its own times, as scans note them; None if there is none. Raises OSError."""
+    def has(self, task_id: str) -> bool:
+        """Whether anything has that name. Raises OSError."""
+        return _lstat(self.fd, task_id) is not None
+
+    def is_back(self, task_id: str) -> bool:
+        """Whether there is a real directory of that name, whoever may read it: no symlink, no file, no mount."""
         try:
-            status = os.stat(task_id, dir_fd=self.fd, follow_symlinks=False)
+            found = identity.look(self.fd, task_id)
         except FileNotFoundError:
-            return None
-        return signature(status)
+            return False
+        return stat.S_ISDIR(found.mode) and self._mounted(task_id) is None
+
+    def _mounted(self, task_id: str) -> str | None:
+        if self._mounts is None:  # one look for all tasks of one operation; the walk itself never crosses a mount
+            self._mounts = mounts_below(self.fd)
+        return self._mounts.get(task_id)
 
     def names(self) -> Iterator[str]:
         """The names of everything in the root that looks like a task directory, in no order."""

@@ -25,7 +25,7 @@ from daemon.storage.folders import QUARANTINE, RETAINED, TRASH, existing, folder
 from daemon.storage.moves import move
 from daemon.storage.progress import Progress
 from daemon.storage.reserve import is_full, with_reserve
-from daemon.storage.root import OpenRoot, TaskDirectory, is_directory
+from daemon.storage.root import OpenRoot, TaskDirectory
 from daemon.storage.subvolumes import own_fault
 from daemon.storage.syscalls import open_directory
 from daemon.storage.workers import Workers
@@ -93,7 +93,7 @@ class TrashEntry:
             finally:
                 os.close(fd)
         try:
-            same = is_directory(self._fd, deletion_id, directory)
+            same = directory.found.is_at(self._fd, deletion_id)
         except OSError:
             self.put_back(deletion_id, directory.task_id)
             raise

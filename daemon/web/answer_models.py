@@ -193,10 +193,14 @@ class OfDatabase(GroupTotal):
 
 
 class DriftCount(Document):
-    """``orphans``: directories without a row; ``missing``: rows without their directory."""
+    """``orphans``: directories without a row; ``missing``: rows without their directory.
+
+    ``returned``: rows that say that their directory is gone, while something has its name.
+    """
 
     orphans: int
     missing: int
+    returned: int
 
 
 class InventoryOverview(Document):

@@ -174,7 +174,7 @@ MESSAGES: Final[Mapping[str, Message]] = {
     ),
     "MUST_BE_ONE_OF": Message("必须为 {words} 之一", "must be one of {words}"),
     "MUST_BE_POLICY": Message("必须为一个策略名", "must be the name of a policy"),
-    "MUST_BE_DRIFT": Message("必须为 orphans 或 missing", "must be orphans or missing"),
+    "MUST_BE_DRIFT": Message("必须为 orphans、missing 或 returned", "must be orphans, missing or returned"),
     "MUST_BE_KEY": Message(
         "必须为1到255个可见ASCII字符,且只出现一次", "must be 1 to 255 visible ASCII characters, given once"
     ),

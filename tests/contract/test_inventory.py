@@ -7,11 +7,10 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,7 +23,7 @@ from daemon.catalog.together import together
 from daemon.deletion.models import What
 from daemon.errors import ErrorCode, RootUnavailable, SweepdError
 from daemon.inventory.scan import Scanner
-from daemon.storage import walk
+from daemon.storage import identity, walk
 from daemon.storage.locks import exclusive
 from support.prepared import Prepared
 from support.processes import ForkServer
@@ -239,35 +238,23 @@ def test_a_directory_that_cannot_be_looked_at_ends_no_scan(
     for number in range(3):
         task(site, f"task_{number}")
     complete(scanner)
-    scandir, look = os.scandir, os.stat
+    before = rows(site)["task_1"]
+    look = identity.look
 
-    class Refusing:
-        def __init__(self, entry: os.DirEntry[str]) -> None:
-            self._entry, self.name, self.inode = entry, entry.name, entry.inode
-
-        def stat(self, *, follow_symlinks: bool) -> os.stat_result:
-            if self.name == "task_1":
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-            return self._entry.stat(follow_symlinks=follow_symlinks)
-
-    @contextmanager
-    def listed(fd: int) -> Iterator[Iterator[Refusing]]:
-        with scandir(fd) as entries:
-            yield (Refusing(entry) for entry in entries)
-
-    def looked(path: Any, **options: Any) -> os.stat_result:
-        if path == "task_1":
+    def looked(fd: int, name: str) -> identity.Look:
+        if name == "task_1":
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        return look(path, **options)
+        return look(fd, name)
 
     with monkeypatch.context() as patch:
-        patch.setattr("daemon.storage.listing.os", SimpleNamespace(scandir=listed, stat=looked))
+        patch.setattr(identity, "look", looked)
         complete(scanner)
     found = rows(site)
     assert sorted(found) == ["task_0", "task_1", "task_2"]
     assert "cannot be looked at" in found["task_1"]["error"]
     complete(scanner)
-    assert rows(site)["task_1"]["error"] is None
+    after = rows(site)["task_1"]
+    assert (after["error"], after["first_seen_at"]) == (None, before["first_seen_at"])
 
 
 def test_a_directory_that_has_become_a_file_is_forgotten(site: Site, scanner: Scanner) -> None:

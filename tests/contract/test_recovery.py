@@ -175,7 +175,7 @@ def test_data_without_a_readable_manifest_is_put_aside_whole(
         {"deletion_id": "f"},
         {"what": "everything"},
         {"version": 1},
-        {"version": 4},
+        {"version": 5},
         {"kind": "keep"},
         {"deletions": []},
         {"deletions": {}},

@@ -80,6 +80,15 @@ def delete(
         return list(steps.taken)
 
 
+def restore(url: str, root: str, deletion_id: str, step: int) -> list[str]:
+    """Restore one deletion and die before its so-manyth COMMIT; 0 lives on. The steps taken."""
+    with opened(Store(url), Path(root)) as site:
+        ready(site)
+        steps = _die_before(step, "do_commit")
+        site.restorer.restore(deletion_id, "test")
+        return list(steps.taken)
+
+
 def recover(url: str, root: str, step: int) -> list[str]:
     """Recover, and die before step number ``step``; 0 lives on. The steps taken."""
     with opened(Store(url), Path(root)) as site:

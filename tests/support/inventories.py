@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+from daemon.storage.identity import look
 from support.site import Site
 from support.trees import count
 
@@ -15,7 +18,6 @@ def scanned(site: Site, *task_ids: str, ago: timedelta = timedelta(0), **columns
     stamp = datetime.now(UTC) - ago
     for task_id in task_ids:
         path = site.path / task_id
-        status = path.stat()
         files, directories, size, freed = count(path)
         values: dict[str, Any] = {
             "task_id": task_id,
@@ -24,7 +26,7 @@ def scanned(site: Site, *task_ids: str, ago: timedelta = timedelta(0), **columns
             "sightings": 2,
             "orphan_since": _stored(site, stamp - timedelta(days=30)),
             "orphan_sightings": 2,
-            "signature": f"{status.st_dev}:{status.st_ino}:{status.st_mtime_ns}:{status.st_ctime_ns}",
+            "signature": _signature(path),
             "measured_at": _stored(site, stamp),
             "files": files,
             "directories": directories,
@@ -59,6 +61,14 @@ def swept(site: Site, policy: str, *, considered: int, selected: int = 0, outcom
     values |= {"outcome": outcome, "started_at": stamp, "finished_at": stamp, "considered": considered}
     values |= {"selected": selected, "deleted": selected, "failed": 0, "dropped": 0, "size_bytes": 0}
     _insert(site, "sweepd_sweeps", values)
+
+
+def _signature(path: Path) -> str:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return look(fd, "").signature
+    finally:
+        os.close(fd)
 
 
 def _insert(site: Site, table: str, values: dict[str, Any]) -> None:

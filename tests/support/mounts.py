@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -21,15 +22,16 @@ import requests
 
 from daemon.deletion.models import Trigger
 from daemon.errors import TaskRefused
-from daemon.storage import syscalls
+from daemon.storage import identity, syscalls
 from daemon.storage.removal import remove_tree
 from daemon.storage.root import StorageRoot, mark
+from support import crash
 from support.auditor import audit_task, remember
 from support.crash import attempt
 from support.daemons import TASKS, Installation
 from support.inventories import scan, scanned
 from support.judging import policy_set
-from support.site import Site, request
+from support.site import Site, opened, request
 from support.stores import Store
 from support.trees import fill, snapshot
 
@@ -89,6 +91,79 @@ def scenario(folder: str, kind: str, place: str, portable: bool) -> dict[str, An
         "where": where,
         "mounted": snapshot(point) == before and len(before) > 7,
         "root": sorted(os.listdir(path)),
+    }
+
+
+def loops_possible() -> bool:
+    """Whether this machine lets the tests mount a file system out of a file: that takes root and a loop device."""
+    if os.geteuid() != 0 or shutil.which("mkfs.ext4") is None:
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            _private_table()
+            _mount_image(Path(folder), "-I", "256")
+        except (OSError, subprocess.CalledProcessError):
+            return False
+        subprocess.run(["umount", f"{folder}/mounted"], check=True)
+    return True
+
+
+def restart_within_a_restore(folder: str) -> dict[str, Any]:
+    """Cut off a restore, mount the file system again as another device, and recover."""
+    _private_table()
+    _mount_image(Path(folder), "-I", "256")
+    mounted = Path(folder) / "mounted"
+    with opened(Store(f"sqlite:///{folder}/catalog.sqlite"), mounted / "root") as site:
+        site.init()
+        before = site.task("task_1")
+        deletion_id = site.engine.delete(request("task_1", retain=timedelta(days=7))).deletion_id
+        assert deletion_id is not None
+        child = os.fork()
+        if child == 0:
+            crash.restore(site.store.url, str(site.path), deletion_id, 2)
+            os._exit(0)
+        assert os.WIFSIGNALED(os.waitpid(child, 0)[1]), "it was never killed"
+        devices = [mounted.stat().st_dev]
+        subprocess.run(["umount", str(mounted)], check=True)
+        other = Path(folder) / "other"
+        other.mkdir()
+        _mount_image(other, "-I", "256")  # which takes the number that has become free
+        subprocess.run(["mount", "-o", "loop", f"{folder}/image", str(mounted)], check=True)
+        devices.append(mounted.stat().st_dev)
+        results = {str(result): count for result, count in site.recovery.run().items()}
+        fate = audit_task(site.store, site.path, before)
+    for point in (mounted, other / "mounted"):
+        subprocess.run(["umount", str(point)], check=True)
+    return {"devices": devices, "results": results, "fate": fate}
+
+
+def without_time_of_birth(folder: str) -> dict[str, Any]:
+    """What tells directories apart on a file system that does not note when they were made."""
+    _private_table()
+    _mount_image(Path(folder), "-I", "128")
+    mounted = Path(folder) / "mounted"
+    fd = os.open(mounted, os.O_RDONLY)
+    try:
+        (mounted / "task_1").mkdir()
+        first = identity.look(fd, "task_1").identity
+        os.rename(mounted / "task_1", mounted / "elsewhere")
+        os.chmod(mounted / "elsewhere", 0)
+        moved = identity.look(fd, "elsewhere").identity
+        os.rmdir(mounted / "elsewhere")
+        for _ in range(100):
+            (mounted / "task_1").mkdir()
+            second = identity.look(fd, "task_1").identity
+            if second.inode == first.inode:
+                break
+            os.rmdir(mounted / "task_1")
+    finally:
+        os.close(fd)
+    subprocess.run(["umount", str(mounted)], check=True)
+    return {
+        "birth": first.birth_ns,
+        "moved": first.compare(moved).value,
+        "reused": second.inode == first.inode,
+        "replaced": first.compare(second).value,
     }
 
 
@@ -477,6 +552,16 @@ def _private_table() -> None:
     if libc.unshare(_CLONE_NEWNS if os.geteuid() == 0 else _CLONE_NEWNS | _CLONE_NEWUSER) != 0:
         raise OSError(ctypes.get_errno(), "unshare")
     _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
+
+
+def _mount_image(folder: Path, *options: str) -> None:
+    """Make an ext4 file system in ``image`` and mount it as ``mounted``, both in ``folder``."""
+    image, mounted = folder / "image", folder / "mounted"
+    with open(image, "wb") as file:
+        file.truncate(16 * 2**20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", *options, str(image)], check=True, capture_output=True)
+    mounted.mkdir()
+    subprocess.run(["mount", "-o", "loop", str(image), str(mounted)], check=True, capture_output=True)
 
 
 def _mount(source: str, target: str, kind: str | None, flags: int, options: str | None = None) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from daemon.deletion.doubt import tasks_in_doubt
 from daemon.inventory.scan import Progress, Scanner
 from support import mounts
 from support.site import Site
@@ -18,7 +19,7 @@ RECOUNT = timedelta(days=7)
 
 
 def make_scanner(site: Site, recount: timedelta = RECOUNT) -> Scanner:
-    return Scanner(site.root, site.catalog, site.workers, site.metrics, recount=recount)
+    return Scanner(site.root, site.catalog, site.workers, site.metrics, recount=recount, in_doubt=tasks_in_doubt)
 
 
 def scan_and_die(url: str, path: str, directories: int) -> None:

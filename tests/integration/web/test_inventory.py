@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from daemon.config import ServerConfig
+from daemon.deletion.doubt import tasks_in_doubt
 from daemon.inventory.scan import Scanner
 from daemon.storage.root import StorageRoot
 from daemon.storage.workers import Workers
@@ -20,7 +21,9 @@ LONG_AGO = {"created_at": "2020-01-01 00:00:00", "updated_at": "2020-01-01 00:00
 def scan(api: Api, installation: Installation) -> None:
     context = api.context
     root = StorageRoot(installation.root, context.catalog.root_id)
-    Scanner(root, context.catalog, Workers(0), context.metrics, recount=timedelta(days=7)).scan()
+    Scanner(
+        root, context.catalog, Workers(0), context.metrics, recount=timedelta(days=7), in_doubt=tasks_in_doubt
+    ).scan()
 
 
 async def scanned(api: Api, installation: Installation) -> None:
@@ -59,7 +62,7 @@ async def test_totals_groups_and_the_largest(api: Api, installation: Installatio
     }
     assert {one["database"]: one["directories"] for one in data["by_database"]} == {"sales": 2, None: 1}
     assert [one["task_id"] for one in data["largest"]] == ["task_1", "task_2"]
-    assert data["drift"] == {"orphans": 1, "missing": 1}
+    assert data["drift"] == {"orphans": 1, "missing": 1, "returned": 0}
     assert (data["scan"]["directories"], data["scan"]["orphans"], data["scan"]["missing"]) == (3, 1, 1)
     assert installation.everything() == before
 
