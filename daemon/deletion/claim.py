@@ -205,7 +205,7 @@ class Claim:
             claimed.results[task_id] = _cannot_wait(task_id, why)
             return
         try:
-            standing = stand(self._root, one.item.deletion_id, task_id)
+            standing = stand(self._root, one.item.deletion_id, task_id, layered=why.errno == errno.EXDEV)
             self._stack.callback(standing.close)
             if not one.directory.found.is_at(self._root.fd, task_id):
                 raise FileNotFoundError(task_id)
@@ -244,8 +244,9 @@ class Claim:
         with_row = [one for one in going if one.has_row]
         records = [one.request.task_id for one in with_row if one.request.what.records]
         kept = [one.request.task_id for one in with_row if not one.request.what.records]
+        standing = {one.request.task_id for one, _ in self._claimed.standing}
         # whose directory was made anew meanwhile: that one is there, as the row says
-        marked = [task_id for task_id in kept if not self._root.is_back(task_id)]
+        marked = [task_id for task_id in kept if task_id in standing or not self._root.is_back(task_id)]
         waits = [one for one in with_row if one.item.entry.purge_after is not None]
         snapshots.take_rows(connection, tables, _ids(one for one in waits if one.request.what.records))
         snapshots.take_marks(connection, tables, _ids(one for one in waits if not one.request.what.records), now.stamp)

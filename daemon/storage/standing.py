@@ -16,7 +16,7 @@ from typing import Final
 from daemon.storage import removal
 from daemon.storage.census import NOTHING, Census, take_small
 from daemon.storage.folders import RETAINED, existing
-from daemon.storage.identity import Identity, Proof, is_that, look
+from daemon.storage.identity import Identity, Proof, look
 from daemon.storage.moves import move
 from daemon.storage.progress import Progress
 from daemon.storage.root import OpenRoot
@@ -61,7 +61,8 @@ class Standing:
 
     def held(self) -> set[str]:
         """The deletion's id, as long as the directory is there."""
-        there = self._fd is not None and is_that(self._parent_fd, self._name, self.identity)
+        # It is kept open, so nothing else gets its inode meanwhile.
+        there = self._fd is not None and look(self._fd, "").is_at(self._parent_fd, self._name)
         return {self.entry_id} if there else set()
 
     def glance(self) -> Census | None:
@@ -95,8 +96,13 @@ class Standing:
             removal.remove_empty_directory(self._parent_fd, self._name)
 
 
-def stand(root: OpenRoot, deletion_id: str, task_id: str) -> Standing:
-    """Lock a task directory in its place. Raises Busy, Unprovable, and OSError (ENOENT if there is none)."""
+def stand(root: OpenRoot, deletion_id: str, task_id: str, *, layered: bool) -> Standing:
+    """Lock a task directory in its place. Raises Busy, Unprovable, and OSError (ENOENT if there is none).
+
+    ``layered``: an overlay may hold it in a lower layer; the first change makes another one of it, so it comes first.
+    """
+    if layered:
+        _touch(root.fd, task_id)
     fd = open_directory(root.fd, task_id)
     try:
         identity = look(fd, "").identity
@@ -176,6 +182,16 @@ def _find(deletion_id: str, parent_fd: int, name: str, identity: Identity) -> St
         if fd is not None:
             os.close(fd)
         raise
+
+
+def _touch(parent_fd: int, name: str) -> None:
+    """Set the times of a directory to what they are."""
+    fd = open_directory(parent_fd, name)
+    try:
+        status = os.fstat(fd)
+        os.utime(fd, ns=(status.st_atime_ns, status.st_mtime_ns))
+    finally:
+        os.close(fd)
 
 
 def _lock(fd: int) -> None:

@@ -509,6 +509,26 @@ def test_init_and_a_sweep_from_the_command_line_delete_on_a_disk_without_anythin
     }
 
 
+def test_a_directory_that_the_file_system_does_not_move_is_told_apart_from_a_mount_and_goes_in_place(
+    tmp_path: Path, store: Store, processes: ForkServer
+) -> None:
+    if not processes.run("support.mounts:possible").value or os.geteuid() != 0:
+        reason = "this machine does not let the tests mount anything"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    said = processes.run("support.mounts:delete_from_a_lower_layer", folder=str(tmp_path), url=store.url).value
+    assert said == {
+        "code": ErrorCode.UNSAFE_DIRECTORY,
+        "told": True,
+        "mount": False,
+        "first": KEPT,
+        "doctor": True,
+        "looked": KEPT,
+        "sweep": 0,
+        "fate": DELETED,
+        "in_place": [True],
+    }
+
+
 def test_a_row_is_not_called_gone_while_recovery_may_yet_put_its_directory_back(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -335,6 +335,37 @@ def _exhaust(folder: Path, lacking: str) -> None:
     os.sync()
 
 
+def delete_from_a_lower_layer(folder: str, url: str) -> dict[str, Any]:
+    """Delete a directory that an overlay does not move: by a policy that may not, and by one that may."""
+    _private_table()
+    made = Installation(Path(folder) / "site", url, _SWEEPING)
+    made.root.mkdir(parents=True)
+    layers = Path(folder) / "layers"
+    layers.mkdir()
+    _mount("none", str(layers), "tmpfs", 0)
+    for name in ("lower", "upper", "work"):
+        (layers / name).mkdir()
+    fill(layers / "lower" / "task_1", 300)
+    options = ",".join(f"{name}dir={layers / name}" for name in ("lower", "upper", "work"))
+    _mount("overlay", str(made.root), "overlay", 0, options)
+    store = Store(url)
+    store.add_task("task_1", status="completed", completed_at="2020-01-01 00:00:00")
+    before = remember(store, made.root, "task_1")
+    made.run("init")
+    said: dict[str, Any] = {}
+    refused = json.loads(made.run("sweep", "old", "--json", check=False).stdout)["failed"]
+    said["code"], said["told"] = refused[0]["code"], "lower layer" in refused[0]["reason"]
+    said["mount"] = "unmount" in refused[0]["reason"]
+    said["first"] = audit_task(store, made.root, before)
+    said["doctor"] = "lower layer" in made.run("doctor", check=False).stdout
+    said["looked"] = audit_task(store, made.root, before)
+    made.write_policies(_SWEEPING.replace("delete: directory", "delete: directory, in_place: true"))
+    said["sweep"] = made.run("sweep", "old", check=False).returncode
+    said["fate"] = audit_task(store, made.root, before)
+    said["in_place"] = [row["in_place"] is not None for row in store.ledger("task_1")]
+    return said
+
+
 def fill_running_daemon(folder: str) -> dict[str, Any]:
     """Fill the one small disk that holds a running daemon's storage root, its SQLite database and its log."""
     _private_table()
