@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import uuid
 from pathlib import Path
 
@@ -91,5 +92,8 @@ def _create_file(path: Path, done: list[str]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
     except OSError as error:
-        raise CatalogUnavailable(f"cannot create the database {path}: {error.strerror}") from error
+        hint = ""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            hint = "; give it a place on another file system with catalog.url, or make some room there"
+        raise CatalogUnavailable(f"cannot create the database {path}: {error.strerror}{hint}") from error
     done.append(f"created the database {path}")

@@ -53,6 +53,8 @@ class Database:
         self._lock = threading.Lock()
         self._waiting = 0
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.make_room: Callable[[], None] = lambda: None
+        """Called before each transaction on SQLite, whose file may lie on a disk that is full."""
         self.audited = False
         """Whether an audit file is kept, so that what is committed from now on has to be written there."""
         if self.is_sqlite:
@@ -138,6 +140,8 @@ class Database:
 
     @contextmanager
     def _connect(self, *, read_only: bool) -> Iterator[Connection]:
+        if self.is_sqlite:
+            self.make_room()
         with self._counted(self._engine.connect) as connection:
             options: dict[str, Any] = {_READ_ONLY: read_only, AUDITED: self.audited}
             if read_only and not self.is_sqlite:  # whose transactions always see one moment
@@ -176,6 +180,11 @@ class Database:
             )
         if "unable to open database file" in first_line and not Path(self.url.database or "").exists():
             return CatalogNotReady(f"there is no database at {self.name}; run: sweepd init")
+        if "database or disk is full" in first_line:
+            return CatalogUnavailable(
+                f"the disk of {self.name} is full ({first_line}): make room there, or put it on another file system "
+                "with catalog.url"
+            )
         if state in _LOCKED and reading:
             return CatalogUnavailable(f"a table of {self.name} is locked by another transaction; it is tried again")
         if state in _LOCKED:

@@ -11,10 +11,13 @@ import errno
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
 from typing import Final, TypeVar
 
+from daemon.errors import SweepdError
 from daemon.storage import removal
-from daemon.storage.root import OpenRoot
+from daemon.storage.root import OpenRoot, StorageRoot, read_identity
 from daemon.storage.syscalls import open_directory
 
 _NAME: Final = "reserve"
@@ -22,6 +25,9 @@ _FILES: Final = 16  # file systems run out of inodes too
 _FILE_BYTES: Final = 64 * 1024
 # Made only where at least this much is free beside it.
 _SPARE_BYTES: Final = 8 * _FILES * _FILE_BYTES
+# What a transaction of SQLite needs: its log, and the index of that.
+_DATABASE_BYTES: Final = 4 * _FILE_BYTES
+_DATABASE_INODES: Final = 2
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT}
 
 _T = TypeVar("_T")
@@ -65,6 +71,28 @@ def give_up(root: OpenRoot) -> bool:
     finally:
         os.close(fd)
     return name is not None
+
+
+def make_room_for(path: Path, neighbour: Path) -> None:
+    """Give up a part of the reserve of the root ``path`` for a database on the same full file system. Never raises.
+
+    A transaction writes a log before it changes anything, and the first one makes the file of it.
+    """
+    with suppress(OSError, SweepdError):
+        for _ in range(_FILES):
+            free = os.statvfs(neighbour)
+            # a file system without a limit of inodes tells none
+            roomy = not free.f_files or free.f_favail >= _DATABASE_INODES
+            if roomy and free.f_bavail * free.f_frsize >= _DATABASE_BYTES:
+                return
+            if neighbour.stat().st_dev != path.stat().st_dev:
+                return
+            root_id = read_identity(path)
+            if root_id is None:
+                return
+            with StorageRoot(path, partial(str, root_id)).open() as root:
+                if not give_up(root):
+                    return
 
 
 def left(root: OpenRoot) -> int:

@@ -509,6 +509,18 @@ def test_init_and_a_sweep_from_the_command_line_delete_on_a_disk_without_anythin
     }
 
 
+@pytest.mark.parametrize("lacking", ["blocks", "inodes"])
+def test_a_sweep_from_the_command_line_makes_room_for_a_database_on_the_same_full_disk(
+    tmp_path: Path, processes: ForkServer, lacking: str
+) -> None:
+    if not processes.run("support.mounts:possible").value:
+        reason = "this machine does not let the tests mount anything"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    function = "support.mounts:sweep_beside_a_database_on_the_same_full_disk"
+    said = processes.run(function, folder=str(tmp_path), lacking=lacking).value
+    assert said == {"sweep": 0, "output": "", "fates": [DELETED]}
+
+
 def test_a_directory_that_the_file_system_does_not_move_is_told_apart_from_a_mount_and_goes_in_place(
     tmp_path: Path, store: Store, processes: ForkServer
 ) -> None:

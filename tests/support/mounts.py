@@ -307,6 +307,28 @@ def init_and_sweep_on_full_disk(folder: str, url: str, kind: str, lacking: str) 
     return said
 
 
+def sweep_beside_a_database_on_the_same_full_disk(folder: str, lacking: str) -> dict[str, Any]:
+    """Init while there is room; then fill the disk that holds root and SQLite database, and sweep without a daemon."""
+    _private_table()
+    path = Path(folder) / "small"
+    path.mkdir()
+    _mount("none", str(path), "tmpfs", 0, "size=48m,nr_inodes=1200")
+    made = Installation(path, f"sqlite:///{path}/sweepd.sqlite3", _SWEEPING)
+    made.init()
+    store = Store(made.url)
+    names = [f"task_{number}" for number in range(70)]
+    for name in names:
+        store.add_task(name, status="completed", completed_at="2020-01-01 00:00:00")
+        fill(made.root / name, 2)
+    tasks = [remember(store, made.root, name) for name in names]
+    (path / "fillers").mkdir()
+    _exhaust(path / "fillers", lacking)
+    done = made.run("sweep", "old", cold=True, check=False)
+    shutil.rmtree(path / "fillers")
+    fates = sorted({audit_task(store, made.root, task) for task in tasks})
+    return {"sweep": done.returncode, "output": done.stderr if done.returncode else "", "fates": fates}
+
+
 def _small(folder: Path, at: Path, kind: str) -> None:
     """Mount a small file system."""
     if kind == "tmpfs":

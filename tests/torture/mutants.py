@@ -228,7 +228,7 @@ def _in_place_without_proof() -> None:
 
 
 def _in_place_before_commit() -> None:
-    stand = claim.stand
+    stand = standing.stand
 
     def at_once(*arguments: Any, **options: Any) -> Any:
         found = stand(*arguments, **options)
