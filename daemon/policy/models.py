@@ -198,7 +198,7 @@ class Action(Strict):
 
     delete: Literal["directory", "directory_and_records", "records"] | None = None
     trash: Trash | None = None
-    in_place: bool = False
+    in_place: bool | None = None
 
     @validates_model(mode="after")
     def _one_of_two(self) -> Action:
