@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import uuid
 from pathlib import Path
 
 from daemon import clock
@@ -12,7 +14,7 @@ from daemon.config import Config
 from daemon.deletion.continuity import Continuity, Unknown
 from daemon.errors import CatalogUnavailable, StartupRefused
 from daemon.metrics.registry import Metrics
-from daemon.storage import root
+from daemon.storage import root, upkeep
 from daemon.storage.marks import BelievedTime
 
 
@@ -37,19 +39,35 @@ def initialise(config: Config, *, replace_root: bool = False) -> list[str]:
         path = config.storage.root
         with database.read() as connection:
             known = setup.registered_root(connection)
+            unmarked = setup.unmarked_root(connection)
         marked = root.read_identity(path)
-        if known is not None and marked is None and not replace_root:
+        if known is not None and marked is None and unmarked is None and not replace_root:
             raise StartupRefused(
                 f"{path} is not marked, but this catalog belongs to a storage root ({known}): is the file system "
                 "mounted? if that root is gone for good, run: sweepd init --replace-root"
             )
-        root_id = root.mark(path)
-        if marked is None:
+        adopted = unmarked if marked is None and not replace_root else None
+        if adopted is not None:  # that folder, and no other one
+            with root.StorageRoot(path, lambda: str(known), lambda: adopted).open():
+                pass
+        try:
+            root_id = root.mark(path, known if adopted is not None else None)
+            unmarked = None
+        except root.NoRoom as full:
+            root_id, unmarked = str(known if adopted is not None else uuid.uuid4()), full.fingerprint
+        if marked is None and unmarked is None:
             done.append(f"marked {path} as a storage root")
-        if setup.register_root(database, root_id, str(path), replace=replace_root):
+        elif unmarked != adopted:
+            done.append(
+                f"{path} is full: sweepd knows it by its inode until the first deletion has made room for a marker"
+            )
+        if setup.register_root(database, root_id, str(path), replace=replace_root, unmarked=unmarked):
             done.append(f"the catalog now belongs to storage root {root_id}")
-        _believe_clock(root.StorageRoot(path, lambda: root_id))
-        forgotten = _forgotten(config, root_id)
+        storage = root.StorageRoot(path, lambda: root_id, lambda: unmarked)
+        with storage.open() as opened:
+            upkeep.keep_ready(opened)
+        _believe_clock(storage)
+        forgotten = _forgotten(config, root_id, unmarked)
         if forgotten:
             done.append(
                 f"{database.name} does not know what {path} has seen ({forgotten}): sweepd deletes nothing until it is "
@@ -60,14 +78,14 @@ def initialise(config: Config, *, replace_root: bool = False) -> list[str]:
     return done
 
 
-def _forgotten(config: Config, root_id: str) -> Unknown:
+def _forgotten(config: Config, root_id: str, unmarked: str | None) -> Unknown:
     catalog = Catalog(
         config.catalog.url.get_secret_value(),
         timezone=config.catalog.timezone,
         running_statuses=tuple(config.catalog.running_statuses),
     )
     try:
-        with root.StorageRoot(config.storage.root, lambda: root_id).open() as opened:
+        with root.StorageRoot(config.storage.root, lambda: root_id, lambda: unmarked).open() as opened:
             return Continuity(catalog, Metrics()).compare(opened)
     finally:
         catalog.close()
@@ -87,5 +105,8 @@ def _create_file(path: Path, done: list[str]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
     except OSError as error:
-        raise CatalogUnavailable(f"cannot create the database {path}: {error.strerror}") from error
+        hint = ""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            hint = "; give it a place on another file system with catalog.url, or make some room there"
+        raise CatalogUnavailable(f"cannot create the database {path}: {error.strerror}{hint}") from error
     done.append(f"created the database {path}")

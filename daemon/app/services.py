@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from daemon.catalog.catalog import Catalog
 from daemon.catalog.clock_guard import ClockGuard
@@ -23,6 +25,7 @@ from daemon.metrics.registry import Metrics
 from daemon.policy.loader import load_policies
 from daemon.policy.models import PolicySet
 from daemon.storage.marks import BelievedTime
+from daemon.storage.reserve import make_room_for
 from daemon.storage.root import StorageRoot
 from daemon.storage.workers import Workers
 from daemon.sweep.sweeper import Sweeper
@@ -65,10 +68,13 @@ def build(config: Config) -> Iterator[Services]:
         # every deletion by hand, every deletion of every sweep, and the readers beside them
         pool_size=config.workers.deletions + config.workers.sweeps**2 + 12,
     )
+    if catalog.database.is_sqlite:
+        file = Path(catalog.database.url.database or "")
+        catalog.database.make_room = partial(make_room_for, config.storage.root, file.parent)
     catalog.database.audited = config.audit.file is not None
     metrics = Metrics()
     metrics.database.watch(catalog.database.pool)
-    root = StorageRoot(config.storage.root, catalog.root_id)
+    root = StorageRoot(config.storage.root, catalog.root_id, catalog.unmarked_root)
     workers = Workers(
         config.workers.processes,
         priority=config.workers.priority,

@@ -167,7 +167,7 @@ class Supervisor:
             services.metrics.health.root(root.root_id, str(services.root.path))
             self._readiness.set("storage_root", None)
         with ExitStack() as stack:
-            if not self._patiently(lambda: stack.enter_context(exclusive(services.root, "daemon"))):
+            if not self._patiently(lambda: stack.enter_context(exclusive(services.root, "daemon", signs=True))):
                 raise _taken(f"the storage root {services.root.path}")
             self._lock = DaemonLock(services.catalog.database, services.catalog.root_id())
             stack.callback(self._lock.release)

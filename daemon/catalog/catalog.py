@@ -145,6 +145,11 @@ class Catalog:
         self._root_id = found
         return found
 
+    def unmarked_root(self) -> str | None:
+        """Which folder the storage root is, as long as it has no marker. Raises as ``read`` does."""
+        with self.read() as session:
+            return setup.unmarked_root(session.connection)
+
     def select(
         self, session: Session, policy: Policy, policies: PolicySet, *, backoff: bool = True, notice: bool = True
     ) -> Selection:

@@ -61,6 +61,8 @@ class Database:
         self._lock = threading.Lock()
         self._waiting = 0
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.make_room: Callable[[], None] = lambda: None
+        """Called before each transaction on SQLite, whose file may lie on a disk that is full."""
         self.audited = False
         """Whether an audit file is kept, so that what is committed from now on has to be written there."""
         if self.is_sqlite:
@@ -173,6 +175,8 @@ class Database:
 
     @contextmanager
     def _connect(self, *, read_only: bool) -> Iterator[Connection]:
+        if self.is_sqlite:
+            self.make_room()
         with self._counted(self._engine.connect) as connection:
             options: dict[str, Any] = {_READ_ONLY: read_only, AUDITED: self.audited}
             if read_only and not self.is_sqlite:  # whose transactions always see one moment

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -72,7 +73,8 @@ class Counts:
 class Record:
     """A row of the journal. ``counts`` is None until the directory has been counted.
 
-    ``restored_by``: who undid it, at ``finished_at``.
+    ``restored_by``: who undid it, at ``finished_at``. ``in_place``: the identity of a directory that is removed where
+    it stands, and never was in the trash.
     """
 
     entry: Entry
@@ -82,6 +84,7 @@ class Record:
     counts: Counts | None
     error: str | None
     restored_by: str | None = None
+    in_place: str | None = None
 
     @property
     def retained(self) -> bool:
@@ -100,12 +103,14 @@ def insert(
     at: datetime,
     counts: Mapping[str, Counts] | None = None,
     before: Sequence[Step] = (),
+    in_place: Mapping[str, str] = MappingProxyType({}),
 ) -> int:
     """Add deletions, ``before`` the change of the pipeline's rows: that they commit together is the commit point.
 
     How many rows the last of ``before`` has changed or found, 0 without any. ``at`` (aware) is the session's instant,
     so that the journal, the rows and every answer tell the same time. ``counts`` holds, by deletion id, those that are
-    known already; a deletion that is PURGED at once had nothing.
+    known already; a deletion that is PURGED at once had nothing. ``in_place`` holds the identities of directories that
+    stay where they stand until they are removed.
     """
     rows = []
     for entry in entries:
@@ -116,6 +121,7 @@ def insert(
                 **_counts(known),
                 "audited": _audited(connection),
                 "state": state,
+                "in_place": in_place.get(entry.deletion_id),
                 "committed_at": at,
                 "finished_at": at if state is State.PURGED else None,
             }
@@ -260,6 +266,25 @@ def restored(connection: Connection, deletion_id: str, by: str) -> None:
     _forget(connection, {deletion_id})
 
 
+def standing(connection: Connection) -> list[Record]:
+    """The committed deletions whose directory is being removed where it stands."""
+    c = deletions.c
+    chosen = sa.and_(c.state == State.COMMITTED, c.purge_after.is_(None), c.in_place.is_not(None))
+    return [read(row) for row in connection.execute(sa.select(deletions).where(chosen).order_by(c.deletion_id))]
+
+
+def begin(connection: Connection, counts: Mapping[str, Counts]) -> None:
+    """Record the counts of what is being removed from now on, and cannot be restored any more."""
+    c = deletions.c
+    for deletion_id, known in counts.items():
+        connection.execute(
+            deletions.update()
+            .where(c.deletion_id == deletion_id, c.state == State.COMMITTED)
+            .values(purge_after=None, **_counts(known))
+        )
+    _forget(connection, counts)
+
+
 def note_error(connection: Connection, deletion_id: str, error: str, begun: Counts | None) -> None:
     """Remember why a committed deletion is not purged yet.
 
@@ -302,4 +327,5 @@ def read(row: sa.Row[Any]) -> Record:
         counts=Counts(**{name: int(values[name]) for name in Counts.__slots__}) if counted else None,
         error=values["error"],
         restored_by=values["restored_by"],
+        in_place=values["in_place"],
     )

@@ -24,7 +24,7 @@ from daemon.errors import CatalogNotReady, CatalogUnavailable, StartupRefused
 if TYPE_CHECKING:
     from alembic.config import Config
 
-SCHEMA: Final = "0013"
+SCHEMA: Final = "0012"
 """The newest migration, which this version needs."""
 VERSION_TABLE: Final = "sweepd_alembic_version"
 _version: Final = sa.table(VERSION_TABLE, sa.column("version_num", sa.String))
@@ -166,12 +166,16 @@ def _adding(names: Sequence[str]) -> str:
     return ", ".join(f"ADD COLUMN IF NOT EXISTS {name} {_GUEST_COLUMNS[name]}" for name in names)
 
 
-def register_root(database: Database, root_id: str, path: str, *, replace: bool) -> bool:
-    """Tie this catalog to the storage root; False if it was already. Raises StartupRefused if it knows another."""
+def register_root(database: Database, root_id: str, path: str, *, replace: bool, unmarked: str | None = None) -> bool:
+    """Tie this catalog to the storage root; False if it was already. Raises StartupRefused if it knows another.
+
+    ``unmarked``: which folder it is, if there is no room for a marker in it yet.
+    """
     with database.write() as connection:
         _one_at_a_time(database, connection)
         known = connection.execute(sa.select(roots.c.root_id)).scalar_one_or_none()
         if known == root_id:
+            connection.execute(roots.update().values(unmarked=unmarked))
             return False
         if known is not None:
             if not replace:
@@ -180,13 +184,25 @@ def register_root(database: Database, root_id: str, path: str, *, replace: bool)
                     "if the old one is gone for good, run: sweepd init --replace-root"
                 )
             connection.execute(roots.delete())
-        connection.execute(roots.insert().values(root_id=root_id, path=path, registered_at=clock.now()))
+        connection.execute(
+            roots.insert().values(root_id=root_id, path=path, registered_at=clock.now(), unmarked=unmarked)
+        )
     return True
 
 
 def registered_root(connection: Connection) -> str | None:
     """The id of the storage root this catalog belongs to."""
     return connection.execute(sa.select(roots.c.root_id)).scalar_one_or_none()
+
+
+def unmarked_root(connection: Connection) -> str | None:
+    """Which folder the storage root is, as long as there was no room for a marker in it."""
+    return connection.execute(sa.select(roots.c.unmarked)).scalar_one_or_none()
+
+
+def root_is_marked(connection: Connection) -> None:
+    """From now on its marker says which one the storage root is."""
+    connection.execute(roots.update().values(unmarked=None))
 
 
 def _one_at_a_time(database: Database, connection: Connection) -> None:

@@ -43,6 +43,8 @@ roots = sa.Table(
     sa.Column("root_id", sa.String(36), primary_key=True),
     sa.Column("path", sa.Text, nullable=False),
     sa.Column("registered_at", UtcDateTime, nullable=False),
+    # which folder it is, as long as there was no room for a marker in it
+    sa.Column("unmarked", sa.Text),
 )
 
 deletions = sa.Table(
@@ -76,6 +78,8 @@ deletions = sa.Table(
     sa.Column("job_id", sa.String(28)),
     # the state that the audit file has; empty: none of it yet; null: there was no such file when it was committed
     sa.Column("audited", sa.String(16)),
+    # the identity of a directory that is removed where it stands
+    sa.Column("in_place", sa.Text),
     sa.CheckConstraint("state IN ('committed', 'purged', 'aborted', 'restored')", name="sweepd_deletions_state"),
     sa.Index("sweepd_deletions_task_id", "task_id"),
     sa.Index("sweepd_deletions_committed_at", "committed_at"),

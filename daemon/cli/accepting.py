@@ -23,7 +23,7 @@ def accept_database(services: Services, reason: str, *, yes: bool, as_json: bool
     with ExitStack() as stack:
         lock = DaemonLock(services.catalog.database, services.catalog.root_id())
         stack.callback(lock.release)
-        if not (stack.enter_context(exclusive(root, "daemon")) and lock.hold()):
+        if not (stack.enter_context(exclusive(root, "daemon", signs=True)) and lock.hold()):
             raise StartupRefused(f"a sweepd serves {root.path}, and remembers the database as it was: stop it first")
         with root.open() as opened:
             unknown = services.continuity.compare(opened)

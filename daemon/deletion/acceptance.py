@@ -15,6 +15,7 @@ from daemon.deletion.manifest import Item, Manifest
 from daemon.deletion.models import What
 from daemon.deletion.purge import Tools
 from daemon.storage import durable, marks, trash
+from daemon.storage.reserve import with_reserve
 from daemon.storage.root import OpenRoot, StorageRoot
 
 _log = log.get(__name__)
@@ -49,11 +50,8 @@ def accept(root: StorageRoot, tools: Tools, *, reason: str, by: str) -> Accepted
             for job in unfinished:
                 jobs.cancel(session.connection, job.job_id, by)
             newest = continuity.newest(session.connection)
-        durable.write_json(
-            opened.state_fd,
-            _RECORD,
-            {"at": clock.now().isoformat(), "by": by, "reason": reason, "unknown": str(unknown)},
-        )
+        record = {"at": clock.now().isoformat(), "by": by, "reason": reason, "unknown": str(unknown)}
+        with_reserve(opened, lambda: durable.write_json(opened.state_fd, _RECORD, record))
         marks.write(opened, {kind: newest.get(kind) for kind in marks.KINDS}, sync=True)
         tools.continuity.check(opened)
     _log.warning("database_accepted", initiator=by, reason=reason)

@@ -17,7 +17,7 @@ from daemon.catalog.catalog import Catalog, Session
 from daemon.deletion import manifest
 from daemon.errors import CatalogRolledBack, RootUnavailable
 from daemon.metrics.registry import Metrics
-from daemon.storage import marks, retained, trash
+from daemon.storage import marks, retained, standing, trash
 from daemon.storage.root import OpenRoot
 
 _log = log.get(__name__)
@@ -72,6 +72,8 @@ class Continuity:
 
     def committed(self, root: OpenRoot, deletion_id: str) -> None:
         """Remember a deletion whose COMMIT was answered. Never raises: the deletion is as good without."""
+        if not root.marked:
+            return
         try:
             marks.write(root, {continuity.DELETION: deletion_id})
         except OSError as error:
@@ -105,6 +107,8 @@ class Continuity:
             newest = continuity.newest(session.connection)
         try:
             seen = marks.read(root)
+            if not root.marked:
+                return
             # Set at its commit; the greatest id may be an older one, of a day when the clock was wrong.
             current = {**newest, **{kind: seen[kind] for kind in (continuity.DELETION,) if kind in seen}}
             if self._problem is None and current != self._durable:
@@ -127,7 +131,7 @@ def _unknown_marks(session: Session, seen: dict[str, str]) -> dict[str, str]:
 
 def _begun(root: OpenRoot) -> set[str]:
     """Deletions of readable entries whose purge has begun, which it does after their commit only."""
-    found: set[str] = set()
+    found = standing.begun(root)
     for content, begun in trash.look_for_begun(root):
         found |= begun & {deletion_id for deletion_id, _ in manifest.names(content)}
     return found

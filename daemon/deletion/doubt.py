@@ -17,11 +17,13 @@ _ONWARD = (State.COMMITTED, State.PURGED)
 def tasks_in_doubt(session: Session, root: OpenRoot, *, restoring: str | None = None) -> set[str]:
     """Tasks of which a deletion is moved, but not known to be committed, or on its way back; but the one named.
 
+    Also those of which a directory is still being removed where it stands.
+
     Until recovery has settled it the row must not say that the directory is gone, and its name must not change
     hands. Raises OSError, and what the connection raises.
     """
     doubtful: dict[str, str] = {}
-    found: set[str] = set()
+    found = {record.entry.task_id for record in ledger.standing(session.connection)}
     for content, held in trash.look(root):
         back = content.get("kind") == Kind.RESTORE
         for deletion_id, task_id in manifest.names(content):

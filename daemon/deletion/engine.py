@@ -14,7 +14,7 @@ from daemon import clock, log
 from daemon.deletion.choice import Going
 from daemon.deletion.claim import Claim, Claimed
 from daemon.deletion.models import Outcome, Request
-from daemon.deletion.purge import Tools, purge
+from daemon.deletion.purge import Place, Tools, keep_ready, purge
 from daemon.errors import (
     CatalogNotReady,
     CatalogUnavailable,
@@ -25,7 +25,8 @@ from daemon.errors import (
 )
 from daemon.storage import faults
 from daemon.storage.names import check_task_id
-from daemon.storage.root import StorageRoot
+from daemon.storage.root import OpenRoot, StorageRoot
+from daemon.storage.trash import TrashEntry
 
 _log = log.get(__name__)
 
@@ -142,33 +143,44 @@ class Engine:
                 if len(ids) > 1:  # one row spoils it for the others
                     return {}, ids
                 return {ids[0]: error}, []
-            again = [request.task_id for request in claimed.locked_elsewhere]
-            return {**claimed.results, **self._finish(claimed)}, again
+            again = [request.task_id for request in claimed.again]
+            return {**claimed.results, **self._finish(root, claimed)}, again
 
-    def _finish(self, claimed: Claimed) -> dict[str, _Result]:
+    def _finish(self, root: OpenRoot, claimed: Claimed) -> dict[str, _Result]:
         """Carry out what is committed: purge it, or let it wait."""
         results: dict[str, _Result] = {}
-        if not claimed.moved:
-            return results
-        assert claimed.entry is not None
+        for one, where in claimed.standing:
+            try:
+                results |= self._purge(claimed, where, [one])
+            except SweepdError as error:  # it is committed; recovery goes on with it
+                results[one.request.task_id] = error
+        if claimed.moved:
+            assert claimed.entry is not None
+            results |= self._carry_on(claimed, claimed.entry)
+        if claimed.gone:
+            keep_ready(root, self._tools.catalog)
+        return results
+
+    def _carry_on(self, claimed: Claimed, entry: TrashEntry) -> dict[str, _Result]:
+        """What has been moved: purged, or let wait."""
+        results: dict[str, _Result] = {}
         waits = [one for one in claimed.moved if one.item.entry.purge_after is not None]
         goes = [one for one in claimed.moved if one.item.entry.purge_after is None]
         if waits:
             try:
-                claimed.entry.retain([one.item.deletion_id for one in waits])
+                entry.retain([one.item.deletion_id for one in waits])
                 if not goes:
-                    claimed.entry.discard()
+                    entry.discard()
             except OSError as error:  # it is committed; recovery moves it on
-                _log.error("retain_deferred", entry_id=claimed.entry.entry_id, reason=str(error))
+                _log.error("retain_deferred", entry_id=entry.entry_id, reason=str(error))
             results |= {one.request.task_id: _outcome(claimed, one) for one in waits}
         if goes:
-            results |= self._purge(claimed, goes)
+            results |= self._purge(claimed, entry, goes)
         return results
 
-    def _purge(self, claimed: Claimed, goes: Sequence[Going]) -> dict[str, _Result]:
-        assert claimed.entry is not None
+    def _purge(self, claimed: Claimed, entry: Place, goes: Sequence[Going]) -> dict[str, _Result]:
         known = {one.item.deletion_id: one.counts for one in goes if one.counts is not None}
-        purged = purge(claimed.entry, [one.item for one in goes], self._tools, known)
+        purged = purge(entry, [one.item for one in goes], self._tools, known)
         results: dict[str, _Result] = {}
         for one in goes:
             task_id, left = one.request.task_id, purged.errors.get(one.item.deletion_id)

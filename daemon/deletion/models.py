@@ -64,7 +64,8 @@ class Request:
     ``initiator`` is for the log and the journal, such as ``api:127.0.0.1`` or ``policy:NAME``. With ``retain`` the
     directory waits that long in the trash, and can be restored with its records. ``origin``, ``plan_digest`` and
     ``reason``, one line, are for the journal, and so is ``job_id``. ``retried``: a try that fails may not be the last,
-    and whoever asks reports the end (``Engine.report``).
+    and whoever asks reports the end (``Engine.report``). ``in_place``: a directory that the file system does
+    not move is removed where it stands.
     """
 
     task_id: str
@@ -82,6 +83,7 @@ class Request:
     reason: str | None = None
     job_id: str | None = None
     retried: bool = False
+    in_place: bool = False
 
 
 @dataclass(frozen=True, slots=True)

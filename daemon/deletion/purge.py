@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from daemon import log
-from daemon.catalog import ledger
+from daemon.catalog import ledger, setup
 from daemon.catalog.catalog import Catalog
 from daemon.deletion.claim import journal_counts
 from daemon.deletion.continuity import Continuity
@@ -14,9 +15,10 @@ from daemon.deletion.manifest import Item
 from daemon.deletion.progress import Purges
 from daemon.errors import SweepdError
 from daemon.metrics.registry import Metrics
-from daemon.storage import faults
+from daemon.storage import faults, reserve, upkeep
 from daemon.storage.census import Census
-from daemon.storage.trash import TrashEntry
+from daemon.storage.progress import Progress
+from daemon.storage.root import OpenRoot
 from daemon.storage.workers import Workers
 
 _log = log.get(__name__)
@@ -33,6 +35,24 @@ class Tools:
     continuity: Continuity
 
 
+class Place(Protocol):
+    """Where directories lie that are to be removed: an entry of the trash, or a directory in its place.
+
+    ``counts_durably``: whether ``count`` leaves the counts on disk; if not, they go to the journal.
+    """
+
+    entry_id: str
+    counts_durably: bool
+
+    def count(self, deletion_id: str, workers: Workers) -> Census: ...
+
+    def purge(self, deletion_ids: Iterable[str], workers: Workers, progress: Progress | None = None) -> None: ...
+
+    def held(self) -> set[str]: ...
+
+    def discard(self) -> None: ...
+
+
 @dataclass(slots=True)
 class Purged:
     """By deletion id: the exact counts, and why a directory could not be counted or is not gone completely.
@@ -47,12 +67,13 @@ class Purged:
     deferred: bool = False
 
 
-def purge(entry: TrashEntry, items: Sequence[Item], tools: Tools, known: Mapping[str, Census] | None = None) -> Purged:
+def purge(entry: Place, items: Sequence[Item], tools: Tools, known: Mapping[str, Census] | None = None) -> Purged:
     """Remove these directories of the entry for good. Their exact counts were taken before the first unlink.
 
     ``known`` are the counts the journal has already. What cannot be removed stays in the entry, and the call can be
     repeated. If only the journal cannot be written, the files are gone and the counts true all the same; recovery
-    writes it later.
+    writes it later. Raises CatalogUnavailable or CatalogNotReady, with nothing removed, if the journal is the only
+    place for the counts, and does not answer.
     """
     result = Purged(dict(known or {}))
     for item in items:
@@ -61,6 +82,8 @@ def purge(entry: TrashEntry, items: Sequence[Item], tools: Tools, known: Mapping
                 result.counts[item.deletion_id] = entry.count(item.deletion_id, tools.workers)
             except OSError as error:
                 result.errors[item.deletion_id] = error
+    if not entry.counts_durably:
+        _begin(tools.catalog, {key: census for key, census in result.counts.items() if key not in (known or {})})
     ids = [item.deletion_id for item in items if item.deletion_id not in result.errors]
     tasks = [item.task_id for item in items if item.deletion_id not in result.errors]
     with tools.purges.watch(tasks, [result.counts[deletion_id] for deletion_id in ids]) as progress:
@@ -82,7 +105,32 @@ def purge(entry: TrashEntry, items: Sequence[Item], tools: Tools, known: Mapping
     return result
 
 
-def _left(entry: TrashEntry, ids: Sequence[str], tools: Tools, error: OSError) -> dict[str, OSError]:
+def _begin(catalog: Catalog, counts: Mapping[str, Census]) -> None:
+    if counts:
+        with catalog.write() as session:
+            ledger.begin(session.connection, {key: journal_counts(census) for key, census in counts.items()})
+
+
+def keep_ready(root: OpenRoot, catalog: Catalog, *, thoroughly: bool = False) -> None:
+    """Make what sweepd needs in the root of what has just been freed. Never raises: what is gone is gone without it.
+
+    ``thoroughly``: not the reserve alone.
+    """
+    try:
+        was_marked = root.marked
+        if was_marked and not thoroughly:
+            reserve.keep(root)
+            return
+        upkeep.keep_ready(root)
+        if root.marked and not was_marked:
+            with catalog.write() as session:
+                setup.root_is_marked(session.connection)
+            _log.info("root_marked", root_id=root.root_id)
+    except (OSError, SweepdError) as error:
+        _log.warning("reserve_failed", reason=str(error))
+
+
+def _left(entry: Place, ids: Sequence[str], tools: Tools, error: OSError) -> dict[str, OSError]:
     """Which directories are still there, and why: the first error is one of theirs."""
     left: dict[str, OSError] = {}
     try:
@@ -119,7 +167,7 @@ def _record(tools: Tools, gone: Mapping[str, Census], items: Sequence[Item]) -> 
     return first
 
 
-def _discard(entry: TrashEntry) -> None:
+def _discard(entry: Place) -> None:
     try:
         entry.discard()
     except OSError as error:  # it holds something else, or the file system fails now: recovery sees to it

@@ -7,7 +7,8 @@ locked, and passed over.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -16,12 +17,13 @@ from daemon import clock, log
 from daemon.catalog import ledger
 from daemon.catalog.ledger import Record, State
 from daemon.deletion.manifest import Item, Kind, Manifest
-from daemon.deletion.purge import Tools, purge
+from daemon.deletion.purge import Place, Tools, keep_ready, purge
 from daemon.errors import CatalogRolledBack, RootUnavailable, TaskRefused
-from daemon.storage import faults, reserve, retained, trash
+from daemon.storage import faults, retained, standing, trash
 from daemon.storage.census import Census
-from daemon.storage.identity import is_that
+from daemon.storage.identity import Identity, is_that
 from daemon.storage.root import OpenRoot, StorageRoot
+from daemon.storage.standing import Standing
 from daemon.storage.trash import TrashEntry
 
 _log = log.get(__name__)
@@ -69,15 +71,16 @@ class Recovery:
         results: Counter[Result] = Counter()
         with self.root.open() as root:
             self.tools.continuity.check(root)
-            entry_ids = trash.entry_ids(root)
-            for settled in self._pauses.keys() - entry_ids:  # by another process
+            work = {entry_id: partial(self._settle_entry, root, entry_id) for entry_id in trash.entry_ids(root)}
+            with self.tools.catalog.read() as session:
+                in_place = ledger.standing(session.connection)
+            work |= {one.entry.deletion_id: partial(self._settle_standing, root, one) for one in in_place}
+            work |= {one: partial(self._settle_begun, root, one) for one in standing.begun(root)}
+            for settled in self._pauses.keys() - work:  # by another process
                 del self._pauses[settled]
-            for entry_id in entry_ids:
-                results[self._attempt(root, entry_id)] += 1
-            try:
-                reserve.keep(root)
-            except OSError as error:
-                _log.warning("reserve_failed", reason=str(error))
+            for name, settle in work.items():
+                results[self._attempt(name, settle)] += 1
+            keep_ready(root, self.tools.catalog, thoroughly=True)
         for result, count in results.items():
             if result is not Result.BUSY:
                 self.tools.metrics.trash.recovered(result, count)
@@ -89,31 +92,63 @@ class Recovery:
         """Entries that could not be settled the last time they were tried."""
         return len(self._pauses)
 
-    def _attempt(self, root: OpenRoot, entry_id: str) -> Result:
+    def _attempt(self, entry_id: str, settle: Callable[[], Result]) -> Result:
         pause = self._pauses.get(entry_id)
         if pause is not None and clock.monotonic() < pause.until:
             return Result.BUSY
-        with trash.existing_entry(root, entry_id) as entry:
-            if entry is None:
-                return Result.BUSY
-            try:
-                result = self._settle(entry)
-            except OSError as error:
-                fault = faults.explain(error, entry_id, "settling an entry of the trash")
-                _log.error("recovery_blocked", entry_id=entry_id, error=fault.code, reason=str(fault))
-                self.root.note(fault)
-                if isinstance(fault, RootUnavailable):
-                    raise fault from error
-                result = Result.BLOCKED
-            except TaskRefused as error:  # its row is locked: another transaction has not ended yet
-                _log.warning("recovery_blocked", entry_id=entry_id, error=error.code, reason=str(error))
-                result = Result.BLOCKED
+        try:
+            result = settle()
+        except OSError as error:
+            fault = faults.explain(error, entry_id, "settling an entry of the trash")
+            _log.error("recovery_blocked", entry_id=entry_id, error=fault.code, reason=str(fault))
+            self.root.note(fault)
+            if isinstance(fault, RootUnavailable):
+                raise fault from error
+            result = Result.BLOCKED
+        except TaskRefused as error:  # its row is locked: another transaction has not ended yet
+            _log.warning("recovery_blocked", entry_id=entry_id, error=error.code, reason=str(error))
+            result = Result.BLOCKED
+        if result is Result.BUSY:
+            return result
         if result in _UNSETTLED:
             length = min(pause.length * 2, _LONGEST_PAUSE_S) if pause else _FIRST_PAUSE_S
             self._pauses[entry_id] = _Pause(clock.monotonic() + length, length)
         else:
             self._pauses.pop(entry_id, None)
         return result
+
+    def _settle_entry(self, root: OpenRoot, entry_id: str) -> Result:
+        with trash.existing_entry(root, entry_id) as entry:
+            return Result.BUSY if entry is None else self._settle(entry)
+
+    def _settle_standing(self, root: OpenRoot, record: Record) -> Result:
+        """A directory that is removed where it stands: on with it if it is proven to be there, else it is done."""
+        assert record.in_place is not None
+        deletion_id, task_id = record.entry.deletion_id, record.entry.task_id
+        try:
+            where = standing.find(root, deletion_id, task_id, Identity.parse(record.in_place))
+        except standing.Busy:
+            return Result.BUSY
+        return self._finish_standing(where, deletion_id)
+
+    def _settle_begun(self, root: OpenRoot, deletion_id: str) -> Result:
+        """A purge that has begun where the directory waited."""
+        try:
+            where = standing.resume(root, deletion_id)
+        except standing.Busy:
+            return Result.BUSY
+        return Result.LEFTOVER if where is None else self._finish_standing(where, deletion_id)
+
+    def _finish_standing(self, where: Standing, deletion_id: str) -> Result:
+        with closing(where):
+            with self.tools.catalog.read() as session:  # as it is now that nobody else works on it
+                records = ledger.find(session.connection, [deletion_id])
+            if deletion_id not in records:  # since ``run`` has looked
+                raise CatalogRolledBack(f"the database has forgotten the deletion {deletion_id}, which was committed")
+            record = records[deletion_id]
+            if record.state not in (State.COMMITTED, State.PURGED):
+                return Result.CONFLICT
+            return self._finish(where, [Item(record.entry)], records)
 
     def _settle(self, entry: TrashEntry) -> Result:
         raw = entry.read_manifest()
@@ -144,6 +179,8 @@ class Recovery:
         goes, waits, comes = [], [], []
         for deletion_id, item in items.items():
             record = records.get(deletion_id)
+            if record is not None and record.in_place is not None:
+                continue  # it was not moved, and is settled by itself
             if record is None and deletion_id in begun:  # since ``run`` has looked
                 raise CatalogRolledBack(f"the database has forgotten the deletion {deletion_id}, which was committed")
             if record is None or record.state in (State.ABORTED, State.RESTORED):
@@ -169,7 +206,7 @@ class Recovery:
             entry.discard()
         return worst
 
-    def _finish(self, entry: TrashEntry, items: Sequence[Item], records: dict[str, Record]) -> Result:
+    def _finish(self, entry: Place, items: Sequence[Item], records: dict[str, Record]) -> Result:
         known = {}
         for item in items:
             record = records.get(item.deletion_id)

@@ -131,7 +131,7 @@ class Restorer:
             try:
                 root = stack.enter_context(self._root.open())
                 directory = self._waiting(root, record)
-                entry = stack.enter_context(trash.new_entry(root))
+                entry = stack.enter_context(trash.new_entry(root, frees=False))
                 return _Return(self._tools, root, entry, record, directory, initiator).run()
             except OSError as error:
                 fault = faults.explain(error, record.entry.task_id, _DOING)

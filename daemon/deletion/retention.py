@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Final
 
 from daemon import log
@@ -14,10 +15,10 @@ from daemon.catalog.ledger import Counts, Record, State
 from daemon.deletion import holding, manifest
 from daemon.deletion.claim import journal_counts
 from daemon.deletion.manifest import Item, Kind, Manifest
-from daemon.deletion.purge import Tools, purge
+from daemon.deletion.purge import Purged, Tools, keep_ready, purge
 from daemon.errors import ErrorCode, TaskRefused
 from daemon.metrics.trash import TrashFacts
-from daemon.storage import faults, retained, trash
+from daemon.storage import faults, reserve, retained, standing, trash
 from daemon.storage.census import NOTHING
 from daemon.storage.root import OpenRoot, StorageRoot
 from daemon.storage.trash import TrashEntry
@@ -155,6 +156,7 @@ class Retention:
             done = 0
             for start in range(0, len(records), _AT_ONCE):
                 done += self._purge_group(root, records[start : start + _AT_ONCE])
+                keep_ready(root, self._tools.catalog)
             return done
 
     def _purge_group(self, root: OpenRoot, records: Sequence[Record]) -> int:
@@ -178,8 +180,36 @@ class Retention:
                 # counted anew: what has waited in the trash may have had a writer when it was counted
                 purged = purge(entry, items, self._tools)
         except OSError as error:
+            if reserve.is_full(error):
+                return sum(self._purge_where_it_waits(root, record) for record in records)
             self._failed(error, records[0].entry.task_id)
             return 0
+        return self._tell(items, purged)
+
+    def _purge_where_it_waits(self, root: OpenRoot, record: Record) -> int:
+        """Without room for an entry of the trash: the journal is the manifest."""
+        deletion_id, task_id = record.entry.deletion_id, record.entry.task_id
+        with ExitStack() as stack:
+            try:
+                with self._tools.catalog.write() as session:
+                    found = self._tools.catalog.holds(session, claiming=[task_id])
+                    now = ledger.find(session.connection, [deletion_id])[deletion_id]
+                    if not now.retained or holds.holding(found, task_id) is not None:
+                        return 0
+                    where = standing.begin(root, deletion_id)
+                    if where is None:  # recovery, or a purge with room, finds out what became of it
+                        return 0
+                    stack.callback(where.close)
+                purged = purge(where, [Item(now.entry)], self._tools)
+            except standing.Busy:
+                return 0
+            except OSError as error:
+                self._failed(error, task_id)
+                return 0
+        return self._tell([Item(now.entry)], purged)
+
+    def _tell(self, items: Sequence[Item], purged: Purged) -> int:
+        """Log what became of them; how many were recorded."""
         for item in items:
             error_left = purged.errors.get(item.deletion_id)
             if error_left is None and item.deletion_id not in purged.recorded:

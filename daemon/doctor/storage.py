@@ -11,7 +11,7 @@ from daemon.app.services import Services
 from daemon.config import Config
 from daemon.doctor.findings import Finding, failure, ok, skipped, warning
 from daemon.errors import CatalogNotReady, CatalogUnavailable, SweepdError
-from daemon.storage import rehearsing, space, trash
+from daemon.storage import rehearsing, reserve, space, trash
 from daemon.storage.root import OpenRoot
 from daemon.storage.syscalls import has_openat2
 
@@ -50,6 +50,13 @@ def _inside(config: Config, root: OpenRoot) -> Iterator[Finding]:
     try:
         rehearsing.rehearse(root)
     except OSError as error:
+        if reserve.is_full(error):
+            yield warning(
+                "writing",
+                f"{path} is full; {reserve.left(root)} files of the reserve are left",
+                "sweep: a directory that cannot be moved for want of room is removed where it stands",
+            )
+            return
         yield failure(
             "writing",
             f"a rehearsal of a deletion in {path}/.sweepd failed: {error.strerror or error}",
@@ -57,12 +64,26 @@ def _inside(config: Config, root: OpenRoot) -> Iterator[Finding]:
         )
     else:
         yield ok("writing", "directories can be made, synced, moved and removed")
+        if kind not in _REMOTE:
+            yield from _movable(root)
     if not has_openat2():
         hint = "it works, with more calls: a kernel from 5.6 on, or a system call filter that allows openat2"
         yield warning("openat2", "the kernel, or a filter, refuses openat2", hint)
     yield _reach(path, root)
     yield _room(config, root)
     yield from _trash(path, root)
+
+
+def _movable(root: OpenRoot) -> Iterator[Finding]:
+    """Of the directories that people have: one of its own, just made, says nothing about them."""
+    found = rehearsing.unmovable(root, _LOOKED_AT)
+    if found:
+        yield warning(
+            "moving",
+            f"the file system does not move {len(found)} task directories ({', '.join(found[:3])}): they lie in a "
+            "lower layer of an overlay, or have another project id than the storage root",
+            "write in_place: true into the action of a policy with delete, or give them the root's project id",
+        )
 
 
 def _reach(path: Path, root: OpenRoot) -> Finding:

@@ -198,11 +198,14 @@ class Action(Strict):
 
     delete: Literal["directory", "directory_and_records", "records"] | None = None
     trash: Trash | None = None
+    in_place: bool | None = None
 
     @validates_model(mode="after")
     def _one_of_two(self) -> Action:
         if (self.delete is None) == (self.trash is None):
             raise ValueError("write exactly one of `delete` and `trash`")
+        if self.in_place and self.trash is not None:
+            raise ValueError("a directory that is removed in place cannot wait in the trash: write `delete` instead")
         return self
 
     @property

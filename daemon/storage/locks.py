@@ -1,43 +1,54 @@
-"""Locks on the storage root that the kernel releases when their holder dies."""
+"""Locks on the storage root that the kernel releases when their holder dies.
+
+A lock is one byte of the root's marker, locked through an open file description: to take one needs no new file, so it
+can be had on a full disk. Where there was no room for a marker yet, a name of the kernel's own takes its place.
+"""
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import hashlib
 import json
 import os
+import socket
+import struct
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from daemon.errors import RootUnavailable
-from daemon.storage.root import StorageRoot
+from daemon.storage.reserve import is_full, with_reserve
+from daemon.storage.root import MARKER, OpenRoot, StorageRoot
 
 _SAFE: Final = os.O_NOFOLLOW | os.O_CLOEXEC
 _MOST: Final = 65_536
 """Bytes of a note."""
+# struct flock: kind, whence, start, length, process (fcntl(2))
+_FLOCK: Final = struct.Struct("@hhqqi4x")
+_TAKEN: Final = {errno.EAGAIN, errno.EADDRINUSE}
 
 
 @contextmanager
-def exclusive(root: StorageRoot, name: str) -> Iterator[bool]:
+def exclusive(root: StorageRoot, name: str, *, signs: bool = False) -> Iterator[bool]:
     """Hold the lock ``name`` of this root; yields False, without waiting, if another process or thread has it.
 
-    Raises RootUnavailable. The lock file stays behind on purpose: removing it would let two in.
+    ``signs``: its holder writes into it, see ``sign``. Raises RootUnavailable.
     """
-    with root.open() as opened:
+    with ExitStack() as held:
         try:
-            fd = os.open(_file(name), os.O_RDWR | os.O_CREAT | _SAFE, 0o600, dir_fd=opened.state_fd)
+            with root.open() as opened:
+                _take(held, opened, name, signs)
         except OSError as error:
-            raise RootUnavailable(f"cannot lock the storage root: {error}; see that it can be written to") from error
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            if error.errno not in _TAKEN:
+                raise RootUnavailable(
+                    f"cannot lock the storage root: {error}; see that it can be written to"
+                ) from error
             yield False
             return
         yield True
-    finally:
-        os.close(fd)
 
 
 def sign(root: StorageRoot, name: str, note: Mapping[str, object]) -> None:
@@ -61,6 +72,8 @@ def signed(root: StorageRoot, name: str) -> dict[str, Any] | None:
     Raises RootUnavailable or OSError.
     """
     with root.open() as opened:
+        if not opened.marked:
+            return None
         try:
             fd = os.open(_file(name), os.O_RDONLY | _SAFE, dir_fd=opened.state_fd)
         except FileNotFoundError:
@@ -73,6 +86,40 @@ def signed(root: StorageRoot, name: str) -> dict[str, Any] | None:
     finally:
         os.close(fd)
     return found if holds else None
+
+
+def _take(held: ExitStack, root: OpenRoot, name: str, signs: bool) -> None:
+    """Raises OSError, one of ``_TAKEN`` if somebody has it."""
+    with ExitStack() as stack:
+        # First the name, which the first process has that came before there was a marker.
+        try:
+            named = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+            named.bind("\0sweepd." + hashlib.sha256(f"{root.root_id} {name}".encode()).hexdigest())
+        except OSError as error:
+            if error.errno in _TAKEN or not root.marked:
+                raise
+        if not root.marked:
+            held.push(stack.pop_all())
+            return
+        fd = os.open(MARKER, os.O_RDWR | _SAFE, dir_fd=root.state_fd)
+        held.callback(os.close, fd)
+        at = int.from_bytes(hashlib.sha256(name.encode()).digest()[:6])
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, at, 1, 0))
+        if signs:
+            _take_note(held, root, name)
+
+
+def _take_note(held: ExitStack, root: OpenRoot, name: str) -> None:
+    """Lock the file that the holder writes into, so that the kernel lists who it is; without room there is none."""
+    flags = os.O_RDWR | os.O_CREAT | _SAFE
+    try:
+        fd = with_reserve(root, partial(os.open, _file(name), flags, 0o600, dir_fd=root.state_fd))
+    except OSError as error:
+        if not is_full(error):
+            raise
+        return
+    held.callback(os.close, fd)
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _held() -> set[tuple[int, int]]:

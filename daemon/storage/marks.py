@@ -12,11 +12,13 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
 from daemon import log
 from daemon.clock import Moment
 from daemon.errors import RootUnavailable
+from daemon.storage.reserve import with_reserve
 from daemon.storage.root import OpenRoot, StorageRoot
 
 _log = log.get(__name__)
@@ -43,6 +45,8 @@ def read(root: OpenRoot) -> dict[str, str]:
 
 
 def _content(root: OpenRoot) -> bytes:
+    if not root.marked:
+        return b""
     with suppress(FileNotFoundError):
         fd = os.open(_NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root.state_fd)
         try:
@@ -54,6 +58,16 @@ def _content(root: OpenRoot) -> bytes:
 
 def write(root: OpenRoot, marks: Mapping[str, str | None], *, sync: bool = False) -> None:
     """Set these marks, None to forget one; ``sync``: so that a power cut leaves them. Raises OSError."""
+    with_reserve(root, partial(_write, root, marks, sync))
+
+
+def make(root: OpenRoot) -> None:
+    """Give the marks their place on disk while there is room: what is overwritten later needs none. Raises OSError."""
+    seen = read(root)
+    write(root, {kind: seen.get(kind) for kind in KINDS})
+
+
+def _write(root: OpenRoot, marks: Mapping[str, str | None], sync: bool) -> None:
     fd = os.open(_NAME, _FLAGS, 0o600, dir_fd=root.state_fd)
     try:
         for kind, committed_id in marks.items():
@@ -80,9 +94,15 @@ def read_moment(root: OpenRoot) -> Moment | None:
 
 
 def write_moment(root: OpenRoot, moment: Moment) -> None:
-    """Keep it, without a sync. Raises OSError."""
+    """Keep it, without a sync; a root that is not marked yet has no place for it. Raises OSError."""
+    if not root.marked:
+        return
     wall, since_boot = max((moment.wall - _EPOCH) // _MICROSECOND, 0), moment.since_boot // _MICROSECOND
     line = f"{wall:020} {since_boot:020} {moment.boot_id or '-' * 32}\n".encode("ascii")
+    with_reserve(root, partial(_write_moment, root, line))
+
+
+def _write_moment(root: OpenRoot, line: bytes) -> None:
     fd = os.open(_NAME, _FLAGS, 0o600, dir_fd=root.state_fd)
     try:
         os.pwrite(fd, line, _MOMENT_AT)

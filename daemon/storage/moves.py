@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from daemon.storage.syscalls import rename_noreplace
@@ -17,6 +18,22 @@ def move(from_fd: int, from_name: str, to_fd: int, to_name: str, *, sync: bool =
     if sync:
         os.fsync(to_fd)
         os.fsync(from_fd)
+
+
+def would_move(from_fd: int, name: str, to_fd: int, full_name: str) -> bool:
+    """Whether the file system lets a directory be moved there, without moving it.
+
+    It is asked to move it onto ``full_name``, a directory that is not empty, which cannot succeed (rename(2)); where
+    a directory cannot be moved at all, the file system says so first. Raises OSError that says anything else.
+    """
+    try:
+        os.rename(name, full_name, src_dir_fd=from_fd, dst_dir_fd=to_fd)
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            return False
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+    return True
 
 
 def replace(directory_fd: int, from_name: str, to_name: str) -> None:

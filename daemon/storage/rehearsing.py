@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
 from daemon.storage import moves, removal
+from daemon.storage.mounts import mounts_below
 from daemon.storage.root import OpenRoot
 from daemon.storage.syscalls import open_directory
 from daemon.storage.trash import new_deletion_id
@@ -60,6 +62,30 @@ def reach(root: OpenRoot, most: int) -> Reach:
             found.out_of_reach += 1
             if len(found.examples) < _MOST_SHOWN:
                 found.examples.append(name)
+    return found
+
+
+def unmovable(root: OpenRoot, most: int) -> list[str]:
+    """Of ``most`` task directories those that the file system does not move, although no mount lies there.
+
+    Nothing is moved: each is asked for with a rename that cannot succeed. Raises OSError.
+    """
+    name = f"doctor-{new_deletion_id()}"
+    found: list[str] = []
+    try:
+        os.mkdir(name, 0o700, dir_fd=root.state_fd)
+        fd = open_directory(root.state_fd, name)
+        try:
+            os.close(os.open("file", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=fd))
+        finally:
+            os.close(fd)
+        mounted = mounts_below(root.fd)
+        for task_id in islice(root.names(), most):
+            with suppress(OSError):  # what else keeps it from being moved is told by others
+                if task_id not in mounted and not moves.would_move(root.fd, task_id, root.state_fd, name):
+                    found.append(task_id)
+    finally:
+        removal.remove_tree(root.state_fd, name)
     return found
 
 

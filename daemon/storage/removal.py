@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 
 from daemon.storage.pacing import UNLIMITED, Pace
 from daemon.storage.subvolumes import own_fault
-from daemon.storage.walk import Helpers, Note, traverse
+from daemon.storage.walk import ITSELF, Helpers, Note, traverse
 
 # Entries of one directory that are sorted at a time: some 20 MB of memory.
 _SORTED: Final = 65_536
@@ -41,12 +41,19 @@ class Remover:
     helpers: Helpers | None = None
 
     def __init__(
-        self, home_fd: int, *, pace: Pace = UNLIMITED, measure: bool = False, removed: Removed | None = None
+        self,
+        home_fd: int,
+        *,
+        pace: Pace = UNLIMITED,
+        measure: bool = False,
+        removed: Removed | None = None,
+        last: Callable[[], None] | None = None,
     ) -> None:
         self._home = os.fstat(home_fd).st_dev
         self._pace = pace
         self._measure = measure
         self._removed = removed
+        self._last = last
 
     def scan(self, fd: int, status: os.stat_result, note: Note) -> Generator[str, None, None]:
         del status
@@ -81,6 +88,10 @@ class Remover:
 
     def leave(self, parent_fd: int, name: str) -> None:
         try:
+            if name == ITSELF:  # the top of the walk itself, which goes from above
+                if self._last is not None:
+                    self._last()
+                return
             remove_empty_directory(parent_fd, name)
         except OSError as error:
             raise self._own(error, parent_fd) from None

@@ -7,40 +7,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Final
 
 from daemon.storage import identity
 from daemon.storage.census import Census
-from daemon.storage.folders import folder
+from daemon.storage.folders import RETAINED, existing, folder
 from daemon.storage.moves import move
 from daemon.storage.root import OpenRoot, TaskDirectory
-from daemon.storage.syscalls import open_directory
 from daemon.storage.workers import Workers
-
-RETAINED: Final = "retained"
 
 
 def ids(root: OpenRoot) -> set[str]:
     """The ids of the deletions whose directory waits. Raises OSError."""
-    with folder(root, RETAINED) as retained_fd:
-        return set(os.listdir(retained_fd))
+    with existing(root, RETAINED) as retained_fd:
+        names = [] if retained_fd is None else os.listdir(retained_fd)
+        return {name for name in names if "." not in name}  # else its purge has begun
 
 
 def newest(root: OpenRoot, most: int) -> list[str]:
     """The greatest ids of those that wait, at most so many. Raises OSError."""
-    try:
-        fd = open_directory(root.state_fd, RETAINED)
-    except FileNotFoundError:
-        return []
-    try:
-        return sorted(os.listdir(fd))[-most:]
-    finally:
-        os.close(fd)
+    return sorted(ids(root))[-most:]
 
 
 def find(root: OpenRoot, deletion_id: str, task_id: str) -> TaskDirectory | None:
     """The directory that waits, or None if there is none. Raises OSError."""
-    with folder(root, RETAINED) as retained_fd:
+    with existing(root, RETAINED) as retained_fd:
+        if retained_fd is None:
+            return None
         try:  # of the path alone: whoever may not read it may move it all the same
             fd = os.open(deletion_id, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=retained_fd)
         except FileNotFoundError:
@@ -51,7 +43,9 @@ def find(root: OpenRoot, deletion_id: str, task_id: str) -> TaskDirectory | None
 
 def count(root: OpenRoot, deletion_id: str, workers: Workers) -> Census | None:
     """The counts of a directory that waits; None if there is none. Raises OSError."""
-    with folder(root, RETAINED) as retained_fd:
+    with existing(root, RETAINED) as retained_fd:
+        if retained_fd is None:
+            return None
         try:
             return workers.count(retained_fd, [deletion_id])[0]
         except FileNotFoundError:

@@ -12,7 +12,7 @@ import os
 import stat
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,7 +27,7 @@ from daemon.storage.names import STATE_DIRECTORY, is_task_id
 from daemon.storage.space import FileSystem
 from daemon.storage.syscalls import open_directory
 
-_MARKER: Final = "root.json"
+MARKER: Final = "root.json"
 _PROBE: Final = "probe.json"
 # What failed once fails again a moment later, more often than not.
 _FAULT_S: Final = 30.0
@@ -44,12 +44,29 @@ class TaskDirectory:
 class OpenRoot:
     """A storage root whose identity has just been proven. ``fd`` and ``state_fd`` live as long as the ``with``."""
 
-    def __init__(self, fd: int, state_fd: int, root_id: str) -> None:
+    def __init__(self, fd: int, state_fd: int | None, root_id: str) -> None:
         self.fd = fd
-        self.state_fd = state_fd
+        self._state_fd = state_fd
         self.root_id = root_id
         self._mounts: dict[str, str] | None = None
         self._kept: list[int] = []
+
+    @property
+    def marked(self) -> bool:
+        """Whether it has a folder of its own; if not, there was no room for one yet."""
+        return self._state_fd is not None
+
+    @property
+    def state_fd(self) -> int:
+        """Its own folder. Raises OSError (ENOSPC) if there was no room for one yet."""
+        if self._state_fd is None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), STATE_DIRECTORY)
+        return self._state_fd
+
+    def mark(self) -> None:
+        """Mark it, if there is no marker yet and room for one by now. Raises OSError."""
+        if self._state_fd is None:
+            self._state_fd = _mark(self.fd, self.root_id)
 
     def find(self, task_id: str) -> TaskDirectory | None:
         """The task directory, or None if there is none. It is kept open: its inode is given to no other one meanwhile.
@@ -84,6 +101,23 @@ class OpenRoot:
     def keep(self, fd: int) -> None:
         """Keep a descriptor open until the root is closed."""
         self._kept.append(fd)
+
+    def stands_on_it(self, directory: TaskDirectory) -> bool:
+        """Whether a directory lies on the root's own mount, with nothing mounted in it. Raises OSError."""
+        try:
+            os.close(open_directory(self.fd, directory.task_id))
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            return False
+        return directory.task_id not in mounts_below(self.fd)
+
+    def close(self) -> None:
+        """Close what is open, but for ``fd``."""
+        self.let_go()
+        if self._state_fd is not None:
+            os.close(self._state_fd)
+            self._state_fd = None
 
     def let_go(self) -> None:
         """Close what is kept open."""
@@ -126,11 +160,17 @@ class OpenRoot:
 
 
 class StorageRoot:
-    """The folder of the task directories. ``expected_id`` gives the identity the catalog knows, and may raise."""
+    """The folder of the task directories. ``expected_id`` gives the identity the catalog knows, and may raise.
 
-    def __init__(self, path: Path, expected_id: Callable[[], str]) -> None:
+    ``unmarked`` gives the fingerprint of a root that has no marker yet, for want of room, and may raise.
+    """
+
+    def __init__(
+        self, path: Path, expected_id: Callable[[], str], unmarked: Callable[[], str | None] = lambda: None
+    ) -> None:
         self.path = path
         self._expected_id = expected_id
+        self._unmarked = unmarked
         self._fault: str | None = None
         self._fault_until = 0.0
 
@@ -154,7 +194,11 @@ class StorageRoot:
         reason, self._fault = self._fault, None
         try:
             with self.open() as root:
-                durable.write_json(root.state_fd, _PROBE, {"probed_at": clock.now().isoformat()})
+                try:
+                    durable.write_json(root.state_fd, _PROBE, {"probed_at": clock.now().isoformat()})
+                except OSError as error:
+                    if error.errno not in (errno.ENOSPC, errno.EDQUOT):  # full is not broken
+                        raise
                 return space.look(root.fd)
         except OSError as error:
             self._fault_until = clock.monotonic() + _FAULT_S
@@ -169,23 +213,37 @@ class StorageRoot:
         expected = self._expected_id()
         fd = _open(self.path)
         try:
-            state_fd = _open_state(fd, self.path)
+            opened = OpenRoot(fd, self._open_state(fd, expected), expected)
             try:
-                found = _read_marker(state_fd, self.path)
-                if found != expected:
-                    raise RootUnavailable(
-                        f"{self.path} is another storage root than the catalog knows ({found}, expected {expected}); "
-                        "mount the right file system, or adopt this one with: sweepd init --replace-root"
-                    )
-                opened = OpenRoot(fd, state_fd, found)
-                try:
-                    yield opened
-                finally:
-                    opened.let_go()
+                yield opened
             finally:
-                os.close(state_fd)
+                opened.close()
         finally:
             os.close(fd)
+
+    def _open_state(self, fd: int, expected: str) -> int | None:
+        """The folder of its own, with the right marker; None if there was no room for one yet."""
+        if _identity(fd, self.path) is None:
+            unmarked = self._unmarked()
+            if unmarked is not None:
+                if unmarked != _fingerprint(fd):
+                    raise RootUnavailable(
+                        f"{self.path} is another folder than the one that sweepd init has adopted: is its file system "
+                        "mounted? if this is the right one, run: sweepd init --replace-root"
+                    )
+                return None
+        state_fd = _open_state(fd, self.path)
+        try:
+            found = _read_marker(state_fd, self.path)
+            if found != expected:
+                raise RootUnavailable(
+                    f"{self.path} is another storage root than the catalog knows ({found}, expected {expected}); "
+                    "mount the right file system, or adopt this one with: sweepd init --replace-root"
+                )
+        except BaseException:
+            os.close(state_fd)
+            raise
+        return state_fd
 
 
 def read_identity(path: Path) -> str | None:
@@ -199,8 +257,19 @@ def read_identity(path: Path) -> str | None:
         os.close(fd)
 
 
-def mark(path: Path) -> str:
-    """Create the root if absent, mark it if unmarked, and return its id. Idempotent. Raises RootUnavailable."""
+class NoRoom(RootUnavailable):
+    """There is no room for a marker. ``fingerprint`` says which folder it is."""
+
+    def __init__(self, message: str, fingerprint: str) -> None:
+        super().__init__(message)
+        self.fingerprint = fingerprint
+
+
+def mark(path: Path, root_id: str | None = None) -> str:
+    """Create the root if absent, mark it if unmarked, and return its id, ``root_id`` if that is given. Idempotent.
+
+    Raises RootUnavailable, NoRoom if the file system is full.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
         fd = _open(path)
@@ -209,22 +278,37 @@ def mark(path: Path) -> str:
             found = _identity(fd, path)
             if found is not None:
                 return found
-            if _lstat(fd, STATE_DIRECTORY) is None:
-                os.mkdir(STATE_DIRECTORY, 0o700, dir_fd=fd)
-            state_fd = _open_state(fd, path)
+            root_id = root_id or str(uuid.uuid4())
             try:
-                root_id = str(uuid.uuid4())
-                durable.write_json(
-                    state_fd, _MARKER, {"id": root_id, "marked_at": clock.now().isoformat(), "version": 1}
-                )
-                os.fsync(fd)
-            finally:
-                os.close(state_fd)
+                os.close(_mark(fd, root_id))
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                raise NoRoom(f"no room in {path} for the marker of a storage root", _fingerprint(fd)) from error
             return root_id
         finally:
             os.close(fd)
     except OSError as error:
         raise RootUnavailable(f"cannot mark {path} as a storage root: {error.strerror or error}") from error
+
+
+def _mark(fd: int, root_id: str) -> int:
+    """Its own folder, with a marker in it. Raises OSError."""
+    with suppress(FileExistsError):
+        os.mkdir(STATE_DIRECTORY, 0o700, dir_fd=fd)
+    state_fd = open_directory(fd, STATE_DIRECTORY)
+    try:
+        durable.write_json(state_fd, MARKER, {"id": root_id, "marked_at": clock.now().isoformat(), "version": 1})
+        os.fsync(fd)
+    except BaseException:
+        os.close(state_fd)
+        raise
+    return state_fd
+
+
+def _fingerprint(fd: int) -> str:
+    """Which folder it is, and of which file system."""
+    return f"{os.fstatvfs(fd).f_fsid:x}/{identity.look(fd, '').identity}"
 
 
 def _open(path: Path) -> int:
@@ -254,7 +338,7 @@ def _identity(root_fd: int, path: Path) -> str | None:
         return None
     state_fd = _open_state(root_fd, path)
     try:
-        return None if _lstat(state_fd, _MARKER) is None else _read_marker(state_fd, path)
+        return None if _lstat(state_fd, MARKER) is None else _read_marker(state_fd, path)
     finally:
         os.close(state_fd)
 
@@ -268,7 +352,7 @@ def _lstat(fd: int, name: str) -> os.stat_result | None:
 
 def _read_marker(state_fd: int, path: Path) -> str:
     try:
-        marker = durable.read_json(state_fd, _MARKER)
+        marker = durable.read_json(state_fd, MARKER)
     except (OSError, ValueError) as error:
         raise RootUnavailable(
             f"the marker of the storage root {path} cannot be read ({error}); restore it from a backup"

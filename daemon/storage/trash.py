@@ -21,18 +21,15 @@ from typing import Final
 from daemon import clock
 from daemon.storage import durable, removal
 from daemon.storage.census import NOTHING, Census, take_small
-from daemon.storage.folders import folder, names_in
+from daemon.storage.folders import QUARANTINE, RETAINED, TRASH, existing, folder, names_in
 from daemon.storage.moves import move
 from daemon.storage.progress import Progress
-from daemon.storage.reserve import with_reserve
-from daemon.storage.retained import RETAINED
+from daemon.storage.reserve import is_full, with_reserve
 from daemon.storage.root import OpenRoot, TaskDirectory
 from daemon.storage.subvolumes import own_fault
 from daemon.storage.syscalls import open_directory
 from daemon.storage.workers import Workers
 
-_TRASH: Final = "trash"
-_QUARANTINE: Final = "quarantine"
 _MANIFEST: Final = "manifest.json"
 _CENSUS: Final = ".census"
 _CENSUSES: Final = (_CENSUS, f"{_CENSUS}.tmp")
@@ -56,10 +53,13 @@ class MovedSomethingElse(Exception):
 
 
 class TrashEntry:
-    """One locked entry of the trash. All methods raise OSError."""
+    """One locked entry of the trash. All methods raise OSError. One that ``frees`` space may use up the reserve."""
 
-    def __init__(self, root: OpenRoot, trash_fd: int, fd: int, entry_id: str) -> None:
+    counts_durably = True
+
+    def __init__(self, root: OpenRoot, trash_fd: int, fd: int, entry_id: str, *, frees: bool = True) -> None:
         self.entry_id = entry_id
+        self._frees = frees
         self.root_id = root.root_id
         self.root = root
         self._trash_fd = trash_fd
@@ -67,7 +67,7 @@ class TrashEntry:
 
     def write_manifest(self, manifest: Mapping[str, object]) -> None:
         """Make the entry durable with what it is for; the first thing that happens in it."""
-        with_reserve(self.root, lambda: durable.create_json(self._fd, _MANIFEST, manifest))
+        with_reserve(self.root, lambda: durable.create_json(self._fd, _MANIFEST, manifest), frees=self._frees)
         os.fsync(self._trash_fd)
 
     def read_manifest(self) -> dict[str, object] | None:
@@ -112,7 +112,7 @@ class TrashEntry:
 
     def retain(self, deletion_ids: Iterable[str]) -> None:
         """Move directories to where they wait, durably."""
-        with folder(self.root, RETAINED) as retained_fd:
+        with folder(self.root, RETAINED, frees=self._frees) as retained_fd:
             for deletion_id in deletion_ids:
                 move(self._fd, deletion_id, retained_fd, deletion_id, sync=False)
             os.fsync(retained_fd)
@@ -156,7 +156,12 @@ class TrashEntry:
             return stored
         names = [name for name in (deletion_id, deletion_id + _PURGE) if _exists(self._fd, name)]
         taken = workers.count(self._fd, names)[0] if names else NOTHING
-        with_reserve(self.root, lambda: durable.write_json(self._fd, deletion_id + _CENSUS, taken.to_json()))
+        try:
+            with_reserve(self.root, lambda: durable.write_json(self._fd, deletion_id + _CENSUS, taken.to_json()))
+        except OSError as error:
+            if not is_full(error):
+                raise
+            self.counts_durably = False  # the journal keeps it
         return taken
 
     def purge(self, deletion_ids: Iterable[str], workers: Workers, progress: Progress | None = None) -> None:
@@ -169,7 +174,7 @@ class TrashEntry:
             workers.remove(self._fd, [deletion_id + _PURGE for deletion_id in ids], progress)
         except OSError as error:
             if isinstance(error.filename, str):
-                error.filename = f".sweepd/{_TRASH}/{self.entry_id}/{error.filename}"
+                error.filename = f".sweepd/{TRASH}/{self.entry_id}/{error.filename}"
             raise
 
     def discard(self) -> None:
@@ -184,7 +189,7 @@ class TrashEntry:
 
     def quarantine(self) -> None:
         """Put the entry aside, whole, for a person to look at: ``{root}/.sweepd/quarantine/{entry_id}``."""
-        with folder(self.root, _QUARANTINE) as quarantine_fd:
+        with folder(self.root, QUARANTINE) as quarantine_fd:
             move(self._trash_fd, self.entry_id, quarantine_fd, self.entry_id)
 
     def _stored_census(self, deletion_id: str) -> Census | None:
@@ -197,17 +202,17 @@ class TrashEntry:
 
 
 @contextmanager
-def new_entry(root: OpenRoot) -> Iterator[TrashEntry]:
-    """A new, locked, still empty entry. Raises OSError."""
-    with folder(root, _TRASH) as trash_fd:
+def new_entry(root: OpenRoot, *, frees: bool = True) -> Iterator[TrashEntry]:
+    """A new, locked, still empty entry; only one for what ``frees`` space may use up the reserve. Raises OSError."""
+    with folder(root, TRASH, frees=frees) as trash_fd:
         while True:
             entry_id = new_deletion_id()
-            with_reserve(root, partial(os.mkdir, entry_id, 0o700, dir_fd=trash_fd))
+            with_reserve(root, partial(os.mkdir, entry_id, 0o700, dir_fd=trash_fd), frees=frees)
             fd = _lock(trash_fd, entry_id)
             if fd is not None:
                 break  # else: a recovery took the empty entry for a leftover before it was locked
         try:
-            yield TrashEntry(root, trash_fd, fd, entry_id)
+            yield TrashEntry(root, trash_fd, fd, entry_id, frees=frees)
         finally:
             os.close(fd)
 
@@ -215,9 +220,9 @@ def new_entry(root: OpenRoot) -> Iterator[TrashEntry]:
 @contextmanager
 def existing_entry(root: OpenRoot, entry_id: str) -> Iterator[TrashEntry | None]:
     """The entry, locked; None if it is gone or somebody works on it. Raises OSError."""
-    with folder(root, _TRASH) as trash_fd:
-        fd = _lock(trash_fd, entry_id)
-        if fd is None:
+    with existing(root, TRASH) as trash_fd:
+        fd = None if trash_fd is None else _lock(trash_fd, entry_id)
+        if trash_fd is None or fd is None:
             yield None
             return
         try:
@@ -228,8 +233,8 @@ def existing_entry(root: OpenRoot, entry_id: str) -> Iterator[TrashEntry | None]
 
 def entry_ids(root: OpenRoot) -> list[str]:
     """The ids of all entries, oldest first. Raises OSError."""
-    with folder(root, _TRASH) as trash_fd:
-        return sorted(os.listdir(trash_fd))
+    with existing(root, TRASH) as trash_fd:
+        return [] if trash_fd is None else sorted(os.listdir(trash_fd))
 
 
 def look(root: OpenRoot) -> Iterator[tuple[dict[str, object], set[str]]]:
@@ -250,7 +255,9 @@ def look_for_begun(root: OpenRoot) -> Iterator[tuple[dict[str, object], set[str]
 
 
 def _entries(root: OpenRoot) -> Iterator[TrashEntry]:
-    with folder(root, _TRASH) as trash_fd:
+    with existing(root, TRASH) as trash_fd:
+        if trash_fd is None:
+            return
         for entry_id in sorted(os.listdir(trash_fd)):
             try:
                 fd = open_directory(trash_fd, entry_id)
@@ -265,8 +272,8 @@ def _entries(root: OpenRoot) -> Iterator[TrashEntry]:
 def quarantine_retained(root: OpenRoot, deletion_ids: Iterable[str]) -> str:
     """Put directories that wait aside, in one new folder of the quarantine; its name. Raises OSError."""
     name = new_deletion_id()
-    with folder(root, _QUARANTINE) as quarantine_fd, folder(root, RETAINED) as retained_fd:
-        os.mkdir(name, 0o700, dir_fd=quarantine_fd)
+    with folder(root, QUARANTINE) as quarantine_fd, folder(root, RETAINED) as retained_fd:
+        with_reserve(root, partial(os.mkdir, name, 0o700, dir_fd=quarantine_fd))
         fd = open_directory(quarantine_fd, name)
         try:
             for deletion_id in sorted(deletion_ids):
@@ -281,7 +288,9 @@ def quarantine_retained(root: OpenRoot, deletion_ids: Iterable[str]) -> str:
 def quarantined_ids(root: OpenRoot) -> set[str]:
     """The ids of the deletions whose directory lies in a quarantined entry. Raises OSError."""
     found: set[str] = set()
-    with folder(root, _QUARANTINE) as quarantine_fd:
+    with existing(root, QUARANTINE) as quarantine_fd:
+        if quarantine_fd is None:
+            return found
         for entry_id in os.listdir(quarantine_fd):
             with suppress(OSError):
                 fd = open_directory(quarantine_fd, entry_id)

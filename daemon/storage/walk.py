@@ -25,6 +25,8 @@ _PENDING: Final = 32
 # and how long the walk waits for the writer in between, at most.
 MAX_RESCANS: Final = 64
 _LONGEST_PAUSE_S: Final = 0.05
+ITSELF: Final = "."
+"""As the name of a tree: the directory itself, whatever its name is by now."""
 # A directory became something else since it was listed; the re-scan of the one above sees what it is now.
 _REPLACED: Final = {errno.ENOTDIR, errno.ELOOP}
 # The file system itself fails: every further file would fail the same way.
@@ -180,7 +182,8 @@ def _left(stack: list[_Frame], above_fd: int, visitor: Visitor) -> bool:
 
 
 def _enter(parent_fd: int, name: str, visitor: Visitor, above: list[_Frame], *, rescans: int = 0) -> _Frame:
-    return _Frame(name, open_directory(parent_fd, name), visitor, above, rescans=rescans)
+    fd = os.open(name, DIRECTORY, dir_fd=parent_fd) if name == ITSELF else open_directory(parent_fd, name)
+    return _Frame(name, fd, visitor, above, rescans=rescans)
 
 
 def _descend(stack: list[_Frame], name: str, visitor: Visitor) -> None:

@@ -12,7 +12,7 @@ import mmap
 import os
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, Literal
 
@@ -107,8 +107,17 @@ class Workers:
             if self._idle is not None:
                 self._idle[SCANS_END] = 1
 
-    def remove(self, parent_fd: int, names: Sequence[str], progress: Progress | None = None) -> None:
+    def remove(
+        self,
+        parent_fd: int,
+        names: Sequence[str],
+        progress: Progress | None = None,
+        *,
+        last: Callable[[], None] | None = None,
+    ) -> None:
         """Remove the trees ``names`` inside ``parent_fd``; absent ones are fine.
+
+        ``.`` is ``parent_fd`` itself: its content is removed, and ``last`` removes the directory from above.
 
         Raises OSError with the first path that could not be removed; everything else is gone then.
         """
@@ -121,7 +130,7 @@ class Workers:
         first: OSError | None = None
         measure = progress is not None and progress.measures
         removed = None if progress is None else progress.add
-        remover = Remover(parent_fd, pace=self._pace, measure=measure, removed=removed)
+        remover = Remover(parent_fd, pace=self._pace, measure=measure, removed=removed, last=last)
         for name in names:
             try:
                 remove_tree(parent_fd, name, remover)

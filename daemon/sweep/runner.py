@@ -102,6 +102,7 @@ class Runner:
             sweep_id=self._report.sweep_id,
             guard=guard,
             retain=policy.action.retain,
+            in_place=policy.action.in_place is True,
             orphan=policy.source == "orphans",
             origin=self._origin,
             plan_digest=self._plan_digest,

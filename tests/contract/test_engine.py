@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -22,7 +23,7 @@ from support.auditor import DELETED, KEPT, audit
 from support.prepared import Prepared
 from support.processes import ForkServer
 from support.site import Site, request
-from support.stores import wall_time
+from support.stores import Store, wall_time
 from support.trees import fill, snapshot
 
 WITH_DIRECTORY = [What.DIRECTORY, What.DIRECTORY_AND_RECORDS]
@@ -355,7 +356,7 @@ def test_any_failure_before_the_commit_leaves_everything(site: Site, monkeypatch
     before = site.task("task_1")
 
     def full(*_args: object, **_options: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(116, "Stale file handle")
 
     target = {
         "mkdir": "daemon.storage.trash.os.mkdir",
@@ -368,7 +369,7 @@ def test_any_failure_before_the_commit_leaves_everything(site: Site, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(target, full)
         error = refused(site, "task_1")
-    assert (error.code, error.details["errno"]) == (ErrorCode.DELETION_FAILED, "ENOSPC")
+    assert (error.code, error.details["errno"]) == (ErrorCode.DELETION_FAILED, "ESTALE")
     assert audit(site.store, site.path, [before]) == {"task_1": KEPT}
     site.engine.delete(request("task_1"))
     assert audit(site.store, site.path, [before]) == {"task_1": DELETED}
@@ -450,10 +451,17 @@ def test_a_full_disk_stops_no_deletion_while_there_is_a_reserve(
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
     prepared.sqlite(tmp_path)
     said = processes.run("support.mounts:delete_with_reserve", folder=str(tmp_path), lacking=lacking).value
-    assert said == {"kept": 16, "given_up": 0, "fates": ["retained", DELETED, DELETED], "again": 16}
+    assert said == {
+        "kept": 16,
+        "refused": ErrorCode.DELETION_FAILED,  # what only waits frees nothing, and has no share of it
+        "untouched": 16,
+        "left": True,
+        "fates": [KEPT, DELETED, DELETED],
+        "again": 16,
+    }
 
 
-def test_a_full_disk_without_a_reserve_refuses_before_anything_is_moved(
+def test_a_full_disk_without_a_reserve_has_the_directory_removed_where_it_stands(
     tmp_path: Path, prepared: Prepared, processes: ForkServer
 ) -> None:
     if not processes.run("support.mounts:possible").value:
@@ -462,11 +470,74 @@ def test_a_full_disk_without_a_reserve_refuses_before_anything_is_moved(
     prepared.sqlite(tmp_path)
     said = processes.run("support.mounts:delete_on_full_disk", folder=str(tmp_path)).value
     assert said == {
-        "error": ErrorCode.DELETION_FAILED,
-        "left": [".sweepd", "filler", "task_1"],
+        "retained": ErrorCode.DELETION_FAILED,
         "whole": True,
-        "journal": [],
+        "error": None,
+        "left": [".sweepd", "filler"],
+        "fate": DELETED,
         "entries": 0,
+    }
+
+
+@pytest.mark.parametrize("lacking", ["blocks", "inodes"])
+@pytest.mark.parametrize("kind", ["tmpfs", "ext4"])
+def test_init_and_a_sweep_from_the_command_line_delete_on_a_disk_without_anything_left(
+    tmp_path: Path, store: Store, processes: ForkServer, kind: str, lacking: str
+) -> None:
+    if not processes.run("support.mounts:possible").value:
+        reason = "this machine does not let the tests mount anything"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    if kind != "tmpfs" and (os.geteuid() != 0 or shutil.which(f"mkfs.{kind}") is None):
+        pytest.skip(f"needs root and mkfs.{kind}")
+    said = processes.run(
+        "support.mounts:init_and_sweep_on_full_disk", folder=str(tmp_path), url=store.url, kind=kind, lacking=lacking
+    ).value
+    assert said["output"] == ""
+    assert said == {
+        "free": 0,
+        "init": 0,
+        "sweep": 0,
+        "output": "",
+        "fates": [DELETED],
+        "left": [".sweepd", "fillers", "task_young"],
+        "young": True,
+        "marked": True,
+        "unmarked": None,
+        "trash": [],
+        "again": 0,
+        "reserve": 16,
+    }
+
+
+@pytest.mark.parametrize("lacking", ["blocks", "inodes"])
+def test_a_sweep_from_the_command_line_makes_room_for_a_database_on_the_same_full_disk(
+    tmp_path: Path, processes: ForkServer, lacking: str
+) -> None:
+    if not processes.run("support.mounts:possible").value:
+        reason = "this machine does not let the tests mount anything"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    function = "support.mounts:sweep_beside_a_database_on_the_same_full_disk"
+    said = processes.run(function, folder=str(tmp_path), lacking=lacking).value
+    assert said == {"sweep": 0, "output": "", "fates": [DELETED]}
+
+
+def test_a_directory_that_the_file_system_does_not_move_is_told_apart_from_a_mount_and_goes_in_place(
+    tmp_path: Path, store: Store, processes: ForkServer
+) -> None:
+    if not processes.run("support.mounts:possible").value or os.geteuid() != 0:
+        reason = "this machine does not let the tests mount anything"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    said = processes.run("support.mounts:delete_from_a_lower_layer", folder=str(tmp_path), url=store.url).value
+    assert said == {
+        "code": ErrorCode.UNSAFE_DIRECTORY,
+        "told": True,
+        "mount": False,
+        "first": KEPT,
+        "doctor": True,
+        "looked": KEPT,
+        "sweep": 0,
+        "fate": DELETED,
+        "in_place": [True],
     }
 
 

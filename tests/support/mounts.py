@@ -26,7 +26,8 @@ from daemon.storage import identity, syscalls
 from daemon.storage.removal import remove_tree
 from daemon.storage.root import StorageRoot, mark
 from support import crash
-from support.auditor import audit_task
+from support.auditor import audit_task, remember
+from support.crash import attempt
 from support.daemons import TASKS, Installation
 from support.inventories import scan, scanned
 from support.judging import policy_set
@@ -214,15 +215,23 @@ def delete_on_full_disk(folder: str) -> dict[str, Any]:
                 file.flush()
     except OSError:
         pass
+    retained = attempt(site, "task_1", retain=timedelta(days=1))
+    whole = snapshot(path / "task_1") == before.tree
     error = None
     try:
         site.engine.delete(request("task_1"))
     except Exception as caught:
         error = f"{getattr(caught, 'code', type(caught).__name__)}"
     left = sorted(os.listdir(path))
-    whole = (path / "task_1").exists() and snapshot(path / "task_1") == before.tree
-    journal = [entry["state"] for entry in site.store.ledger("task_1")]
-    return {"error": error, "left": left, "whole": whole, "journal": journal, "entries": len(site.entries())}
+    fate = audit_task(site.store, path, before)
+    return {
+        "retained": retained,
+        "whole": whole,
+        "error": error,
+        "left": left,
+        "fate": fate,
+        "entries": len(site.entries()),
+    }
 
 
 def delete_with_reserve(folder: str, lacking: str) -> dict[str, Any]:
@@ -245,14 +254,138 @@ def delete_with_reserve(folder: str, lacking: str) -> dict[str, Any]:
                     file.flush()
         for number in range(1000):
             (path / f"filler-{number}").touch()
-    site.engine.delete(request("task_0", retain=timedelta(days=1)))
-    given_up = len(list(reserve.iterdir()))
+    refused = attempt(site, "task_0", retain=timedelta(days=1))
+    untouched = len(list(reserve.iterdir()))
     site.engine.delete_group([request("task_1"), request("task_2")])
+    given_up = kept - len(list(reserve.iterdir()))
     fates = [audit_task(site.store, path, task) for task in before]
     for filler in path.glob("filler*"):
         filler.unlink()
     site.recovery.run()
-    return {"kept": kept, "given_up": given_up, "fates": fates, "again": len(list(reserve.iterdir()))}
+    again = len(list(reserve.iterdir()))
+    facts = {"kept": kept, "refused": refused, "untouched": untouched, "left": given_up < kept}
+    return {**facts, "fates": fates, "again": again}
+
+
+def init_and_sweep_on_full_disk(folder: str, url: str, kind: str, lacking: str) -> dict[str, Any]:
+    """Init and sweep from the command line where nothing is left and nothing was set aside, and no daemon ever ran."""
+    _private_table()
+    made = Installation(Path(folder) / "site", url, _SWEEPING)
+    made.root.mkdir(parents=True)
+    _small(Path(folder), made.root, kind)
+    store = Store(url)
+    names = [f"task_{number}" for number in range(70)]
+    for name in names:
+        store.add_task(name, status="completed", completed_at="2020-01-01 00:00:00")
+        fill(made.root / name, 2)
+    store.add_task("task_young", status="completed", completed_at="2999-01-01 00:00:00")
+    young = snapshot(fill(made.root / "task_young"))
+    tasks = [remember(store, made.root, name) for name in names]
+    fillers = made.root / "fillers"
+    fillers.mkdir()
+    _exhaust(fillers, lacking)
+    said: dict[str, Any] = {}
+    free = os.statvfs(made.root)
+    said["free"] = free.f_bavail if lacking == "blocks" else free.f_ffree
+    first = made.run("init", cold=True, check=False)
+    said["init"] = first.returncode
+    _exhaust(fillers, lacking)
+    done = made.run("sweep", "old", cold=True, check=False)
+    said["sweep"] = done.returncode
+    said["output"] = "" if done.returncode == 0 and first.returncode == 0 else first.stderr + done.stdout + done.stderr
+    said["fates"] = sorted({audit_task(store, made.root, task) for task in tasks})
+    said["left"] = sorted({*os.listdir(made.root)} - {"lost+found"})
+    said["young"] = snapshot(made.root / "task_young") == young
+    said["marked"] = (made.root / ".sweepd" / "root.json").exists()
+    said["unmarked"] = store.query("SELECT unmarked FROM sweepd_roots")[0]["unmarked"]
+    said["trash"] = os.listdir(made.root / ".sweepd" / "trash")
+    shutil.rmtree(fillers)
+    store.add_task("task_later", status="completed", completed_at="2020-01-01 00:00:00")
+    fill(made.root / "task_later")
+    said["again"] = made.run("sweep", "old", cold=True, check=False).returncode
+    said["reserve"] = len(os.listdir(made.root / ".sweepd" / "reserve"))
+    return said
+
+
+def sweep_beside_a_database_on_the_same_full_disk(folder: str, lacking: str) -> dict[str, Any]:
+    """Init while there is room; then fill the disk that holds root and SQLite database, and sweep without a daemon."""
+    _private_table()
+    path = Path(folder) / "small"
+    path.mkdir()
+    _mount("none", str(path), "tmpfs", 0, "size=48m,nr_inodes=1200")
+    made = Installation(path, f"sqlite:///{path}/sweepd.sqlite3", _SWEEPING)
+    made.init()
+    store = Store(made.url)
+    names = [f"task_{number}" for number in range(70)]
+    for name in names:
+        store.add_task(name, status="completed", completed_at="2020-01-01 00:00:00")
+        fill(made.root / name, 2)
+    tasks = [remember(store, made.root, name) for name in names]
+    (path / "fillers").mkdir()
+    _exhaust(path / "fillers", lacking)
+    done = made.run("sweep", "old", cold=True, check=False)
+    shutil.rmtree(path / "fillers")
+    fates = sorted({audit_task(store, made.root, task) for task in tasks})
+    return {"sweep": done.returncode, "output": done.stderr if done.returncode else "", "fates": fates}
+
+
+def _small(folder: Path, at: Path, kind: str) -> None:
+    """Mount a small file system."""
+    if kind == "tmpfs":
+        _mount("none", str(at), "tmpfs", 0, "size=48m,nr_inodes=1200")
+        return
+    image = folder / "image"
+    with image.open("wb") as file:
+        file.truncate((400 if kind == "xfs" else 128 if kind == "btrfs" else 48) * 2**20)
+    options = {"ext4": ["-q", "-N", "1200", "-m", "0"], "xfs": ["-q"], "btrfs": ["-q", "--mixed"]}[kind]
+    subprocess.run([f"mkfs.{kind}", *options, str(image)], check=True, capture_output=True)
+    subprocess.run(["mount", "-o", "loop", str(image), str(at)], check=True, capture_output=True)
+
+
+def _exhaust(folder: Path, lacking: str) -> None:
+    """Use up every block or every inode."""
+    with contextlib.suppress(OSError):
+        if lacking == "inodes":
+            for number in range(1_000_000):
+                (folder / f"{len(os.listdir(folder))}-{number}").touch()
+    if lacking == "blocks":
+        for size in (2**20, 4096, 512):
+            with contextlib.suppress(OSError), open(folder / f"{size}-{len(os.listdir(folder))}", "wb") as file:
+                while True:
+                    file.write(b"x" * size)
+                    file.flush()
+    os.sync()
+
+
+def delete_from_a_lower_layer(folder: str, url: str) -> dict[str, Any]:
+    """Delete a directory that an overlay does not move: by a policy that may not, and by one that may."""
+    _private_table()
+    made = Installation(Path(folder) / "site", url, _SWEEPING)
+    made.root.mkdir(parents=True)
+    layers = Path(folder) / "layers"
+    layers.mkdir()
+    _mount("none", str(layers), "tmpfs", 0)
+    for name in ("lower", "upper", "work"):
+        (layers / name).mkdir()
+    fill(layers / "lower" / "task_1", 300)
+    options = ",".join(f"{name}dir={layers / name}" for name in ("lower", "upper", "work"))
+    _mount("overlay", str(made.root), "overlay", 0, options)
+    store = Store(url)
+    store.add_task("task_1", status="completed", completed_at="2020-01-01 00:00:00")
+    before = remember(store, made.root, "task_1")
+    made.run("init")
+    said: dict[str, Any] = {}
+    refused = json.loads(made.run("sweep", "old", "--json", check=False).stdout)["failed"]
+    said["code"], said["told"] = refused[0]["code"], "lower layer" in refused[0]["reason"]
+    said["mount"] = "unmount" in refused[0]["reason"]
+    said["first"] = audit_task(store, made.root, before)
+    said["doctor"] = "lower layer" in made.run("doctor", check=False).stdout
+    said["looked"] = audit_task(store, made.root, before)
+    made.write_policies(_SWEEPING.replace("delete: directory", "delete: directory, in_place: true"))
+    said["sweep"] = made.run("sweep", "old", check=False).returncode
+    said["fate"] = audit_task(store, made.root, before)
+    said["in_place"] = [row["in_place"] is not None for row in store.ledger("task_1")]
+    return said
 
 
 def fill_running_daemon(folder: str) -> dict[str, Any]:

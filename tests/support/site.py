@@ -42,7 +42,7 @@ class Site:
         self.store = store
         self.path = path
         self.catalog = Catalog(url or store.url, timezone=None, running_statuses=RUNNING)
-        self.root = StorageRoot(path, self.catalog.root_id)
+        self.root = StorageRoot(path, self.catalog.root_id, self.catalog.unmarked_root)
         self.metrics = Metrics()
         self.workers = Workers(processes)
         self.tools = Tools(self.catalog, self.metrics, self.workers, Purges(), Continuity(self.catalog, self.metrics))

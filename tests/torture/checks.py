@@ -230,6 +230,23 @@ def identity(lane: Lane, mutant: str | None) -> None:
     assert lane.site.store.task(before.task_id) == before.row, "a row was changed for what is not there"
 
 
+def made_anew(lane: Lane, mutant: str | None) -> None:
+    """A directory that was made after a deletion in place was cut off stays, and the deletion is finished."""
+    before = scenario("in-place/kept-records").prepare(lane.site)[0]
+    child = lane.server.spawn("torture.directed:pause_in_place", **lane.where, task_id=before.task_id)
+    directed.wait_until_stopped(child.pid)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    old = lane.site.path / before.task_id
+    old.rename(lane.site.path.parent / f"old-{os.urandom(4).hex()}")
+    tree = snapshot(fill(old, 2))
+    lane.server.run("torture.operations:recover", **lane.where, mutant=mutant)
+    assert old.exists(), "a directory that was made anew is gone"
+    assert snapshot(old) == tree, "files of a directory that was made anew are gone"
+    shutil.rmtree(old)
+    assert [entry["state"] for entry in lane.site.store.ledger(before.task_id)] == ["purged"]
+
+
 # What is tried, and which mutants have to fail it.
 CHECKS: dict[str, tuple[Check, tuple[str, ...]]] = {
     "each step durable before the next": (
@@ -275,8 +292,17 @@ CHECKS: dict[str, tuple[Check, tuple[str, ...]]] = {
     "a mount inside": (mounts, ("mounts crossed",)),
     "an entry somebody works on": (locked, ("entry not locked",)),
     "a retention of a week": (in_time, ("purged before its time",)),
+    "a directory made anew where one was removed": (made_anew, ("in place without a proof of identity",)),
+    "in place, killed around the commit": (
+        killed(scenario("in-place/kept-records"), "unlinkat", range(1, 3)),
+        ("in place before the commit",),
+    ),
+    "in place, killed in the removal": (
+        killed(scenario("in-place/large"), "unlinkat", range(100, 102)),
+        ("in place without counts in the journal",),
+    ),
     "another root in its place": (identity, ("root not identified",)),
 }
 
-TRACED = frozenset(name for name in CHECKS if name.startswith(("each step", "killed", "restore killed")))
+TRACED = frozenset(name for name in CHECKS if name.startswith(("each step", "killed", "restore killed", "in place,")))
 """Those that need a tracer."""

@@ -15,12 +15,14 @@ from daemon.catalog.pipeline import PipelineTables
 from daemon.catalog.rows import TaskRow
 from daemon.errors import SweepdError
 from daemon.storage import walk
+from daemon.storage.standing import Standing
 from daemon.storage.trash import TrashEntry
 from support import mounts
 from support.crash import ready
 from support.site import opened, request
 from support.stores import Store
 from torture.mutants import apply, put
+from torture.operations import full_disk
 
 
 def delete(url: str, root: str, task_id: str, mutant: str | None = None) -> str:
@@ -100,6 +102,16 @@ def pause_in_purge(url: str, root: str, task_id: str) -> None:
             purge(self, *arguments)
 
         put(TrashEntry, "purge", pause)
+        with contextlib.suppress(SweepdError):
+            site.engine.delete(request(task_id))
+
+
+def pause_in_place(url: str, root: str, task_id: str) -> None:
+    """Delete one task where it stands, and stop when it is committed and its files are about to go."""
+    with opened(Store(url), Path(root)) as site:
+        ready(site)
+        full_disk()
+        put(Standing, "purge", lambda *_: os.kill(os.getpid(), signal.SIGSTOP))
         with contextlib.suppress(SweepdError):
             site.engine.delete(request(task_id))
 

@@ -11,13 +11,14 @@ from typing import Any
 from daemon import clock
 from daemon.catalog import ledger, trashed
 from daemon.catalog.ledger import State
-from daemon.deletion import recovery, retention
+from daemon.deletion import claim, purge, recovery, retention
 from daemon.deletion.choice import Choice
 from daemon.deletion.claim import Claim
-from daemon.storage import moves, root, syscalls, trash, walk
+from daemon.storage import moves, root, standing, syscalls, trash, walk
 from daemon.storage.census import NOTHING
 from daemon.storage.root import OpenRoot, StorageRoot
 from daemon.storage.trash import TrashEntry
+from daemon.storage.workers import Workers
 
 
 def put(owner: Any, name: str, value: Any) -> None:
@@ -219,6 +220,29 @@ def _restore_without_intent() -> None:
     put(TrashEntry, "write_manifest", lambda _self, _manifest: None)
 
 
+def _in_place_without_proof() -> None:
+    def careless(deletion_id: str, parent_fd: int, name: str, identity: Any) -> Any:
+        return standing.Standing(deletion_id, parent_fd, name, syscalls.open_directory(parent_fd, name), identity)
+
+    put(standing, "_find", careless)
+
+
+def _in_place_before_commit() -> None:
+    stand = standing.stand
+
+    def at_once(*arguments: Any, **options: Any) -> Any:
+        found = stand(*arguments, **options)
+        found.purge([found.entry_id], Workers(0))
+        return found
+
+    put(claim, "stand", at_once)
+    put(standing.Standing, "glance", lambda _self: NOTHING)
+
+
+def _in_place_uncounted() -> None:
+    put(purge, "_begin", lambda *_: None)
+
+
 def _in_a_manifest(path: str) -> bool:
     return path.endswith("manifest.json")
 
@@ -249,6 +273,9 @@ MUTANTS: dict[str, Callable[[], None]] = {
     "lost answer of COMMIT taken for a no": _lost_answer_is_a_no,
     "root not identified": _any_root_will_do,
     "restore without a manifest": _restore_without_intent,
+    "in place without a proof of identity": _in_place_without_proof,
+    "in place before the commit": _in_place_before_commit,
+    "in place without counts in the journal": _in_place_uncounted,
 }
 
 

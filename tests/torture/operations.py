@@ -5,13 +5,16 @@ The child makes everything ready, stops itself so that a tracer can attach, and 
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from daemon.deletion.models import What
+from daemon.storage import trash
 from support.crash import ready
 from support.site import Site, opened, request
 from support.stores import Store
@@ -64,6 +67,29 @@ WORK: dict[str, Work] = {
     "restore": _restore,
     "purge": _purge,
     "recover": _recover,
+}
+
+
+def full_disk() -> None:
+    """From now on there is room for no entry of the trash."""
+
+    def no_room(*_arguments: Any, **_options: Any) -> Any:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    vars(trash)["new_entry"] = no_room
+
+
+def _on_full_disk(work: Work) -> Work:
+    def there(site: Site, task_ids: list[str]) -> None:
+        full_disk()
+        work(site, task_ids)
+
+    return there
+
+
+WORK |= {
+    f"{name}-in-place": _on_full_disk(WORK[name])
+    for name in ("delete-directory", "delete-records", "batch-directory", "purge")
 }
 
 

@@ -78,5 +78,11 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("restore/kept-records", "restore", _WAITS, before=_retained(What.DIRECTORY)),
     Scenario("restore/records", "restore", _WAITS, before=_retained(What.DIRECTORY_AND_RECORDS)),
     Scenario("purge/one", "purge", frozenset({RETAINED, DELETED}), before=_expired),
+    Scenario("in-place/kept-records", "delete-directory-in-place", _GONE),
+    Scenario("in-place/records", "delete-records-in-place", _GONE),
+    Scenario("in-place/large", "delete-directory-in-place", _GONE, files=270),
+    Scenario("in-place/orphan", "delete-directory-in-place", _GONE, rows=False),
+    Scenario("in-place/three", "batch-directory-in-place", _GONE, tasks=3, together=False),
+    Scenario("purge/in-place", "purge-in-place", frozenset({RETAINED, DELETED}), before=_expired),
     Scenario("purge/three", "purge", frozenset({RETAINED, DELETED}), tasks=3, before=_expired, together=False),
 )

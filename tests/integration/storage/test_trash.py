@@ -127,7 +127,9 @@ def test_an_entry_is_locked_while_it_is_worked_on(root: StorageRoot) -> None:
 def test_what_is_no_entry_is_none(root: StorageRoot, kind: str, tmp_path: Path) -> None:
     with root.open() as opened:
         assert trash.entry_ids(opened) == []
+        assert not (root.path / ".sweepd" / "trash").exists()  # to look makes nothing
         path = root.path / ".sweepd" / "trash" / "x"
+        path.parent.mkdir()
         if kind == "file":
             path.touch()
         elif kind == "link":
