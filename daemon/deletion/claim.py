@@ -299,6 +299,8 @@ class Claim:
 
     def _undo(self) -> None:
         claimed = self._claimed
+        for _, where in claimed.standing:  # the claim may be repeated, and locks them again
+            where.close()
         claimed.standing = []
         if claimed.entry is None:
             return

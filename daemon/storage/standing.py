@@ -53,11 +53,11 @@ class Standing:
         self._fd = fd
 
     def close(self) -> None:
-        """Give up the lock."""
-        for fd in {self._fd, self._parent_fd} - {None}:
-            assert fd is not None
-            os.close(fd)
-        self._fd = None
+        """Give up the lock; again is nothing."""
+        for fd in {self._fd, self._parent_fd}:
+            if fd is not None and fd >= 0:
+                os.close(fd)
+        self._fd, self._parent_fd = None, -1
 
     def held(self) -> set[str]:
         """The deletion's id, as long as the directory is there."""
