@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
+import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from threading import Thread
 from zoneinfo import ZoneInfo
 
@@ -20,6 +23,9 @@ from daemon.policy.models import Mode, PolicySet, Schedule
 
 _log = log.get(__name__)
 _TICK = timedelta(microseconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# POSIX's own kind of TZ, such as CST-8 or <+08>-8, which the C library knows beside the names of zones.
+_POSIX_ZONE = re.compile(r":?(<[^>]+>|[A-Za-z]{3,})[+-]?[0-9]")
 _DAY = timedelta(days=1)  # no clock change skips more
 _LOOK_S = 5.0
 
@@ -36,6 +42,46 @@ class Anchor:
         return self.last_run_at or self.first_seen_at
 
 
+class _SystemZone(tzinfo):
+    """The zone of this process as the C library has it: for a TZ that is the name of none."""
+
+    def fromutc(self, instant: datetime) -> datetime:
+        seconds = (instant.replace(tzinfo=UTC) - _EPOCH).total_seconds()
+        return instant + timedelta(seconds=time.localtime(seconds).tm_gmtoff)
+
+    def utcoffset(self, wall: datetime | None) -> timedelta | None:
+        if wall is None:
+            return None
+        seconds = time.mktime((wall.year, wall.month, wall.day, wall.hour, wall.minute, wall.second, 0, 0, -1))
+        return timedelta(seconds=time.localtime(seconds).tm_gmtoff)
+
+    def dst(self, _wall: datetime | None) -> timedelta | None:
+        return None
+
+    def tzname(self, _wall: datetime | None) -> str:
+        return time.tzname[0]
+
+
+def local_zone() -> tzinfo:
+    """Return the zone that a schedule without a ``timezone`` is read in: this machine's."""
+    try:
+        return get_localzone()
+    except (ValueError, LookupError, OSError):  # TZ, or what /etc/localtime leads to, is the name of none
+        return _SystemZone()
+
+
+def zone_problem(policies: PolicySet) -> str | None:
+    """Return why cron schedules without a ``timezone`` may not run when somebody means; None if all is well."""
+    named = os.environ.get("TZ", "")
+    relying = [name for name, one in schedules(policies).items() if one.every is None and not one.timezone]
+    if not relying or not isinstance(local_zone(), _SystemZone) or _POSIX_ZONE.match(named):
+        return None
+    return (
+        f"the environment variable TZ={named!a} is no time zone that this machine knows, so it counts as UTC: "
+        f"set it to a name such as Asia/Shanghai, or give schedule.timezone to {', '.join(sorted(relying))}"
+    )
+
+
 class WallClockCron(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
     """A cron expression read on the wall clock of a zone, so that a clock change makes no job run twice or never.
 
@@ -47,7 +93,7 @@ class WallClockCron(BaseTrigger):  # type: ignore[misc]  # APScheduler has no ty
         fields = schedule.cron_fields
         if fields is None:
             raise ValueError("a schedule without a cron expression")
-        self._zone = ZoneInfo(schedule.timezone) if schedule.timezone else get_localzone()
+        self._zone = ZoneInfo(schedule.timezone) if schedule.timezone else local_zone()
         self._jitter = int(schedule.jitter.total_seconds()) if schedule.jitter else None
         self._cron = CronTrigger(
             minute=fields.minute,
@@ -164,6 +210,8 @@ class Scheduler:
     def start(self, policies: PolicySet, anchors: Mapping[str, Anchor]) -> None:
         """Schedule every policy that has a schedule and is not disabled, and begin."""
         now = clock.now()
+        if (problem := zone_problem(policies)) is not None:
+            _log.warning("time_zone_unknown", reason=problem)
         for name, schedule in schedules(policies).items():
             first: datetime | None = None
             if policies.get(name).catch_up and missed_run(schedule, anchors[name], now):

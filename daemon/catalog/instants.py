@@ -42,7 +42,9 @@ def later(wall: datetime, zone: tzinfo) -> datetime:
 
 
 def parse_instant(text: str, zone: tzinfo) -> datetime:
-    """An ISO 8601 date (its midnight) or date-time, aware; without an offset it is wall time of ``zone``.
+    """An ISO 8601 date (its midnight) or date-time, in UTC; without an offset it is wall time of ``zone``.
+
+    In UTC, since no database takes every offset that Python does.
 
     Raises ValueError that says what to write.
     """
@@ -53,7 +55,7 @@ def parse_instant(text: str, zone: tzinfo) -> datetime:
         raise ValueError(message) from None
     if not 1970 <= found.year <= 9000:  # ages are subtracted from it and added to it
         raise ValueError("out of range: a date is between the years 1970 and 9000")
-    return found.replace(tzinfo=zone) if found.tzinfo is None else found
+    return (found.replace(tzinfo=zone) if found.tzinfo is None else found).astimezone(UTC)
 
 
 class Timeline:

@@ -13,6 +13,7 @@ from daemon.config import load_config
 from daemon.errors import DocumentError, Problem
 from daemon.policy.loader import load_policies, unread
 from daemon.policy.models import PolicySet, json_schema
+from daemon.scheduler import zone_problem
 
 
 def check(path: Path, *, as_json: bool) -> Exit:
@@ -44,6 +45,8 @@ def check(path: Path, *, as_json: bool) -> Exit:
         modes = ", ".join(f"{policy.name} ({policy.mode})" for policy in policies.policies)
         number = len(policies.protect)
         say(f"ok: {len(policies.policies)} policies{': ' if modes else ''}{modes}; {number} protections")
+        if (warning := zone_problem(policies)) is not None:
+            print(f"warning: {warning}", file=sys.stderr)
         for file in passed_over:
             print(f"{file}: not read: the name of a policy file ends with .yaml or .yml", file=sys.stderr)
     return Exit.DOCUMENT if problems else Exit.OK

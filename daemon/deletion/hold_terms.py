@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from daemon.catalog.holds import is_glob
@@ -58,17 +58,17 @@ def check_text(text: str) -> str:
 
 
 def parse_until(text: str) -> datetime:
-    """``2026-12-31`` (to the end of that day), or an ISO date and time; in the local zone if it names none. Aware.
+    """``2026-12-31`` (to the end of that day), or an ISO date and time; in the local zone if it names none. In UTC.
 
     Raises ValueError.
     """
     try:
         if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
             day = date.fromisoformat(text) + timedelta(days=1)
-            return datetime(day.year, day.month, day.day).astimezone()  # the local zone is meant
+            return datetime(day.year, day.month, day.day).astimezone(UTC)  # the local zone is meant
         moment = datetime.fromisoformat(text) if re.fullmatch(r"\d{4}-\d{2}-\d{2}[T ].*", text, re.ASCII) else None
         if moment is not None:
-            return moment.astimezone()
+            return moment.astimezone(UTC)  # no database takes every offset that Python does
     except (ValueError, OverflowError, OSError):
         pass
     raise ValueError("not a date: write 2026-12-31, or a date with a time such as 2026-12-31T18:00:00+01:00")

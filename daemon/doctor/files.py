@@ -11,6 +11,7 @@ from daemon.config import Config, load_config
 from daemon.doctor.findings import Finding, failure, ok, warning
 from daemon.errors import DocumentError
 from daemon.policy.models import Mode, PolicySet
+from daemon.scheduler import zone_problem
 from daemon.storage import append_only
 from daemon.tokens import load_tokens
 
@@ -35,6 +36,8 @@ def policies(services: Services) -> Iterator[Finding]:
         yield from (failure("policies", str(problem), "correct it there: sweepd check") for problem in error.problems)
         return
     yield _judge(found, services.config.policies)
+    if (problem := zone_problem(found)) is not None:
+        yield warning("schedules", problem, "correct TZ in the daemon's environment, or name the zone in the policy")
 
 
 def tokens(services: Services) -> Iterator[Finding]:
