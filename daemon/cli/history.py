@@ -6,6 +6,7 @@ from daemon.app.services import Services
 from daemon.catalog import sweeps
 from daemon.cli.render import dump, say, table
 from daemon.sweep.documents import record_document
+from daemon.text import in_local_time
 
 
 def show_sweeps(services: Services, policy: str | None, *, limit: int, as_json: bool) -> None:
@@ -19,7 +20,7 @@ def show_sweeps(services: Services, policy: str | None, *, limit: int, as_json: 
         (
             record.sweep_id,
             record.policy,
-            f"{record.started_at:%Y-%m-%d %H:%M:%S}",
+            in_local_time(record.started_at),
             record.trigger,
             record.mode,
             record.outcome,
@@ -31,5 +32,5 @@ def show_sweeps(services: Services, policy: str | None, *, limit: int, as_json: 
         for record in records
     ]
     numbers = ("selected", "deleted", "failed", "dropped")
-    table(("sweep", "policy", "started (UTC)", "trigger", "mode", "outcome", *numbers), rows, right=frozenset(numbers))
+    table(("sweep", "policy", "started", "trigger", "mode", "outcome", *numbers), rows, right=frozenset(numbers))
     say(f"{len(rows)} sweeps; --json says what they did to which tasks", style="dim")
