@@ -163,3 +163,23 @@ def test_clocks_that_cannot_be_believed_stop_what_would_delete(site: Site, monke
         assert sweeper.sweep(observing, observing.policies[0], Trigger.CLI, "test").outcome == "observed"
     assert guard.problem() is None
     assert sweeper.sweep(enforcing, enforcing.policies[0], Trigger.CLI, "test").outcome == "success"
+
+
+def test_what_waits_is_purged_on_a_full_disk_without_a_new_file(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = site.task("task_1", files=300)
+    held = site.task("task_2")
+    for name in ("task_1", "task_2"):
+        site.engine.delete(request(name, retain=timedelta(days=1)))
+    site.hold("task_2")
+
+    def full(*_arguments: object, **_options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    made: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr("daemon.storage.trash.os.mkdir", full)
+        patch.setattr("daemon.storage.durable._write", lambda _fd, name, _data: made.append(name))
+        site.retention.purge([site.store.ledger("task_1")[0]["deletion_id"]])
+    assert made == []
+    assert audit_task(site.store, site.path, before) == "deleted"
+    assert audit_task(site.store, site.path, held) == "retained"
