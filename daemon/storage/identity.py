@@ -27,7 +27,7 @@ class Proof(Enum):
     UNPROVEN = "unproven"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: there is one for each directory of every scan, and that would take longer
 class Identity:
     """Which directory it is. ``birth_ns`` and ``handle`` are None where the file system does not tell."""
 
@@ -57,12 +57,12 @@ class Identity:
         return cls(int(inode, 16), int(birth, 16) if birth else None, handle or None)
 
 
-@dataclass(slots=True)  # not frozen: there is one for each directory of every scan, and that would take longer
+@dataclass(slots=True)
 class Look:
     """Something as it is now. ``device`` holds as long as it is mounted; the times are the directory's own."""
 
     identity: Identity
-    device: int
+    device: tuple[int, int]
     mode: int
     mtime_ns: int
     ctime_ns: int

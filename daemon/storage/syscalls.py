@@ -11,8 +11,7 @@ import errno
 import os
 import platform
 import struct
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 _OPENAT2: Final = 437  # the same number on every architecture (Linux 5.6, include/uapi/asm-generic/unistd.h)
 _RENAMEAT2: Final = {"x86_64": 316, "aarch64": 276, "riscv64": 276, "ppc64le": 357, "s390x": 347}.get(
@@ -148,11 +147,10 @@ def rename_noreplace(from_fd: int, from_name: str, to_fd: int, to_name: str) -> 
         raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), from_name, None, to_name)
 
 
-@dataclass(slots=True)  # not frozen: there is one for each directory of every scan, and that would take longer
-class Status:
+class Status(NamedTuple):
     """What lies under a name. ``birth_ns``: when it was made; None where the file system does not tell."""
 
-    device: int
+    device: tuple[int, int]
     inode: int
     mode: int
     birth_ns: int | None
@@ -164,7 +162,8 @@ def status(fd: int, name: str) -> Status:
     """What ``name`` inside ``fd`` is, or with an empty name ``fd`` itself; never through a symlink. Raises OSError."""
     if _statx is None:
         found = os.stat(name, dir_fd=fd, follow_symlinks=False) if name else os.fstat(fd)
-        return Status(found.st_dev, found.st_ino, found.st_mode, None, found.st_mtime_ns, found.st_ctime_ns)
+        device = os.major(found.st_dev), os.minor(found.st_dev)
+        return Status(device, found.st_ino, found.st_mode, None, found.st_mtime_ns, found.st_ctime_ns)
     buffer = _STATX_BUFFER()  # one for each call: threads share the module
     flags = _AT_SYMLINK_NOFOLLOW | _AT_NO_AUTOMOUNT | (0 if name else _AT_EMPTY_PATH)
     if _statx(fd, os.fsencode(name), flags, _STATX_WANTED, buffer) != 0:
@@ -172,8 +171,7 @@ def status(fd: int, name: str) -> Status:
         raise OSError(code, os.strerror(code), name)
     mask, mode, inode, born_s, born_ns, ctime_s, ctime_ns, mtime_s, mtime_ns, major, minor = _STATX.unpack_from(buffer)
     born = born_s * _NS + born_ns if mask & _STATX_BTIME else 0  # some say that they know it, and then 0
-    device = os.makedev(major, minor)
-    return Status(device, inode, mode, born or None, mtime_s * _NS + mtime_ns, ctime_s * _NS + ctime_ns)
+    return Status((major, minor), inode, mode, born or None, mtime_s * _NS + mtime_ns, ctime_s * _NS + ctime_ns)
 
 
 def handle(fd: int, name: str) -> bytes | None:

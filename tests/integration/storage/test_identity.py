@@ -72,6 +72,6 @@ def test_two_identities_say_the_same_another_or_nothing(one: Identity, other: Id
 
 def test_the_longest_signature_fits_into_its_column() -> None:
     earliest = -(2**63) * 10**9  # anybody can set when it was modified, and nobody when it was changed
-    longest = identity.Look(Identity(2**64 - 1, 2**64 - 1, "f" * 16), 0, 0, earliest, 2**63)
+    longest = identity.Look(Identity(2**64 - 1, 2**64 - 1, "f" * 16), (0, 0), 0, earliest, 2**63)
     assert len(longest.signature) + 1 <= 96
     assert identity.of_one(longest.signature, longest.signature)
