@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -163,7 +163,7 @@ def sweep(
         raise typer.Exit(there.sweep(server, policy, digest=plan, retry=retry, as_json=as_json))
     from daemon.cli import sweeping
 
-    with _services(context) as services:
+    with _services(context, settled=True) as services:
         raise typer.Exit(sweeping.sweep(services, policy, digest=plan, retry=retry, as_json=as_json))
 
 
@@ -210,7 +210,7 @@ def delete(
                 as_json=as_json,
             )
         )
-    with _services(context) as services:
+    with _services(context, settled=True) as services:
         if not yes:
             asking.ask(question)
         raise typer.Exit(
@@ -251,7 +251,7 @@ def restore(
         raise typer.Exit(there.restore(server, names, as_json=as_json))
     from daemon.cli import trashing
 
-    with _services(context) as services:
+    with _services(context, settled=True) as services:
         raise typer.Exit(trashing.restore(services, names, as_json=as_json))
 
 
@@ -265,7 +265,7 @@ def purge(
     """Remove deletions from the trash for good, before their time."""
     from daemon.cli import asking, trashing
 
-    with _services(context) as services:
+    with _services(context, settled=True) as services:
         if not yes:
             asking.ask(f"Remove for good {asking.few(deletion_ids)}?")
         trashing.purge(services, deletion_ids, as_json=as_json)
@@ -331,9 +331,16 @@ def _configure(context: typer.Context, *, quiet: bool) -> Config:
 
 
 @contextmanager
-def _services(context: typer.Context, *, quiet: bool = True) -> Iterator[Services]:
-    """The services of the configuration. A command prints its own results, so its log is quiet."""
+def _services(context: typer.Context, *, quiet: bool = True, settled: bool = False) -> Iterator[Services]:
+    """The services of the configuration. A command prints its own results, so its log is quiet.
+
+    ``settled``: what an earlier command was cut off in is finished or undone first, since no daemon may ever run here.
+    """
     from daemon.app.services import build
+    from daemon.errors import SweepdError
 
     with build(_configure(context, quiet=quiet)) as services:
+        if settled:
+            with suppress(SweepdError):  # the command itself meets the same, and tells it
+                services.recovery.run()
         yield services
