@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from typing import Any, Literal, TextIO, cast
 
 from daemon.log_stream import PatientStream
-from daemon.text import escaped
 
 # structlog loads rich where it is installed, for a kind of traceback that is not used here: 3 MB of every daemon, and
 # 40 ms of every command's start. A None here stops an import.
@@ -115,19 +114,25 @@ def _is_journal(stream: TextIO) -> bool:
 def _escape(_logger: WrappedLogger, _level: str, event: EventDict) -> EventDict:
     """What is not printable, escaped: it could be taken for another line, or move the cursor and hide one."""
     return {
-        escaped(name): _in_lines(value) if name in ("exception", "stack") else _shown(value)
+        _in_one_line(name): _in_lines(value) if name in ("exception", "stack") else _shown(value)
         for name, value in event.items()
     }
 
 
 def _shown(value: Any) -> Any:
     # of anything else the renderer shows the repr, which is one printable line
-    return escaped(value) if isinstance(value, str) else value
+    return _in_one_line(value) if isinstance(value, str) else value
 
 
 def _in_lines(traceback: Any) -> str:
     """A traceback has lines; none of them begins like one of the log."""
-    return "\n".join(f"  {escaped(line)}" for line in str(traceback).split("\n"))
+    return "\n".join(f"  {_in_one_line(line)}" for line in str(traceback).split("\n"))
+
+
+def _in_one_line(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _patient(stream: TextIO) -> TextIO | PatientStream:

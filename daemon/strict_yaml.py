@@ -22,7 +22,6 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails
 
 from daemon.errors import DocumentError, Problem
-from daemon.text import escaped
 
 # PyYAML reads about 100 KiB a second: more would stall a reload.
 MAX_BYTES = 256 * 1024
@@ -89,7 +88,7 @@ class Document:
 
     def problem(self, location: Location, message: str, *, key: bool = False) -> Problem:
         """A problem at that place."""
-        return Problem(self.file, *self.position(location, key=key), escaped(message))
+        return Problem(self.file, *self.position(location, key=key), _line(message))
 
     def flaw(self, location: Location, message: str) -> Document:
         """The same document with one more problem there, about which `validate` then says nothing further."""
@@ -277,7 +276,7 @@ class _Builder:
         return text
 
     def add(self, event: yaml.Event | None, message: str) -> None:
-        self.problems.append(Problem(self.file, *(_start(event) if event else (1, 1)), escaped(message)))
+        self.problems.append(Problem(self.file, *(_start(event) if event else (1, 1)), _line(message)))
 
     def flaw(self, event: yaml.Event, location: Location, message: str) -> object:
         self.add(event, message)
@@ -287,6 +286,11 @@ class _Builder:
     def stop(self, event: yaml.Event | None, message: str) -> _Stop:
         self.add(event, message)
         return _Stop()
+
+
+def _line(message: str) -> str:
+    """One line, whatever a key that is part of it holds: it goes to a terminal and a log."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in message)
 
 
 def _start(event: yaml.Event) -> Position:

@@ -11,7 +11,6 @@ from daemon import clock
 from daemon.catalog.catalog import Catalog
 from daemon.clock import Moment
 from daemon.policy.values import format_duration
-from daemon.text import in_local_time
 
 # Clocks kept by NTP agree within a second; policies count in hours and days.
 MOST_SKEW: Final = timedelta(minutes=5)
@@ -64,13 +63,13 @@ class Jump:
         right = "if it is right, run: sweepd accept-clock"
         if self.rebooted and self.by > timedelta():
             return (
-                f"the clock of this machine is {far} ahead of {in_local_time(self.since)}, when sweepd believed it "
+                f"the clock of this machine is {far} ahead of {self.since:%Y-%m-%dT%H:%M:%SZ}, when sweepd believed it "
                 "last, the machine was started since, and nothing has synchronized its clock yet; "
                 f"sweeps go on by themselves once it is synchronized (NTP); {right}"
             )
         return (
             f"the clock of this machine jumped: it is {far} {where} of what it should be since "
-            f"{in_local_time(self.since)}, when sweepd believed it last; set it right (NTP); {right}"
+            f"{self.since:%Y-%m-%dT%H:%M:%SZ}, when sweepd believed it last; set it right (NTP); {right}"
         )
 
 

@@ -41,25 +41,21 @@ def later(wall: datetime, zone: tzinfo) -> datetime:
     return max(wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
 
 
-def parse_instant(text: str, zone: tzinfo | None) -> datetime:
+def parse_instant(text: str, zone: tzinfo) -> datetime:
     """An ISO 8601 date (its midnight) or date-time, in UTC; without an offset it is wall time of ``zone``.
 
     In UTC, since no database takes every offset that Python does.
-
-    Without a zone it is local time.
 
     Raises ValueError that says what to write.
     """
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        meant = "local time" if zone is None else f"wall time of {zone}"
-        message = f"not a date: write 2026-12-31 or 2026-12-31T03:00 ({meant}), or one with an offset"
+        message = f"not a date: write 2026-12-31 or 2026-12-31T03:00 (wall time of {zone}), or one with an offset"
         raise ValueError(message) from None
     if not 1970 <= found.year <= 9000:  # ages are subtracted from it and added to it
         raise ValueError("out of range: a date is between the years 1970 and 9000")
-    aware = found.replace(tzinfo=zone) if found.tzinfo is None and zone is not None else found
-    return aware.astimezone(UTC)
+    return (found.replace(tzinfo=zone) if found.tzinfo is None else found).astimezone(UTC)
 
 
 class Timeline:

@@ -125,7 +125,9 @@ def plan(
     sizes: Annotated[bool, typer.Option(help="Measure the directories that would go.")] = True,
     at: Annotated[
         str | None,
-        typer.Option(metavar="DATE", help="As of that date or date-time, in local time unless it has an offset."),
+        typer.Option(
+            metavar="DATE", help="As of that date or date-time, in the pipeline's zone unless it has an offset."
+        ),
     ] = None,
     save: Annotated[bool, typer.Option("--save", help="Keep the plan, for `sweep --plan`.")] = False,
     as_json: Json = False,

@@ -18,7 +18,6 @@ from daemon.deletion.models import Outcome, Request, Trigger, What
 from daemon.errors import CatalogNotReady, CatalogUnavailable, RootUnavailable, SweepdError
 from daemon.policy.values import parse_duration
 from daemon.sizes import format_size
-from daemon.text import in_local_time
 
 
 def parse_retain(text: str | None) -> timedelta | None:
@@ -82,7 +81,7 @@ def _in_words(outcome: Outcome) -> str:
         return f"had no directory{records}"
     if outcome.retained_until is not None:
         size = f" ({census.files} files, {format_size(census.size_bytes)})" if outcome.census else ""
-        until = in_local_time(outcome.retained_until)
+        until = f"{outcome.retained_until:%Y-%m-%d %H:%M} UTC"
         return f"moved to the trash{size}{records}; can be restored until {until}, {UNLESS}"
     return f"deleted {census.files} files, {format_size(census.size_bytes)}{records}"
 

@@ -6,7 +6,6 @@ from daemon.app.services import Services
 from daemon.catalog import sweeps
 from daemon.cli.render import dump, say, table
 from daemon.sweep.documents import record_document
-from daemon.text import in_local_time
 
 
 def show_sweeps(services: Services, policy: str | None, *, limit: int, as_json: bool) -> None:
@@ -20,7 +19,7 @@ def show_sweeps(services: Services, policy: str | None, *, limit: int, as_json: 
         (
             record.sweep_id,
             record.policy,
-            in_local_time(record.started_at),
+            f"{record.started_at:%Y-%m-%d %H:%M:%S}",
             record.trigger,
             record.mode,
             record.outcome,
@@ -32,5 +31,5 @@ def show_sweeps(services: Services, policy: str | None, *, limit: int, as_json: 
         for record in records
     ]
     numbers = ("selected", "deleted", "failed", "dropped")
-    table(("sweep", "policy", "started", "trigger", "mode", "outcome", *numbers), rows, right=frozenset(numbers))
+    table(("sweep", "policy", "started (UTC)", "trigger", "mode", "outcome", *numbers), rows, right=frozenset(numbers))
     say(f"{len(rows)} sweeps; --json says what they did to which tasks", style="dim")

@@ -17,7 +17,7 @@ def hold(
     ],
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; everybody who is refused is told.")],
     until: Annotated[
-        str | None, typer.Option(metavar="DATE", help="Local time: 2026-12-31, to its end; or a date and time.")
+        str | None, typer.Option(metavar="DATE", help="Such as 2026-12-31, to the end of that day; or a date and time.")
     ] = None,
     lasting: Annotated[str | None, typer.Option("--for", metavar="DURATION", help="Instead: such as 30d.")] = None,
     owner: Annotated[str | None, typer.Option(metavar="NAME", help="Whose hold it is; you, if left out.")] = None,
@@ -36,7 +36,16 @@ def hold(
     if (server := server_of(context)) is not None:
         from daemon.cli.remote import holding as there
 
-        there.place(server, terms, lasting=lasting, all_tasks=all_tasks, as_json=as_json)
+        there.place(
+            server,
+            [one.pattern for one in terms],
+            reason=reason,
+            until=until,
+            lasting=lasting,
+            owner=owner,
+            all_tasks=all_tasks,
+            as_json=as_json,
+        )
         return
     with _services(context) as services:
         holding.place(services, terms, as_json=as_json)

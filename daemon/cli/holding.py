@@ -17,7 +17,6 @@ from daemon.deletion.hold_terms import Terms, check_pattern, check_text, is_ever
 from daemon.deletion.holding import Placed, hold_json
 from daemon.errors import CatalogNotReady, CatalogUnavailable, ErrorCode, SweepdError, TaskRefused
 from daemon.policy.values import parse_duration
-from daemon.text import in_local_time
 
 _T = TypeVar("_T")
 
@@ -53,19 +52,19 @@ def place(services: Services, wanted: Sequence[Terms], *, as_json: bool) -> None
 
 
 def show(services: Services, *, everything: bool, as_json: bool) -> None:
-    """Print the holds in force, or all there ever were. Raises SweepdError."""
+    """Print the holds in force, or all there ever were. Times are UTC. Raises SweepdError."""
     found, now = services.holds.listed(everything=everything)
     if as_json:
         dump({"holds": [hold_json(hold, in_force=hold.in_force(now)) for hold in found], "total": len(found)})
         return
-    columns = ["hold", "tasks", "owner", "placed", "until", "reason"] + ["state"] * everything
+    columns = ["hold", "tasks", "owner", "placed (UTC)", "until", "reason"] + ["state"] * everything
     rows = [
         (
             hold.hold_id,
             hold.pattern,
             hold.owner,
-            in_local_time(hold.placed_at),
-            in_local_time(hold.expires_at) if hold.expires_at else "released",
+            f"{hold.placed_at:%Y-%m-%d %H:%M}",
+            f"{hold.expires_at:%Y-%m-%d %H:%M}" if hold.expires_at else "released",
             hold.reason,
             *[_state(hold, now)] * everything,
         )
@@ -123,7 +122,7 @@ def _checked(check: Callable[[str], _T], text: str, hint: str) -> _T:
 
 def _in_words(placed: Placed) -> str:
     hold, covered = placed.hold, placed.covered
-    until = f"until {in_local_time(hold.expires_at)}" if hold.expires_at else "until it is released"
+    until = f"until {hold.expires_at:%Y-%m-%d %H:%M} UTC" if hold.expires_at else "until it is released"
     parts = [f"{hold.pattern}: held {until} (hold {hold.hold_id})"]
     if is_glob(hold.pattern):
         parts.append(f"{covered.tasks} tasks now")

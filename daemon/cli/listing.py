@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime, tzinfo
+from datetime import datetime
 
 import typer
 
 from daemon.app.services import Services
-from daemon.catalog.instants import later
 from daemon.catalog.task_list import Order, TaskFilter, TaskList
 from daemon.cli.render import dump, say, table
 from daemon.strict_yaml import suggestion
-from daemon.text import in_local_time
 
 
 def show_tasks(services: Services, *, statuses: Sequence[str], limit: int, offset: int, as_json: bool) -> None:
-    """Print one page, the newest first. Raises SweepdError.
+    """Print one page, the newest first; timestamps are wall time of the pipeline's zone. Raises SweepdError.
 
     Raises typer.BadParameter for a status that ``catalog.statuses`` does not know.
     """
@@ -30,7 +28,6 @@ def show_tasks(services: Services, *, statuses: Sequence[str], limit: int, offse
         wanted = TaskFilter(statuses=tuple(statuses))
         listing = TaskList(session.tables, services.catalog.timeline, session.now, wanted, Order())
         page = listing.page(session.connection, limit=limit, offset=offset)
-        zone = session.zone
     if as_json:
         dump({"tasks": [asdict(row) for row in page.tasks], "total": page.total, "limit": limit, "offset": offset})
         return
@@ -39,8 +36,8 @@ def show_tasks(services: Services, *, statuses: Sequence[str], limit: int, offse
             row.task_id,
             row.status or "-",
             "present" if row.directory_exists else "deleted",
-            _stamp(row.created_at, zone),
-            _stamp(row.completed_at, zone),
+            _stamp(row.created_at),
+            _stamp(row.completed_at),
             row.task_name or "-",
         )
         for row in page.tasks
@@ -49,11 +46,5 @@ def show_tasks(services: Services, *, statuses: Sequence[str], limit: int, offse
     say(f"{len(rows)} of {page.total} tasks", style="dim")
 
 
-def _stamp(wall: datetime | None, zone: tzinfo) -> str:
-    """The pipeline's wall time for people."""
-    if wall is None:
-        return "-"
-    try:
-        return in_local_time(later(wall, zone))
-    except OverflowError:
-        return wall.isoformat(sep=" ", timespec="minutes")
+def _stamp(value: datetime | None) -> str:
+    return value.isoformat(sep=" ", timespec="seconds") if value else "-"

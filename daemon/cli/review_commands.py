@@ -79,11 +79,8 @@ def deletions(
     initiator: Annotated[str | None, typer.Option(help="Only those of whoever it was, such as cli:alice.")] = None,
     trigger: Annotated[_Trigger | None, typer.Option(help="Only those that came about like this.")] = None,
     state: Annotated[_State | None, typer.Option(help="Only those in this state.")] = None,
-    since: Annotated[
-        str | None,
-        typer.Option(metavar="DATE", help="From then on, in local time unless it has an offset."),
-    ] = None,
-    until: Annotated[str | None, typer.Option(metavar="DATE", help="Before then, as for --since.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="DATE", help="From that date or date-time on.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="DATE", help="Before that date or date-time.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="How many at most: 50 if left out, as CSV all.")] = None,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of text.")] = False,

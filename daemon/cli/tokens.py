@@ -16,7 +16,6 @@ from daemon.cli.render import dump, say, table
 from daemon.durations import parse_duration
 from daemon.errors import StartupRefused
 from daemon.storage import token_file
-from daemon.text import in_local_time
 from daemon.tokens import Scope, TokenEntry, check_name, hash_of, is_token_id, load_tokens, new_token
 
 _HEAD = """\
@@ -75,7 +74,7 @@ def create(tokens: Tokens, name: str, scopes: tuple[Scope, ...], lasting: timede
         dump({"token": secret, **_entry(entry)})
         return
     print(secret)  # alone on standard output, for a script to keep
-    until = f", until {in_local_time(entry.expires)}" if entry.expires else ""
+    until = f", until {entry.expires:%Y-%m-%d %H:%M} UTC" if entry.expires else ""
     typer.echo(
         f"token {entry.token_id} of {name}: {', '.join(scopes)}{until}. It is not shown again; kept in {tokens.path}",
         err=True,
@@ -96,13 +95,13 @@ def show(tokens: Tokens, *, as_json: bool) -> None:
             entry.token_id,
             entry.name,
             ", ".join(entry.scopes),
-            in_local_time(entry.created) if entry.created else "",
-            f"{in_local_time(entry.expires)}{' (over)' * entry.is_over(now)}" if entry.expires else "never",
+            f"{entry.created:%Y-%m-%d %H:%M}" if entry.created else "",
+            f"{entry.expires:%Y-%m-%d %H:%M}{' (over)' * entry.is_over(now)}" if entry.expires else "never",
         )
         for entry in entries
     ]
     rows += [("", name, ", ".join(Scope), "", "never") for name in plain]
-    table(("id", "name", "scopes", "created", "expires"), rows)
+    table(("id", "name", "scopes", "created (UTC)", "expires (UTC)"), rows)
     say(f"{len(rows)} tokens", style="dim")
 
 

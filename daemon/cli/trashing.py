@@ -14,13 +14,12 @@ from daemon.cli.render import dump, say, table
 from daemon.deletion.restore import Restored
 from daemon.errors import CatalogNotReady, CatalogUnavailable, ErrorCode, RootUnavailable, SweepdError, TaskRefused
 from daemon.sizes import format_size
-from daemon.text import in_local_time
 
 _DELETION_ID = re.compile(r"[0-9a-f]{28}")
 
 
 def show_trash(services: Services, task_id: str | None, *, as_json: bool) -> None:
-    """Print what waits, the first to be purged first. Raises SweepdError."""
+    """Print what waits, the first to be purged first. Times are UTC. Raises SweepdError."""
     records = services.retention.waiting(task_id)
     if as_json:
         dump({"deletions": [_json(record) for record in records], "total": len(records)})
@@ -31,13 +30,13 @@ def show_trash(services: Services, task_id: str | None, *, as_json: bool) -> Non
             record.entry.task_id,
             record.entry.what,
             format_size(record.counts.size_bytes) if record.counts else "-",
-            in_local_time(record.committed_at),
-            "-" if record.entry.purge_after is None else in_local_time(record.entry.purge_after),
+            f"{record.committed_at:%Y-%m-%d %H:%M}",
+            f"{record.entry.purge_after:%Y-%m-%d %H:%M}",
             record.entry.initiator,
         )
         for record in records
     ]
-    table(("deletion", "task", "what", "size", "deleted", "purged after", "by"), rows, right=frozenset({"size"}))
+    table(("deletion", "task", "what", "size", "deleted (UTC)", "purged after", "by"), rows, right=frozenset({"size"}))
     say(f"{len(rows)} deletions can be restored: sweepd restore TASK|DELETION", style="dim")
 
 

@@ -16,7 +16,6 @@ from daemon.errors import ErrorCode, RootUnavailable, SweepdError, TaskRefused
 from daemon.storage import faults, trash
 from daemon.storage.census import NOTHING, Census
 from daemon.storage.root import OpenRoot, TaskDirectory
-from daemon.text import in_local_time
 
 HAS_ROW = "it has a row now"
 
@@ -123,7 +122,7 @@ class Choice:
         """A directory that waits in the trash cannot be restored without its records: they stay as long as it does."""
         assert waiting.entry.purge_after is not None
         if request.retain is None or self._session.now.utc + request.retain < waiting.entry.purge_after:
-            until = in_local_time(waiting.entry.purge_after)
+            until = f"{waiting.entry.purge_after:%Y-%m-%d %H:%M:%S} UTC"
             why = f"its directory waits in the trash until {until}, and could not be restored without its records"
             raise changed(request.task_id, f"{why}; restore or purge it first ({waiting.entry.deletion_id})")
 

@@ -13,7 +13,6 @@ from daemon.deletion.hold_terms import Terms
 from daemon.errors import ErrorCode, SweepdError, TaskRefused
 from daemon.metrics.registry import Metrics
 from daemon.storage.trash import new_deletion_id
-from daemon.text import in_local_time
 
 _log = log.get(__name__)
 
@@ -77,7 +76,7 @@ class Holds:
                 raise _not_found(f"there is no hold {hold_id}; sweepd holds lists those in force")
             if not holds.release(session.connection, [hold_id], session.now.utc, initiator):
                 by, at = hold.released_by, hold.released_at
-                when = f" at {in_local_time(at)} by {by}" if at else ""
+                when = f" at {at:%Y-%m-%d %H:%M:%S} UTC by {by}" if at else ""
                 raise _not_found(f"the hold {hold_id} on {hold.pattern} has been released already{when}")
             released = holds.find(session.connection, hold_id)
             assert released is not None  # rows stay
@@ -128,7 +127,7 @@ class Holds:
 
 def refused(task_id: str, hold: Hold) -> TaskRefused:
     """The task is held, and stays."""
-    until = f" until {in_local_time(hold.expires_at)}" if hold.expires_at else ""
+    until = f" until {hold.expires_at:%Y-%m-%d %H:%M:%S} UTC" if hold.expires_at else ""
     on = "" if hold.pattern == task_id else f" (with {hold.pattern})"
     return TaskRefused(
         f"{task_id} is held{on} by {hold.owner}{until}: {hold.reason}; "

@@ -22,7 +22,6 @@ from daemon.storage import faults, reserve, retained, standing, trash
 from daemon.storage.census import NOTHING
 from daemon.storage.root import OpenRoot, StorageRoot
 from daemon.storage.trash import TrashEntry
-from daemon.text import in_local_time
 
 _log = log.get(__name__)
 _AT_ONCE: Final = 64
@@ -286,7 +285,7 @@ def check_waits(record: Record | None, deletion_id: str) -> Record:
     if record.state is State.COMMITTED:
         left = "" if record.error is None else f", and what is left of it cannot be removed: {record.error}"
         raise not_restorable(record, f"being purged{left}")
-    ended = f" since {in_local_time(record.finished_at)}" if record.finished_at else ""
+    ended = f" since {record.finished_at:%Y-%m-%d %H:%M:%S} UTC" if record.finished_at else ""
     raise not_restorable(record, f"{record.state}{ended}")
 
 

@@ -15,7 +15,6 @@ from daemon.errors import ErrorCode, SweepRefused
 from daemon.metrics.registry import Metrics
 from daemon.policy.models import Policy, PolicySet
 from daemon.sweep.report import SweepOutcome, SweepReport
-from daemon.text import in_local_time
 
 _log = log.get(__name__)
 
@@ -43,7 +42,7 @@ class Suspensions:
         self._metrics.policies.suspended(policy.name, found is not None)
         if found is not None:
             raise SweepRefused(
-                f"policy {policy.name} is suspended since {in_local_time(found.since)}: {found.reason}; "
+                f"policy {policy.name} is suspended since {found.since:%Y-%m-%d %H:%M:%S} UTC: {found.reason}; "
                 f"find out why, then run: sweepd resume {policy.name}",
                 code=ErrorCode.POLICY_SUSPENDED,
             )

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from daemon.cli.dates import stamp
 from daemon.cli.exits import Exit, status_of_code
 from daemon.cli.remote import following
 from daemon.cli.remote.server import Server, in_words, status_of
@@ -76,7 +75,9 @@ def outcome_in_words(outcome: Deleted) -> str:
     until = outcome.get("retained_until")
     if until is not None:
         how_much = f" ({counted})" if counted else ""
-        return f"moved to the trash{how_much}{records}; can be restored until {stamp(until)}, {UNLESS}"
+        return (
+            f"moved to the trash{how_much}{records}; can be restored until {until[:16].replace('T', ' ')} UTC, {UNLESS}"
+        )
     return f"deleted {counted or 'what had not been counted'}{records}"
 
 

@@ -5,32 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from daemon.cli.dates import for_api, stamp
 from daemon.cli.exits import Exit
+from daemon.cli.initiator import user_name
 from daemon.cli.remote.server import Server
 from daemon.cli.render import dump, say, table
 from daemon.client.answers import Hold
-from daemon.deletion.hold_terms import Terms
 
 
 def place(
     server: Server,
-    wanted: Sequence[Terms],
+    patterns: Sequence[str],
     *,
+    reason: str,
+    until: str | None,
     lasting: str | None,
+    owner: str | None,
     all_tasks: bool,
     as_json: bool,
 ) -> None:
     """Place these holds and say what each is about now."""
     placed = []
     with server.client() as client:
-        for one in wanted:
+        for pattern in patterns:
             held = client.hold(
-                pattern=one.pattern,
-                reason=one.reason,
-                until=for_api(one.until),
+                pattern=pattern,
+                reason=reason,
+                until=until,
                 lasting=lasting,
-                owner=one.owner,
+                owner=owner or user_name(),
                 all_tasks=all_tasks,
             )
             placed.append(held)
@@ -41,7 +43,7 @@ def place(
 
 
 def show(server: Server, *, everything: bool, as_json: bool) -> None:
-    """Print the holds in force, or all there ever were."""
+    """Print the holds in force, or all there ever were. Times are UTC."""
     with server.client() as client:
         found = client.holds(everything=everything)
     if as_json:
@@ -52,14 +54,14 @@ def show(server: Server, *, everything: bool, as_json: bool) -> None:
             hold["hold_id"],
             hold["pattern"],
             hold["owner"],
-            stamp(hold["placed_at"]),
-            stamp(hold["until"]) if hold["until"] else "released",
+            _stamp(hold["placed_at"]),
+            _stamp(hold["until"]) if hold["until"] else "released",
             hold["reason"],
             *[_state(hold)] * everything,
         )
         for hold in found
     ]
-    table(["hold", "tasks", "owner", "placed", "until", "reason"] + ["state"] * everything, rows)
+    table(["hold", "tasks", "owner", "placed (UTC)", "until", "reason"] + ["state"] * everything, rows)
     say(f"{len(rows)} holds", style="dim")
 
 
@@ -84,7 +86,7 @@ def release(server: Server, names: Sequence[str], *, as_json: bool) -> Exit:
 
 
 def _in_words(hold: Hold) -> str:
-    until = f"until {stamp(hold['until'])}" if hold["until"] else "until it is released"
+    until = f"until {_stamp(hold['until'])} UTC" if hold["until"] else "until it is released"
     parts = [f"{hold['pattern']}: held {until} (hold {hold['hold_id']})"]
     counts: dict[str, Any] = dict(hold)
     if "tasks" in counts:
@@ -100,3 +102,7 @@ def _state(hold: Hold) -> str:
     if hold["released_at"] is not None:
         return f"released by {hold['released_by']}"
     return "in force" if hold["in_force"] else "over"
+
+
+def _stamp(value: str | None) -> str:
+    return value[:16].replace("T", " ") if value else "-"

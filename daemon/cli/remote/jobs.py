@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import islice
 
-from daemon.cli.dates import stamp
 from daemon.cli.exits import Exit
 from daemon.cli.remote import following
 from daemon.cli.remote.deleting import show_batch, status_of_batch
@@ -14,7 +13,7 @@ from daemon.client.answers import Job
 
 
 def show_jobs(server: Server, *, state: str | None, limit: int, as_json: bool) -> None:
-    """Print the jobs, the newest first."""
+    """Print the jobs, the newest first. Times are UTC."""
     with server.client() as client:
         found = list(islice(client.jobs(state=state, page_size=min(100, limit)), limit))
     if as_json:
@@ -26,14 +25,14 @@ def show_jobs(server: Server, *, state: str | None, limit: int, as_json: bool) -
             job["state"],
             f"{job['progress']['tasks_done']} of {job['progress']['tasks_total']}",
             str(job["progress"]["failed"]),
-            stamp(job["created_at"]),
-            stamp(job["finished_at"]),
+            _stamp(job["created_at"]),
+            _stamp(job["finished_at"]),
             job["initiator"],
         )
         for job in found
     ]
     numbers = frozenset({"tasks", "failed"})
-    table(("job", "state", "tasks", "failed", "created", "finished", "by"), rows, right=numbers)
+    table(("job", "state", "tasks", "failed", "created (UTC)", "finished", "by"), rows, right=numbers)
     say(f"{len(rows)} jobs", style="dim")
 
 
@@ -57,3 +56,7 @@ def _show(job: Job) -> None:
     say(f"{progress['tasks_done']} of {progress['tasks_total']} tasks done, {progress['failed']} failed")
     if result is not None:
         show_batch(result)
+
+
+def _stamp(value: str | None) -> str:
+    return value[:16].replace("T", " ") if value else "-"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from daemon.cli.dates import stamp
 from daemon.cli.exits import Exit
 from daemon.cli.remote.server import Server
 from daemon.cli.render import console, dump, say, table
@@ -43,7 +42,7 @@ def show_sweeps(server: Server, policy: str | None, *, limit: int, as_json: bool
         (
             one["sweep_id"],
             one["policy"],
-            stamp(one["started_at"]),
+            one["started_at"][:19].replace("T", " "),
             one["trigger"],
             one["mode"],
             one["outcome"],
@@ -51,7 +50,7 @@ def show_sweeps(server: Server, policy: str | None, *, limit: int, as_json: bool
         )
         for one in found
     ]
-    table(("sweep", "policy", "started", "trigger", "mode", "outcome", *numbers), rows, right=frozenset(numbers))
+    table(("sweep", "policy", "started (UTC)", "trigger", "mode", "outcome", *numbers), rows, right=frozenset(numbers))
     say(f"{len(rows)} sweeps", style="dim")
 
 

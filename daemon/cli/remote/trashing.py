@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from daemon.cli.dates import stamp
 from daemon.cli.exits import Exit
 from daemon.cli.remote.server import Server, in_words, status_of
 from daemon.cli.render import dump, say, table
@@ -17,7 +16,7 @@ _DELETION_ID = re.compile(r"[0-9a-f]{28}")
 
 
 def show_trash(server: Server, task_id: str | None, *, as_json: bool) -> None:
-    """Print what waits, the first to be purged first."""
+    """Print what waits, the first to be purged first. Times are UTC."""
     with server.client() as client:
         found = [one for one in client.trash() if task_id in (None, one["task_id"])]
     if as_json:
@@ -29,13 +28,13 @@ def show_trash(server: Server, task_id: str | None, *, as_json: bool) -> None:
             one["task_id"],
             one["what"],
             "-" if one["size_bytes"] is None else format_size(one["size_bytes"]),
-            stamp(one["deleted_at"]),
-            stamp(one["retained_until"]),
+            one["deleted_at"][:16].replace("T", " "),
+            one["retained_until"][:16].replace("T", " "),
             one["initiator"],
         )
         for one in found
     ]
-    table(("deletion", "task", "what", "size", "deleted", "purged after", "by"), rows, right=frozenset({"size"}))
+    table(("deletion", "task", "what", "size", "deleted (UTC)", "purged after", "by"), rows, right=frozenset({"size"}))
     say(f"{len(rows)} deletions can be restored: {server.command('restore TASK|DELETION')}", style="dim")
 
 
