@@ -5,12 +5,11 @@ from __future__ import annotations
 import getpass
 from contextlib import ExitStack
 
-import typer
-
 from daemon.app.services import Services
 from daemon.catalog.daemon_lock import DaemonLock
 from daemon.cli.asking import ask
-from daemon.cli.render import dump
+from daemon.cli.render import dump, say
+from daemon.cli.streams import complain
 from daemon.deletion.acceptance import accept
 from daemon.errors import StartupRefused
 from daemon.storage.locks import exclusive
@@ -27,7 +26,7 @@ def accept_database(services: Services, reason: str, *, yes: bool, as_json: bool
         with root.open() as opened:
             unknown = services.continuity.compare(opened)
         if unknown and not yes:
-            typer.echo(f"the database does not know what the storage root has seen: {unknown}", err=True)
+            complain(f"the database does not know what the storage root has seen: {unknown}")
             ask("Go on with it as it is, and lose what it has forgotten?")
         done = accept(root, services.tools, reason=reason, by=f"cli:{getpass.getuser()}")
     if as_json:
@@ -41,10 +40,10 @@ def accept_database(services: Services, reason: str, *, yes: bool, as_json: bool
         )
         return
     if done is None:
-        typer.echo("the database knows everything that the storage root has seen; nothing was changed")
+        say("the database knows everything that the storage root has seen; nothing was changed")
         return
-    typer.echo(f"accepted the database without: {done.unknown}")
+    say(f"accepted the database without: {done.unknown}")
     if done.quarantined is not None:
-        typer.echo(f"what waited in the trash and nobody knows any more is in .sweepd/quarantine/{done.quarantined}")
+        say(f"what waited in the trash and nobody knows any more is in .sweepd/quarantine/{done.quarantined}")
     if done.jobs:
-        typer.echo(f"cancelled {done.jobs} job(s) that this database took for unfinished")
+        say(f"cancelled {done.jobs} job(s) that this database took for unfinished")

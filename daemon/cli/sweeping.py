@@ -8,8 +8,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from daemon.app.services import Services
 from daemon.cli.exits import Exit
-from daemon.cli.render import console, dump, say, table
+from daemon.cli.render import console, dump, say, say_message, table
 from daemon.deletion.models import Trigger
+from daemon.moments import in_local_time
 from daemon.policy.models import Quota
 from daemon.sizes import format_size
 from daemon.sweep import stored
@@ -51,7 +52,7 @@ def show_report(report: SweepReport) -> None:
     good = report.succeeded
     say(f"sweep of {report.policy}: {report.outcome}", style="bold green" if good else "bold red")
     if report.error:
-        say(report.error)
+        say_message(report.error)
     if report.outcome is SweepOutcome.OBSERVED:
         say(f"would delete {report.selected} of {report.plan.considered} tasks; mode observe deletes nothing")
         return
@@ -71,7 +72,7 @@ def show_report(report: SweepReport) -> None:
     )
     if stays:
         say(f"stayed: {stays}")
-    missed = [(m.task_id, m.code, m.reason) for m in (*report.failed, *report.dropped)]
+    missed = [(m.task_id, m.code, in_local_time(m.reason)) for m in (*report.failed, *report.dropped)]
     if missed:
         table(("not deleted", "code", "because"), missed)
 
