@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-import typer
-
 from daemon import clock
 from daemon.app.services import Services
 from daemon.catalog.daemon_lock import DaemonLock
 from daemon.cli.asking import ask
 from daemon.cli.initiator import initiator
-from daemon.cli.render import dump
+from daemon.cli.render import dump, say
+from daemon.cli.streams import complain
 from daemon.deletion.acceptance import accept
 from daemon.errors import ErrorCode, StartupRefused, SweepRefused
+from daemon.moments import for_people
 from daemon.storage.locks import exclusive
 
 
@@ -28,7 +28,7 @@ def accept_database(services: Services, reason: str, *, yes: bool, as_json: bool
         with root.open() as opened:
             unknown = services.continuity.compare(opened)
         if unknown and not yes:
-            typer.echo(f"the database does not know what the storage root has seen: {unknown}", err=True)
+            complain(f"the database does not know what the storage root has seen: {unknown}")
             ask("Go on with it as it is, and lose what it has forgotten?")
         done = accept(root, services.tools, reason=reason, by=initiator())
     if as_json:
@@ -42,13 +42,13 @@ def accept_database(services: Services, reason: str, *, yes: bool, as_json: bool
         )
         return
     if done is None:
-        typer.echo("the database knows everything that the storage root has seen; nothing was changed")
+        say("the database knows everything that the storage root has seen; nothing was changed")
         return
-    typer.echo(f"accepted the database without: {done.unknown}")
+    say(f"accepted the database without: {done.unknown}")
     if done.quarantined is not None:
-        typer.echo(f"what waited in the trash and nobody knows any more is in .sweepd/quarantine/{done.quarantined}")
+        say(f"what waited in the trash and nobody knows any more is in .sweepd/quarantine/{done.quarantined}")
     if done.jobs:
-        typer.echo(f"cancelled {done.jobs} job(s) that this database took for unfinished")
+        say(f"cancelled {done.jobs} job(s) that this database took for unfinished")
 
 
 def accept_clock(services: Services, *, yes: bool, as_json: bool) -> None:
@@ -59,8 +59,8 @@ def accept_clock(services: Services, *, yes: bool, as_json: bool) -> None:
     guard, now = services.clock_guard, clock.now()
     problem = guard.problem()
     if problem is not None and not yes:
-        typer.echo(problem, err=True)
-        ask(f"Is it {now.astimezone():%Y-%m-%d %H:%M:%S %z} now? Policies then delete by this clock.")
+        complain(problem)
+        ask(f"Is it {for_people(now, seconds=True)} now? Policies then delete by this clock.")
     try:
         accepted = guard.accept()
     except ValueError as error:
@@ -68,6 +68,6 @@ def accept_clock(services: Services, *, yes: bool, as_json: bool) -> None:
     if as_json:
         dump({"accepted": accepted is not None, "problem": accepted})
     elif accepted is None:
-        typer.echo("the clock of this machine is believed already; nothing was changed")
+        say("the clock of this machine is believed already; nothing was changed")
     else:
-        typer.echo(f"believes the clock of this machine from now on: {clock.now():%Y-%m-%dT%H:%M:%SZ}")
+        say(f"believes the clock of this machine from now on: {for_people(clock.now(), seconds=True)}")

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime
 from typing import Final
-
-import typer
 
 from daemon.app.services import Services
 from daemon.catalog.audit import AuditFilter
-from daemon.catalog.instants import parse_instant
 from daemon.catalog.ledger import Record
+from daemon.cli.dates import read_instant
 from daemon.cli.render import dump, say, table
 from daemon.deletion import audit_trail
+from daemon.moments import for_people
 from daemon.sizes import format_size
 
 _SHOWN: Final = 50
@@ -45,8 +43,8 @@ def show_deletions(
         initiator=initiator,
         trigger=trigger,
         state=state,
-        since=_instant(services, since, "--since"),
-        until=_instant(services, until, "--until"),
+        since=None if since is None else read_instant(since, "--since"),
+        until=None if until is None else read_instant(until, "--until"),
     )
     if as_csv:
         sys.stdout.write(audit_trail.csv_lines((), header=True))
@@ -57,7 +55,7 @@ def show_deletions(
     if as_json:
         dump({"deletions": [audit_trail.document(record) for record in found]})
         return
-    columns = ("deletion", "deleted (UTC)", "task", "what", "state", "by", "files", "size", "why")
+    columns = ("deletion", "deleted", "task", "what", "state", "by", "files", "size", "why")
     table(columns, [_row(record) for record in found], right=frozenset({"files", "size"}))
     say(f"{len(found)} deletions; --json says more of each", style="dim")
 
@@ -66,7 +64,7 @@ def _row(record: Record) -> tuple[str, ...]:
     entry, counts = record.entry, record.counts
     return (
         entry.deletion_id,
-        f"{record.committed_at:%Y-%m-%d %H:%M:%S}",
+        for_people(record.committed_at, seconds=True),
         entry.task_id,
         entry.what,
         "in the trash" if record.retained else record.state,
@@ -75,14 +73,3 @@ def _row(record: Record) -> tuple[str, ...]:
         format_size(counts.size_bytes) if counts else "-",
         record.error or entry.reason or "-",
     )
-
-
-def _instant(services: Services, text: str | None, option: str) -> datetime | None:
-    if text is None:
-        return None
-    with services.catalog.read() as session:
-        zone = session.zone
-    try:
-        return parse_instant(text, zone)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint=option) from None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from daemon.cli.exits import Exit
 from daemon.cli.render import dump, say
+from daemon.cli.streams import complain
 from daemon.config import load_config
 from daemon.errors import DocumentError, Problem
 from daemon.policy.loader import load_policies, unread
@@ -40,15 +40,15 @@ def check(path: Path, *, as_json: bool) -> Exit:
         )
     elif problems:
         for problem in problems:
-            print(problem, file=sys.stderr)
+            complain(str(problem))
     else:
         modes = ", ".join(f"{policy.name} ({policy.mode})" for policy in policies.policies)
         number = len(policies.protect)
         say(f"ok: {len(policies.policies)} policies{': ' if modes else ''}{modes}; {number} protections")
         if (warning := zone_problem(policies)) is not None:
-            print(f"warning: {warning}", file=sys.stderr)
+            complain(f"warning: {warning}")
         for file in passed_over:
-            print(f"{file}: not read: the name of a policy file ends with .yaml or .yml", file=sys.stderr)
+            complain(f"{file}: not read: the name of a policy file ends with .yaml or .yml")
     return Exit.DOCUMENT if problems else Exit.OK
 
 

@@ -94,12 +94,13 @@ def init(
     """
     from daemon.app.initialise import initialise
     from daemon.app.samples import write_samples
+    from daemon.cli.render import say
 
     for line in write_samples(context.obj):
-        typer.echo(line)
+        say(line)
     config = _configure(context, quiet=True)
     for line in initialise(config, replace_root=replace_root) or ["everything was ready, nothing was changed"]:
-        typer.echo(line)
+        say(line)
 
 
 @app.command()
@@ -125,9 +126,7 @@ def plan(
     sizes: Annotated[bool, typer.Option(help="Measure the directories that would go.")] = True,
     at: Annotated[
         str | None,
-        typer.Option(
-            metavar="DATE", help="As of that date or date-time, in the pipeline's zone unless it has an offset."
-        ),
+        typer.Option(metavar="DATE", help="As of that date or date-time, in local time unless it has an offset."),
     ] = None,
     save: Annotated[bool, typer.Option("--save", help="Keep the plan, for `sweep --plan`.")] = False,
     as_json: Json = False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import typer
@@ -12,10 +12,11 @@ from daemon.app.services import Services
 from daemon.cli.exits import Exit, status_of
 from daemon.cli.initiator import initiator
 from daemon.cli.progress import purge_bar
-from daemon.cli.render import UNLESS, dump, say
+from daemon.cli.render import UNLESS, dump, say, say_message
 from daemon.deletion.hold_terms import check_text
 from daemon.deletion.models import Outcome, Request, Trigger, What
 from daemon.errors import CatalogNotReady, CatalogUnavailable, RootUnavailable, SweepdError
+from daemon.moments import for_people
 from daemon.policy.values import parse_duration
 from daemon.sizes import format_size
 
@@ -62,7 +63,7 @@ def delete(
                 failed.append({"task_id": task_id, "code": error.code, "reason": str(error)})
                 ending = status_of(error)
                 if not as_json:
-                    say(f"{task_id}: {error}", style="red")
+                    say_message(f"{task_id}: {error}", style="red")
                 if isinstance(error, RootUnavailable | CatalogUnavailable | CatalogNotReady):
                     break
                 continue
@@ -81,7 +82,7 @@ def _in_words(outcome: Outcome) -> str:
         return f"had no directory{records}"
     if outcome.retained_until is not None:
         size = f" ({census.files} files, {format_size(census.size_bytes)})" if outcome.census else ""
-        until = f"{outcome.retained_until:%Y-%m-%d %H:%M} UTC"
+        until = for_people(outcome.retained_until)
         return f"moved to the trash{size}{records}; can be restored until {until}, {UNLESS}"
     return f"deleted {census.files} files, {format_size(census.size_bytes)}{records}"
 
@@ -93,6 +94,6 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
         "directory_deleted": outcome.directory_deleted,
         "records_deleted": outcome.records_deleted,
         "deleted_at": outcome.deleted_at.isoformat(),
-        "retained_until": outcome.retained_until.isoformat() if outcome.retained_until else None,
+        "retained_until": outcome.retained_until.astimezone(UTC).isoformat() if outcome.retained_until else None,
         **outcome.counts.to_json(),
     }

@@ -11,7 +11,7 @@ from daemon.app.serve import serve
 from daemon.app.services import Services, build
 from daemon.catalog.catalog import Catalog
 from daemon.catalog.task_list import Order, TaskFilter, TaskList
-from daemon.cli.planning import measure, pipeline_zone, show_orphans, show_plan
+from daemon.cli.planning import measure, show_orphans, show_plan
 from daemon.cli.render import say
 from daemon.cli.sweeping import show_report
 from daemon.demo.workspace import create
@@ -47,7 +47,7 @@ def _show(folder: Path, port: int) -> None:
         say("1. The plan. Nothing is deleted yet.", style="bold cyan")
         for policy in policies.policies:
             plan = make_plan(services.catalog, policies, policy, max_stays=2000)
-            show_plan(plan, measure(services.root, services.catalog, plan), zone=pipeline_zone(services))
+            show_plan(plan, measure(services.root, services.catalog, plan))
         show_orphans(find_orphans(services.root, services.catalog), policies)
         say()
         say("2. The daemon. Each policy is due every 5 seconds.", style="bold cyan")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from daemon import log
 from daemon.cli.exits import Exit
-from daemon.cli.render import dump, say
+from daemon.cli.render import dump, say, say_message
 from daemon.doctor.examination import examine
 from daemon.doctor.findings import State
 
@@ -21,9 +21,9 @@ def show(path: Path, *, as_json: bool) -> Exit:
     for finding in examine(path):
         findings.append(finding)
         if not as_json:
-            say(f"{finding.state:8} {finding.check}: {finding.found}", _STYLES[finding.state])
+            say_message(f"{finding.state:8} {finding.check}: {finding.found}", _STYLES[finding.state])
             if finding.remedy:
-                say(f"         -> {finding.remedy}")
+                say_message(f"         -> {finding.remedy}")
     failures = sum(finding.state is State.FAILURE for finding in findings)
     if as_json:
         dump({"ok": not failures, "findings": [asdict(finding) for finding in findings]})

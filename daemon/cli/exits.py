@@ -10,8 +10,8 @@ import typer
 from typer.exceptions import TyperException
 
 from daemon.cli.asking import Declined
-from daemon.cli.streams import OutputLost, give_up_output
-from daemon.errors import ErrorCode, SweepdError
+from daemon.cli.streams import OutputLost, complain, give_up_output
+from daemon.errors import DocumentError, ErrorCode, SweepdError
 
 
 class Exit(IntEnum):
@@ -102,7 +102,7 @@ def guarded(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
         give_up_output()
         if lost.unread:
             return Exit.UNREAD
-        print(f"sweepd: {lost}", file=sys.stderr)
+        complain(f"sweepd: {lost}")
         return Exit.FAILED
     return status
 
@@ -111,7 +111,9 @@ def _run(app: typer.Typer, arguments: Sequence[str] | None) -> int:
     try:
         ended = app(arguments, prog_name="sweepd", standalone_mode=False)
     except SweepdError as error:
-        print(f"sweepd: {error}", file=sys.stderr)
+        lines = map(str, error.problems) if isinstance(error, DocumentError) else [str(error)]
+        for number, line in enumerate(lines):
+            complain(line if number else f"sweepd: {line}")
         return status_of(error)
     except Declined:
         print("sweepd: nothing was done", file=sys.stderr)
@@ -123,6 +125,6 @@ def _run(app: typer.Typer, arguments: Sequence[str] | None) -> int:
         if said := error.format_message().rstrip():  # empty when the help was asked for by giving no command at all
             context = getattr(error, "ctx", None)
             command = context.command_path if context else "sweepd"
-            print(f"sweepd: {said}{'' if said[-1] in '.?!' else '.'} See: {command} --help", file=sys.stderr)
+            complain(f"sweepd: {said}{'' if said[-1] in '.?!' else '.'} See: {command} --help")
         return Exit.USAGE
     return ended if isinstance(ended, int) else Exit.OK

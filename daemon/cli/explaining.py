@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from datetime import tzinfo
 
 from daemon.app.services import Services
-from daemon.cli.planning import eligible_in_words, pipeline_zone, read_instant
-from daemon.cli.render import dump, say, table
+from daemon.cli.dates import read_instant
+from daemon.cli.planning import eligible_in_words
+from daemon.cli.render import dump, say, say_message, table
 from daemon.errors import ErrorCode, TaskRefused
+from daemon.moments import for_people
 from daemon.sizes import format_size
 from daemon.sweep.documents import explanation_document
 from daemon.sweep.explanation import Answer, Explanation, explain
@@ -20,7 +21,7 @@ _HOLDS = {True: "yes", False: "no", None: "unknown"}
 def show_explanation(services: Services, task_id: str, *, at: str | None, as_json: bool) -> None:
     """Print what every policy says of the task, as of ``at`` or now. Raises SweepdError or typer.BadParameter."""
     policies = services.load_policies()
-    instant = None if at is None else read_instant(at, pipeline_zone(services))
+    instant = None if at is None else read_instant(at, "--at")
     try:
         explanation = explain(services.catalog, policies, task_id, instant)
     except TaskRefused as error:
@@ -33,7 +34,7 @@ def show_explanation(services: Services, task_id: str, *, at: str | None, as_jso
         return
     _show_task(explanation)
     for answer in explanation.answers:
-        _show_answer(answer, explanation.zone)
+        _show_answer(answer)
     if not explanation.answers:
         say(f"there are no policies in {services.config.policies}")
 
@@ -43,24 +44,24 @@ def _show_task(explanation: Explanation) -> None:
     status = f"status {task.status}" if task else "no row"
     size = f", {format_size(measured.size_bytes)}" if measured and measured.size_bytes is not None else ""
     say(f"task {explanation.task_id}: {status}{size}", style="bold")
-    say(f"as of {explanation.now.utc.astimezone(explanation.zone):%Y-%m-%d %H:%M:%S%z}", style="dim")
+    say(f"as of {for_people(explanation.now.utc, seconds=True)}", style="dim")
     for hold in explanation.holds:
         say(held(hold, explanation.now))
     for name in explanation.protections:
         say(f"protected by {name}")
 
 
-def _show_answer(answer: Answer, zone: tzinfo) -> None:
+def _show_answer(answer: Answer) -> None:
     decision = answer.decision
     say()
     say(f"policy {answer.policy.name} (mode {answer.policy.mode})", style="bold")
     if decision is None:
         say(f"does not look at it: {answer.not_looked_at}")
         return
-    say(f"{'goes' if decision.goes else 'stays'} ({decision.verdict}): {decision.reason}")
+    say_message(f"{'goes' if decision.goes else 'stays'} ({decision.verdict}): {decision.reason}")
     eligible = decision.eligible
     if eligible is not None:
-        say(f"could go at the earliest: {eligible.why or eligible_in_words(eligible, zone)}")
+        say(f"could go at the earliest: {eligible.why or eligible_in_words(eligible)}")
     rows = [(clause.path, clause.required, clause.actual, _HOLDS[clause.holds]) for clause in decision.clauses]
     if rows:
         table(("clause", "requires", "has", "holds"), rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from daemon.app.services import Services
 from daemon.catalog import sweeps
 from daemon.cli.render import dump, say, table
+from daemon.moments import for_people
 from daemon.sweep.documents import record_document
 
 
@@ -19,7 +20,7 @@ def show_sweeps(services: Services, policy: str | None, *, limit: int, as_json: 
         (
             record.sweep_id,
             record.policy,
-            f"{record.started_at:%Y-%m-%d %H:%M:%S}",
+            for_people(record.started_at, seconds=True),
             record.trigger,
             record.mode,
             record.outcome,
@@ -31,5 +32,5 @@ def show_sweeps(services: Services, policy: str | None, *, limit: int, as_json: 
         for record in records
     ]
     numbers = ("selected", "deleted", "failed", "dropped")
-    table(("sweep", "policy", "started (UTC)", "trigger", "mode", "outcome", *numbers), rows, right=frozenset(numbers))
+    table(("sweep", "policy", "started", "trigger", "mode", "outcome", *numbers), rows, right=frozenset(numbers))
     say(f"{len(rows)} sweeps; --json says what they did to which tasks", style="dim")

@@ -17,7 +17,8 @@ def hold(
     ],
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; everybody who is refused is told.")],
     until: Annotated[
-        str | None, typer.Option(metavar="DATE", help="Such as 2026-12-31, to the end of that day; or a date and time.")
+        str | None,
+        typer.Option(metavar="DATE", help="Such as 2026-12-31, to the end of that day; or a date and time."),
     ] = None,
     lasting: Annotated[str | None, typer.Option("--for", metavar="DURATION", help="Instead: such as 30d.")] = None,
     owner: Annotated[str | None, typer.Option(metavar="NAME", help="Whose hold it is; you, if left out.")] = None,
@@ -35,12 +36,13 @@ def hold(
     ]
     if (server := server_of(context)) is not None:
         from daemon.cli.remote import holding as there
+        from daemon.moments import for_machines
 
         there.place(
             server,
             [one.pattern for one in terms],
             reason=reason,
-            until=until,
+            until=None if terms[0].until is None else for_machines(terms[0].until),
             lasting=lasting,
             owner=owner,
             all_tasks=all_tasks,

@@ -12,10 +12,11 @@ from daemon.app.services import Services
 from daemon.catalog.holds import Hold, is_glob
 from daemon.cli.exits import Exit, status_of
 from daemon.cli.initiator import initiator, user_name
-from daemon.cli.render import dump, say, table
+from daemon.cli.render import dump, say, say_message, table
 from daemon.deletion.hold_terms import Terms, check_pattern, check_text, is_everything, is_hold_id, parse_until
 from daemon.deletion.holding import Placed, hold_json
 from daemon.errors import CatalogNotReady, CatalogUnavailable, ErrorCode, SweepdError, TaskRefused
+from daemon.moments import for_people
 from daemon.policy.values import parse_duration
 
 _T = TypeVar("_T")
@@ -52,19 +53,19 @@ def place(services: Services, wanted: Sequence[Terms], *, as_json: bool) -> None
 
 
 def show(services: Services, *, everything: bool, as_json: bool) -> None:
-    """Print the holds in force, or all there ever were. Times are UTC. Raises SweepdError."""
+    """Print the holds in force, or all there ever were. Raises SweepdError."""
     found, now = services.holds.listed(everything=everything)
     if as_json:
         dump({"holds": [hold_json(hold, in_force=hold.in_force(now)) for hold in found], "total": len(found)})
         return
-    columns = ["hold", "tasks", "owner", "placed (UTC)", "until", "reason"] + ["state"] * everything
+    columns = ["hold", "tasks", "owner", "placed", "until", "reason"] + ["state"] * everything
     rows = [
         (
             hold.hold_id,
             hold.pattern,
             hold.owner,
-            f"{hold.placed_at:%Y-%m-%d %H:%M}",
-            f"{hold.expires_at:%Y-%m-%d %H:%M}" if hold.expires_at else "released",
+            for_people(hold.placed_at),
+            for_people(hold.expires_at) if hold.expires_at else "released",
             hold.reason,
             *[_state(hold, now)] * everything,
         )
@@ -88,7 +89,7 @@ def release(services: Services, names: Sequence[str], *, as_json: bool) -> Exit:
             failed.append({"name": name, "code": error.code, "reason": str(error)})
             ending = status_of(error)
             if not as_json:
-                say(f"{name}: {error}", style="red")
+                say_message(f"{name}: {error}", style="red")
             continue
         for hold in done:
             released.append(hold_json(hold, in_force=False))
@@ -122,7 +123,7 @@ def _checked(check: Callable[[str], _T], text: str, hint: str) -> _T:
 
 def _in_words(placed: Placed) -> str:
     hold, covered = placed.hold, placed.covered
-    until = f"until {hold.expires_at:%Y-%m-%d %H:%M} UTC" if hold.expires_at else "until it is released"
+    until = f"until {for_people(hold.expires_at)}" if hold.expires_at else "until it is released"
     parts = [f"{hold.pattern}: held {until} (hold {hold.hold_id})"]
     if is_glob(hold.pattern):
         parts.append(f"{covered.tasks} tasks now")

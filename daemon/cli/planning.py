@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 from typing import Any
-
-import typer
 
 from daemon.app.services import Services
 from daemon.catalog import inventory, scans
 from daemon.catalog.catalog import Catalog
-from daemon.catalog.instants import parse_instant
 from daemon.catalog.scans import Drift
+from daemon.cli.dates import read_instant
 from daemon.cli.initiator import initiator
 from daemon.cli.render import dump, say, table
 from daemon.errors import RootUnavailable
+from daemon.moments import for_people, in_local_time
 from daemon.policy.models import Mode, Policy, PolicySet
 from daemon.policy.values import format_duration
 from daemon.sizes import format_size
@@ -53,7 +52,7 @@ def show_plans(
     if not chosen and not as_json:
         say(f"there are no policies in {services.config.policies}")
     zone = pipeline_zone(services)
-    instant = None if at is None else read_instant(at, zone)
+    instant = None if at is None else read_instant(at, "--at")
     shown = []
     for policy in chosen:
         most = None if everything or as_json else 2000
@@ -64,7 +63,7 @@ def show_plans(
         if as_json:
             shown.append(plan_json(plan, censuses, zone, unknown) | {"saved": save})
         else:
-            show_plan(plan, censuses, everything=everything, zone=zone, unknown=unknown)
+            show_plan(plan, censuses, everything=everything, unknown=unknown)
             if digest is not None:
                 say(f"saved as plan {digest}")
                 say(f"apply exactly this: sweepd sweep {policy.name} --plan {digest[:12]}")
@@ -83,14 +82,6 @@ def pipeline_zone(services: Services) -> tzinfo:
     """The zone the pipeline writes in. Raises CatalogUnavailable or CatalogNotReady."""
     with services.catalog.read() as session:
         return session.zone
-
-
-def read_instant(text: str, zone: tzinfo) -> datetime:
-    """The instant that the option ``--at`` names. Raises typer.BadParameter that says what to write."""
-    try:
-        return parse_instant(text, zone)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--at") from None
 
 
 def measure(
@@ -125,11 +116,10 @@ def show_plan(
     plan: Plan,
     censuses: dict[str, Census | None],
     *,
-    zone: tzinfo,
     everything: bool = False,
     unknown: Mapping[str, str] | None = None,
 ) -> None:
-    """Print one plan; instants are shown in ``zone``."""
+    """Print one plan."""
     policy = plan.policy
     total = sum(census.freed_bytes for census in censuses.values() if census)
     uncounted = len(plan.goes) - len(censuses) if censuses else 0
@@ -137,7 +127,7 @@ def show_plan(
     frees = f", freeing {format_size(total)}{more}" if censuses else ""
     say()
     say(f"policy {policy.name} (mode {policy.mode}): {what(policy)}", style="bold")
-    say(f"as of {plan.now.utc.astimezone(zone):%Y-%m-%d %H:%M:%S%z}", style="dim")
+    say(f"as of {for_people(plan.now.utc, seconds=True)}", style="dim")
     say(f"{len(plan.goes)} of {plan.considered} tasks go{frees}; {plan.considered - len(plan.goes)} stay")
     for caveat in _caveats(plan, censuses):
         say(caveat, style="yellow")
@@ -149,7 +139,10 @@ def show_plan(
         _more(len(plan.goes) - len(shown))
     if plan.stays:
         examples = plan.stays if everything else _varied(plan.stays)
-        rows = [(d.task.task_id, d.task.status or "-", eligible_in_words(d.eligible, zone), d.reason) for d in examples]
+        rows = [
+            (d.task.task_id, d.task.status or "-", eligible_in_words(d.eligible), in_local_time(d.reason))
+            for d in examples
+        ]
         table(("stays", "status", "until", "because"), rows)
         _more(plan.considered - len(plan.goes) - len(examples))
 
@@ -198,12 +191,12 @@ def _goes(policy: Policy) -> str:
             return "deletes the records of tasks whose directory is gone"
 
 
-def eligible_in_words(eligible: Eligibility | None, zone: tzinfo) -> str:
+def eligible_in_words(eligible: Eligibility | None) -> str:
     """When a task that stays could go, short enough for a table."""
     if eligible is None:
         return "-"
     if eligible.at is not None:
-        return f"{eligible.at.astimezone(zone):%Y-%m-%d %H:%M}"
+        return for_people(eligible.at)
     return {When.NOW: "now", When.NEVER: "not by time", When.UNKNOWN: "unknown"}.get(eligible.when, "-")
 
 
@@ -222,7 +215,7 @@ def plan_json(
 
 def _row(decision: Decision, census: Census | None, unknown: str | None) -> tuple[str, str, str, str]:
     size = format_size(census.size_bytes) if census else "unknown" if unknown else "-"
-    why = f"{decision.reason}; its size is unknown: {unknown}" if unknown else decision.reason
+    why = in_local_time(f"{decision.reason}; its size is unknown: {unknown}" if unknown else decision.reason)
     return decision.task.task_id, decision.task.status or "-", size, why
 
 

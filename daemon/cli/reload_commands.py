@@ -11,10 +11,12 @@ from daemon.cli.commands import _services, app, server_of
 def reload(context: typer.Context) -> None:
     """Let the running daemon load configuration and policies anew: all of it, or on any mistake nothing."""
     if (server := server_of(context)) is not None:
+        from daemon.cli.render import say
+
         with server.client() as client:
             done = client.reload()
         changed = ", ".join(done["changed"]) or "nothing has changed"
-        typer.echo(f"reloaded; policies: {', '.join(done['policies']) or 'none'}; changed: {changed}")
+        say(f"reloaded; policies: {', '.join(done['policies']) or 'none'}; changed: {changed}")
         return
     from daemon.cli.reloading import reload_here
 

@@ -7,10 +7,9 @@ import signal
 import time
 from typing import Any, Final
 
-import typer
-
 from daemon import clock
 from daemon.app.services import Services
+from daemon.cli.render import say
 from daemon.errors import ErrorCode, SweepdError
 from daemon.storage.locks import signed
 
@@ -42,7 +41,7 @@ def reload_here(services: Services) -> None:
         if outcome is not None and outcome["number"] >= wanted:
             if not outcome["ok"]:
                 raise SweepdError(outcome["message"], code=ErrorCode(outcome["error_code"]))
-            typer.echo(outcome["message"])
+            say(outcome["message"])
             return
         time.sleep(_LOOK_S)
     raise SweepdError(

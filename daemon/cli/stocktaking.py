@@ -15,9 +15,9 @@ from daemon.cli.render import console, dump, say, table
 from daemon.errors import ErrorCode, SweepRefused
 from daemon.inventory import scan as scans
 from daemon.inventory.overview import DriftList, Overview, drift_list, overview
+from daemon.moments import for_people
 from daemon.policy.values import format_duration
 from daemon.sizes import format_size
-from daemon.storage.faults import printable
 
 EXAMPLES = 10
 _RIGHT = frozenset({"directories", "files", "size", "on disk"})
@@ -41,7 +41,7 @@ def show_inventory(services: Services, *, scan: bool, largest: int, as_json: boo
     if found.largest:
         say()
         rows = [_large_row(one) for one in found.largest]
-        table(("largest", "status", "user", "files", "size", "on disk", "changed (UTC)"), rows, right=_RIGHT)
+        table(("largest", "status", "user", "files", "size", "on disk", "changed"), rows, right=_RIGHT)
     for drift in drifts:
         _show_drift(drift)
 
@@ -70,7 +70,7 @@ def _show_total(found: Overview) -> None:
         say("there was no complete scan yet: the daemon makes one, or run: sweepd inventory --scan", style="yellow")
     else:
         age = format_duration(clock.now() - scan.finished_at)
-        say(f"as of {scan.finished_at:%Y-%m-%d %H:%M} UTC, {age} ago", style="dim")
+        say(f"as of {for_people(scan.finished_at)}, {age} ago", style="dim")
     unknown = f", {total.uncounted} of them not counted" if total.uncounted else ""
     size = f"{format_size(total.size_bytes)} ({format_size(total.freed_bytes)} on disk)"
     say(f"{total.directories} task directories{unknown}: {total.files} files, {size}", style="bold")
@@ -87,14 +87,14 @@ def _show_drift(drift: DriftList) -> None:
             (
                 one.task_id,
                 "-" if one.size_bytes is None else format_size(one.size_bytes),
-                f"{one.first_seen_at:%Y-%m-%d %H:%M}",
+                for_people(one.first_seen_at),
                 one.error or "",
             )
             for one in drift.tasks
         ]
-        table(("orphan", "size", "first seen (UTC)", "not counted because"), rows, right=_RIGHT)
+        table(("orphan", "size", "first seen", "not counted because"), rows, right=_RIGHT)
     else:
-        rows = [(printable(one.task_id[:_ID]), one.status or "-", one.user or "-") for one in drift.tasks]
+        rows = [(one.task_id[:_ID], one.status or "-", one.user or "-") for one in drift.tasks]
         table((str(drift.kind), "status", "user"), rows)
     if drift.total > len(drift.tasks):
         say(f"… and {drift.total - len(drift.tasks)} more", style="dim")
@@ -131,5 +131,5 @@ def _large_row(one: Large) -> Sequence[str]:
         str(one.files),
         format_size(one.size_bytes),
         format_size(one.freed_bytes),
-        f"{one.modified_at:%Y-%m-%d %H:%M}",
+        for_people(one.modified_at),
     )

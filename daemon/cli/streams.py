@@ -8,6 +8,9 @@ import os
 import sys
 from typing import Any
 
+from daemon.moments import in_local_time
+from daemon.visible import visible
+
 
 class OutputLost(Exception):
     """Standard output takes nothing any more."""
@@ -34,7 +37,7 @@ def complete() -> None:
     sys.stdout = io.TextIOWrapper(
         io.BufferedWriter(_Output(1, "wb", closefd=False)),
         encoding=before.encoding,
-        errors=before.errors,
+        errors="backslashreplace",  # whatever the locale cannot show
         line_buffering=bool(before.line_buffering or getattr(before, "write_through", False)),
     )
 
@@ -44,6 +47,11 @@ def give_up_output() -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.close(null)
+
+
+def complain(text: str) -> None:
+    """One message on standard error, with instants in local time. Its line breaks are escaped like all else."""
+    print(visible(in_local_time(text)), file=sys.stderr)
 
 
 class _Output(io.FileIO):

@@ -15,11 +15,13 @@ def resume(
     policy: Annotated[str, typer.Argument(help="The policy that has suspended itself, or has failing tasks.")],
 ) -> None:
     """Let a policy run again that has suspended itself, and try again at once what it could not delete."""
+    from daemon.cli.render import say
+
     with _services(context) as services:
         name = services.load_policies().get(policy).name
         retried = services.sweeper.suspensions.retry(name)
         lifted = services.sweeper.suspensions.lift(name, "resumed by hand")
-        typer.echo(f"policy {name} runs again" if lifted else f"policy {name} is not suspended")
+        say(f"policy {name} runs again" if lifted else f"policy {name} is not suspended")
         if retried:
             tasks = "1 task that failed is" if retried == 1 else f"{retried} tasks that failed are"
-            typer.echo(f"{tasks} tried again by its next sweep")
+            say(f"{tasks} tried again by its next sweep")

@@ -8,8 +8,9 @@ from daemon.app.services import Services
 from daemon.catalog.selection import Verdict
 from daemon.cli.exits import Exit
 from daemon.cli.initiator import initiator
-from daemon.cli.render import console, dump, say, table
+from daemon.cli.render import console, dump, say, say_message, table
 from daemon.deletion.models import Trigger
+from daemon.moments import in_local_time
 from daemon.notify.announcing import announce, announces
 from daemon.policy.models import Quota
 from daemon.sizes import format_size
@@ -53,7 +54,7 @@ def show_report(report: SweepReport) -> None:
     good = report.succeeded
     say(f"sweep of {report.policy}: {report.outcome}", style="bold green" if good else "bold red")
     if report.error:
-        say(report.error)
+        say_message(report.error)
     if report.outcome is SweepOutcome.OBSERVED:
         say(f"would delete {report.selected} of {report.plan.considered} tasks; mode observe deletes nothing")
         return
@@ -79,7 +80,10 @@ def show_report(report: SweepReport) -> None:
             f"{tasks} could not be deleted before; to try again at once: sweepd sweep {report.policy} --retry",
             style="yellow",
         )
-    missed = [(m.task_id, m.code, m.reason) for m in (*report.failed, *report.failed_again, *report.dropped)]
+    missed = [
+        (one.task_id, one.code, in_local_time(one.reason))
+        for one in (*report.failed, *report.failed_again, *report.dropped)
+    ]
     if missed:
         table(("not deleted", "code", "because"), missed)
 

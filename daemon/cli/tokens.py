@@ -13,8 +13,10 @@ from pydantic import SecretStr
 
 from daemon import clock
 from daemon.cli.render import dump, say, table
+from daemon.cli.streams import complain
 from daemon.durations import parse_duration
 from daemon.errors import StartupRefused
+from daemon.moments import for_people
 from daemon.storage import token_file
 from daemon.tokens import Scope, TokenEntry, check_name, hash_of, is_token_id, load_tokens, new_token
 
@@ -74,10 +76,9 @@ def create(tokens: Tokens, name: str, scopes: tuple[Scope, ...], lasting: timede
         dump({"token": secret, **_entry(entry)})
         return
     print(secret)  # alone on standard output, for a script to keep
-    until = f", until {entry.expires:%Y-%m-%d %H:%M} UTC" if entry.expires else ""
-    typer.echo(
-        f"token {entry.token_id} of {name}: {', '.join(scopes)}{until}. It is not shown again; kept in {tokens.path}",
-        err=True,
+    until = f", until {for_people(entry.expires)}" if entry.expires else ""
+    complain(
+        f"token {entry.token_id} of {name}: {', '.join(scopes)}{until}. It is not shown again; kept in {tokens.path}"
     )
 
 
@@ -95,13 +96,13 @@ def show(tokens: Tokens, *, as_json: bool) -> None:
             entry.token_id,
             entry.name,
             ", ".join(entry.scopes),
-            f"{entry.created:%Y-%m-%d %H:%M}" if entry.created else "",
-            f"{entry.expires:%Y-%m-%d %H:%M}{' (over)' * entry.is_over(now)}" if entry.expires else "never",
+            for_people(entry.created) if entry.created else "",
+            f"{for_people(entry.expires)}{' (over)' * entry.is_over(now)}" if entry.expires else "never",
         )
         for entry in entries
     ]
     rows += [("", name, ", ".join(Scope), "", "never") for name in plain]
-    table(("id", "name", "scopes", "created (UTC)", "expires (UTC)"), rows)
+    table(("id", "name", "scopes", "created", "expires"), rows)
     say(f"{len(rows)} tokens", style="dim")
 
 

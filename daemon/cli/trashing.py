@@ -10,16 +10,17 @@ from daemon.app.services import Services
 from daemon.catalog.ledger import Record
 from daemon.cli.exits import Exit, status_of
 from daemon.cli.initiator import initiator
-from daemon.cli.render import dump, say, table
+from daemon.cli.render import dump, say, say_message, table
 from daemon.deletion.restore import Restored
 from daemon.errors import CatalogNotReady, CatalogUnavailable, ErrorCode, RootUnavailable, SweepdError, TaskRefused
+from daemon.moments import for_people
 from daemon.sizes import format_size
 
 _DELETION_ID = re.compile(r"[0-9a-f]{28}")
 
 
 def show_trash(services: Services, task_id: str | None, *, as_json: bool) -> None:
-    """Print what waits, the first to be purged first. Times are UTC. Raises SweepdError."""
+    """Print what waits, the first to be purged first. Raises SweepdError."""
     records = services.retention.waiting(task_id)
     if as_json:
         dump({"deletions": [_json(record) for record in records], "total": len(records)})
@@ -30,13 +31,13 @@ def show_trash(services: Services, task_id: str | None, *, as_json: bool) -> Non
             record.entry.task_id,
             record.entry.what,
             format_size(record.counts.size_bytes) if record.counts else "-",
-            f"{record.committed_at:%Y-%m-%d %H:%M}",
-            f"{record.entry.purge_after:%Y-%m-%d %H:%M}",
+            for_people(record.committed_at),
+            for_people(record.entry.purge_after),
             record.entry.initiator,
         )
         for record in records
     ]
-    table(("deletion", "task", "what", "size", "deleted (UTC)", "purged after", "by"), rows, right=frozenset({"size"}))
+    table(("deletion", "task", "what", "size", "deleted", "purged after", "by"), rows, right=frozenset({"size"}))
     say(f"{len(rows)} deletions can be restored: sweepd restore TASK|DELETION", style="dim")
 
 
@@ -55,7 +56,7 @@ def restore(services: Services, names: Sequence[str], *, as_json: bool) -> Exit:
             failed.append({"name": name, "code": error.code, "reason": str(error)})
             ending = status_of(error)
             if not as_json:
-                say(f"{name}: {error}", style="red")
+                say_message(f"{name}: {error}", style="red")
             continue
         for one in done:
             restored.append(

@@ -183,7 +183,7 @@ def _may_pass(error: ApiError) -> bool:
 
 def segment(name: str) -> str:
     """A name as a part of a path. Raises BadName for what would be another path."""
-    if name in ("", ".", ".."):
+    if name in ("", ".", "..") or "{" in name or "}" in name:  # no route takes braces
         raise BadName(f"{name!r} names nothing; give the whole id or name")
     return quote(name, safe="")
 

@@ -12,6 +12,7 @@ from daemon.catalog import audit
 from daemon.catalog.audit import AuditFilter, Mark
 from daemon.catalog.catalog import Catalog
 from daemon.catalog.ledger import Counts, Record, State
+from daemon.visible import visible
 
 PAGE: Final = 1000
 """Deletions read at once: what an export keeps in memory."""
@@ -110,7 +111,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     text = str(value)
-    return f"'{text}" if text[:1] in _FORMULA else text
+    return visible(f"'{text}" if text[:1] in _FORMULA else text)
 
 
 def _stamp(value: Any) -> str | None:

@@ -13,6 +13,7 @@ from daemon.deletion import doubt, holding
 from daemon.deletion.manifest import Item
 from daemon.deletion.models import MOST_REASON, Outcome, Request, What
 from daemon.errors import ErrorCode, RootUnavailable, SweepdError, TaskRefused
+from daemon.moments import for_machines
 from daemon.storage import faults, trash
 from daemon.storage.census import NOTHING, Census
 from daemon.storage.root import OpenRoot, TaskDirectory
@@ -122,7 +123,7 @@ class Choice:
         """A directory that waits in the trash cannot be restored without its records: they stay as long as it does."""
         assert waiting.entry.purge_after is not None
         if request.retain is None or self._session.now.utc + request.retain < waiting.entry.purge_after:
-            until = f"{waiting.entry.purge_after:%Y-%m-%d %H:%M:%S} UTC"
+            until = for_machines(waiting.entry.purge_after)
             why = f"its directory waits in the trash until {until}, and could not be restored without its records"
             raise changed(request.task_id, f"{why}; restore or purge it first ({waiting.entry.deletion_id})")
 

@@ -12,6 +12,7 @@ from daemon.catalog.holds import Covered, Hold
 from daemon.deletion.hold_terms import Terms
 from daemon.errors import ErrorCode, SweepdError, TaskRefused
 from daemon.metrics.registry import Metrics
+from daemon.moments import for_machines
 from daemon.storage.trash import new_deletion_id
 
 _log = log.get(__name__)
@@ -76,7 +77,7 @@ class Holds:
                 raise _not_found(f"there is no hold {hold_id}; sweepd holds lists those in force")
             if not holds.release(session.connection, [hold_id], session.now.utc, initiator):
                 by, at = hold.released_by, hold.released_at
-                when = f" at {at:%Y-%m-%d %H:%M:%S} UTC by {by}" if at else ""
+                when = f" at {for_machines(at)} by {by}" if at else ""
                 raise _not_found(f"the hold {hold_id} on {hold.pattern} has been released already{when}")
             released = holds.find(session.connection, hold_id)
             assert released is not None  # rows stay
@@ -111,8 +112,8 @@ class Holds:
         expires_at = terms.until if terms.lasting is None else now + terms.lasting
         if expires_at is not None and expires_at <= now:
             raise TaskRefused(
-                f"a hold until {expires_at.isoformat(timespec='seconds')} would be over already: "
-                f"by the catalog's clock it is {now.isoformat(timespec='seconds')}",
+                f"a hold until {for_machines(expires_at)} would be over already: "
+                f"by the catalog's clock it is {for_machines(now)}",
                 code=ErrorCode.INVALID_HOLD,
             )
         return Hold(new_deletion_id(), terms.pattern, terms.owner, terms.reason, now, expires_at)
@@ -127,7 +128,7 @@ class Holds:
 
 def refused(task_id: str, hold: Hold) -> TaskRefused:
     """The task is held, and stays."""
-    until = f" until {hold.expires_at:%Y-%m-%d %H:%M:%S} UTC" if hold.expires_at else ""
+    until = f" until {for_machines(hold.expires_at)}" if hold.expires_at else ""
     on = "" if hold.pattern == task_id else f" (with {hold.pattern})"
     return TaskRefused(
         f"{task_id} is held{on} by {hold.owner}{until}: {hold.reason}; "

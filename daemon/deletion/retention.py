@@ -18,6 +18,7 @@ from daemon.deletion.manifest import Item, Kind, Manifest
 from daemon.deletion.purge import Purged, Tools, keep_ready, purge
 from daemon.errors import ErrorCode, TaskRefused
 from daemon.metrics.trash import TrashFacts
+from daemon.moments import for_machines
 from daemon.storage import faults, reserve, retained, standing, trash
 from daemon.storage.census import NOTHING
 from daemon.storage.root import OpenRoot, StorageRoot
@@ -285,7 +286,7 @@ def check_waits(record: Record | None, deletion_id: str) -> Record:
     if record.state is State.COMMITTED:
         left = "" if record.error is None else f", and what is left of it cannot be removed: {record.error}"
         raise not_restorable(record, f"being purged{left}")
-    ended = f" since {record.finished_at:%Y-%m-%d %H:%M:%S} UTC" if record.finished_at else ""
+    ended = f" since {for_machines(record.finished_at)}" if record.finished_at else ""
     raise not_restorable(record, f"{record.state}{ended}")
 
 

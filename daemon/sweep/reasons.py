@@ -12,6 +12,7 @@ from daemon.catalog.instants import Instant
 from daemon.catalog.populations import MEASURED, Measured
 from daemon.catalog.selection import Judged, Verdict
 from daemon.catalog.task_failures import TaskFailure
+from daemon.moments import for_machines
 from daemon.policy.models import Keep
 from daemon.policy.values import format_duration
 from daemon.sizes import format_size
@@ -88,18 +89,14 @@ def _failed(failure: TaskFailure | None) -> str:
     if failure is None:
         return "it could not be deleted before"
     times = "once" if failure.times == 1 else f"{failure.times} times"
-    return f"failed {times}, tried again at {_utc(failure.next_at)}: {failure.reason}"
+    return f"failed {times}, tried again at {for_machines(failure.next_at)}: {failure.reason}"
 
 
 def _announced(at: datetime | None, notice: timedelta | None) -> str:
     assert notice is not None  # the verdict is by it
     if at is None:
         return f"not announced yet: it goes {format_duration(notice)} after its announcement"
-    return f"announced at {_utc(at)}, goes from {_utc(at + notice)} on"
-
-
-def _utc(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    return f"announced at {for_machines(at)}, goes from {for_machines(at + notice)} on"
 
 
 def _actual(column: str, judged: Judged, now: Instant) -> str:

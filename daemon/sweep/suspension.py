@@ -13,6 +13,7 @@ from daemon.catalog.catalog import Catalog, Session
 from daemon.catalog.selection import Verdict
 from daemon.errors import ErrorCode, SweepRefused
 from daemon.metrics.registry import Metrics
+from daemon.moments import for_machines
 from daemon.policy.models import Policy, PolicySet
 from daemon.sweep.report import SweepOutcome, SweepReport
 
@@ -42,7 +43,7 @@ class Suspensions:
         self._metrics.policies.suspended(policy.name, found is not None)
         if found is not None:
             raise SweepRefused(
-                f"policy {policy.name} is suspended since {found.since:%Y-%m-%d %H:%M:%S} UTC: {found.reason}; "
+                f"policy {policy.name} is suspended since {for_machines(found.since)}: {found.reason}; "
                 f"find out why, then run: sweepd resume {policy.name}",
                 code=ErrorCode.POLICY_SUSPENDED,
             )

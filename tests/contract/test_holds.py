@@ -155,7 +155,7 @@ def test_released_once_by_id_or_by_pattern_and_never_forgotten(site: Site) -> No
     first, second, other = (site.hold(pattern).hold for pattern in ("task_1", "task_1", "task_*"))
     assert site.metric("sweepd_holds") == 3
     assert site.holds.release(first.hold_id, "cli:bob").released_by == "cli:bob"
-    with pytest.raises(TaskRefused, match=r"has been released already at .* UTC by cli:bob") as caught:
+    with pytest.raises(TaskRefused, match=r"has been released already at [-0-9T:]*Z by cli:bob") as caught:
         site.holds.release(first.hold_id, "cli:carol")
     assert caught.value.code is ErrorCode.HOLD_NOT_FOUND
     assert [hold.hold_id for hold in site.holds.release_pattern("task_1", "cli:bob")] == [second.hold_id]

@@ -9,9 +9,10 @@ from typing import Any
 from daemon.cli.exits import Exit, status_of_code
 from daemon.cli.remote import following
 from daemon.cli.remote.server import Server, in_words, status_of
-from daemon.cli.render import UNLESS, dump, say
+from daemon.cli.render import UNLESS, dump, say, say_message
 from daemon.client import ApiError, BadTaskId, Unauthorized
 from daemon.client.answers import Batch, Deleted
+from daemon.moments import for_people
 from daemon.sizes import format_size
 
 
@@ -61,7 +62,7 @@ def _delete_one(task_id: str, call: Callable[[], Deleted], *, as_json: bool) -> 
         for one in deleted:
             say(f"{task_id}: {outcome_in_words(one)}")
         for missed in failed:
-            say(f"{task_id}: {missed['error']}", style="red")
+            say_message(f"{task_id}: {missed['error']}", style="red")
     return ending
 
 
@@ -75,9 +76,7 @@ def outcome_in_words(outcome: Deleted) -> str:
     until = outcome.get("retained_until")
     if until is not None:
         how_much = f" ({counted})" if counted else ""
-        return (
-            f"moved to the trash{how_much}{records}; can be restored until {until[:16].replace('T', ' ')} UTC, {UNLESS}"
-        )
+        return f"moved to the trash{how_much}{records}; can be restored until {for_people(until)}, {UNLESS}"
     return f"deleted {counted or 'what had not been counted'}{records}"
 
 
@@ -87,7 +86,7 @@ def show_batch(batch: Batch) -> None:
         say(f"{outcome['task_id']}: {outcome_in_words(outcome)}")
     for missed in batch["failed_tasks"]:
         hint = f": {missed['hint']}" if "hint" in missed else ""
-        say(f"{missed['task_id']}: {missed['error']}{hint}", style="red")
+        say_message(f"{missed['task_id']}: {missed['error']}{hint}", style="red")
     for task_id in batch["not_attempted"]:
         say(f"{task_id}: not attempted", style="red")
     summary = batch["summary"]

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from daemon.cli.exits import Exit
 from daemon.cli.remote.server import Server
 from daemon.cli.render import console, dump, say
+from daemon.cli.streams import complain
 from daemon.client import Client
 from daemon.client.answers import Job
 from daemon.client.jobs import ENDED
@@ -29,7 +30,7 @@ def follow(server: Server, client: Client, job: Job, *, as_json: bool) -> Exit:
         ended = client.job(job_id)
     except KeyboardInterrupt:
         again, cancel = server.command(f"jobs {job_id} --follow"), server.command(f"jobs {job_id} --cancel")
-        print(f"sweepd: job {job_id} goes on. Follow it: {again}. Cancel the rest: {cancel}", file=sys.stderr)
+        complain(f"sweepd: job {job_id} goes on. Follow it: {again}. Cancel the rest: {cancel}")
         return Exit.INTERRUPTED
     result = ended.get("result")
     if as_json:

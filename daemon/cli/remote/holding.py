@@ -10,6 +10,7 @@ from daemon.cli.initiator import user_name
 from daemon.cli.remote.server import Server
 from daemon.cli.render import dump, say, table
 from daemon.client.answers import Hold
+from daemon.moments import for_people
 
 
 def place(
@@ -43,7 +44,7 @@ def place(
 
 
 def show(server: Server, *, everything: bool, as_json: bool) -> None:
-    """Print the holds in force, or all there ever were. Times are UTC."""
+    """Print the holds in force, or all there ever were."""
     with server.client() as client:
         found = client.holds(everything=everything)
     if as_json:
@@ -54,14 +55,14 @@ def show(server: Server, *, everything: bool, as_json: bool) -> None:
             hold["hold_id"],
             hold["pattern"],
             hold["owner"],
-            _stamp(hold["placed_at"]),
-            _stamp(hold["until"]) if hold["until"] else "released",
+            for_people(hold["placed_at"]),
+            for_people(hold["until"]) if hold["until"] else "released",
             hold["reason"],
             *[_state(hold)] * everything,
         )
         for hold in found
     ]
-    table(["hold", "tasks", "owner", "placed (UTC)", "until", "reason"] + ["state"] * everything, rows)
+    table(["hold", "tasks", "owner", "placed", "until", "reason"] + ["state"] * everything, rows)
     say(f"{len(rows)} holds", style="dim")
 
 
@@ -86,7 +87,7 @@ def release(server: Server, names: Sequence[str], *, as_json: bool) -> Exit:
 
 
 def _in_words(hold: Hold) -> str:
-    until = f"until {_stamp(hold['until'])} UTC" if hold["until"] else "until it is released"
+    until = f"until {for_people(hold['until'])}" if hold["until"] else "until it is released"
     parts = [f"{hold['pattern']}: held {until} (hold {hold['hold_id']})"]
     counts: dict[str, Any] = dict(hold)
     if "tasks" in counts:
@@ -102,7 +103,3 @@ def _state(hold: Hold) -> str:
     if hold["released_at"] is not None:
         return f"released by {hold['released_by']}"
     return "in force" if hold["in_force"] else "over"
-
-
-def _stamp(value: str | None) -> str:
-    return value[:16].replace("T", " ") if value else "-"

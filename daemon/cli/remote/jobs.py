@@ -10,10 +10,11 @@ from daemon.cli.remote.deleting import show_batch, status_of_batch
 from daemon.cli.remote.server import Server
 from daemon.cli.render import dump, say, table
 from daemon.client.answers import Job
+from daemon.moments import for_people
 
 
 def show_jobs(server: Server, *, state: str | None, limit: int, as_json: bool) -> None:
-    """Print the jobs, the newest first. Times are UTC."""
+    """Print the jobs, the newest first."""
     with server.client() as client:
         found = list(islice(client.jobs(state=state, page_size=min(100, limit)), limit))
     if as_json:
@@ -25,14 +26,14 @@ def show_jobs(server: Server, *, state: str | None, limit: int, as_json: bool) -
             job["state"],
             f"{job['progress']['tasks_done']} of {job['progress']['tasks_total']}",
             str(job["progress"]["failed"]),
-            _stamp(job["created_at"]),
-            _stamp(job["finished_at"]),
+            for_people(job["created_at"]),
+            for_people(job["finished_at"]),
             job["initiator"],
         )
         for job in found
     ]
     numbers = frozenset({"tasks", "failed"})
-    table(("job", "state", "tasks", "failed", "created (UTC)", "finished", "by"), rows, right=numbers)
+    table(("job", "state", "tasks", "failed", "created", "finished", "by"), rows, right=numbers)
     say(f"{len(rows)} jobs", style="dim")
 
 
@@ -56,7 +57,3 @@ def _show(job: Job) -> None:
     say(f"{progress['tasks_done']} of {progress['tasks_total']} tasks done, {progress['failed']} failed")
     if result is not None:
         show_batch(result)
-
-
-def _stamp(value: str | None) -> str:
-    return value[:16].replace("T", " ") if value else "-"

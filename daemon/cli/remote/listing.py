@@ -10,7 +10,7 @@ from daemon.cli.render import dump, say, table
 
 
 def show_tasks(server: Server, *, statuses: Sequence[str], limit: int, offset: int, as_json: bool) -> None:
-    """Print them, the newest first; timestamps are wall time of the pipeline's zone."""
+    """Print them, the newest first. The contract has wall time of the pipeline's zone, which only the daemon knows."""
     with server.client() as client:
         found = client.tasks(status=statuses or None, page_size=min(1000, offset + limit))
         tasks = list(islice(found, offset, offset + limit))
@@ -28,7 +28,7 @@ def show_tasks(server: Server, *, statuses: Sequence[str], limit: int, offset: i
         )
         for task in tasks
     ]
-    table(("task", "status", "directory", "created", "completed", "name"), rows)
+    table(("task", "status", "directory", "created (pipeline's zone)", "completed", "name"), rows)
     say(f"{len(rows)} tasks", style="dim")
 
 

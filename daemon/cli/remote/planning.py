@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from daemon.cli.remote.server import Server
-from daemon.cli.render import dump, say, table
+from daemon.cli.render import dump, say, say_message, table
 from daemon.client import Client
+from daemon.moments import for_machines, for_people
 
 _FIRST: Final = 20
 _EXAMPLES: Final = 10
@@ -20,12 +21,13 @@ def show_plans(
     server: Server, policy: str | None, *, everything: bool, at: str | None, save: bool, as_json: bool
 ) -> None:
     """Print the plan of one policy or of all that are not disabled; with ``save`` keep them."""
+    instant = _instant(at)
     with server.client() as client:
         names = [policy] if policy is not None else _enabled(client)
         plans = []
         for name in names:
             stored = client.store_plan(name) if save else None
-            plan = client.plan(name, at=at, limit=_MOST if everything or as_json else _FIRST)
+            plan = client.plan(name, at=instant, limit=_MOST if everything or as_json else _FIRST)
             plans.append({**plan, "stored": stored["digest"]} if stored else plan)
     if as_json:
         dump({"plans": plans})
@@ -42,19 +44,28 @@ def show_plans(
 def show_explanation(server: Server, task_id: str, *, at: str | None, as_json: bool) -> None:
     """Print what every policy says of the task."""
     with server.client() as client:
-        found = client.explain(task_id, at=at)
+        found = client.explain(task_id, at=_instant(at))
     if as_json:
         dump(found)
         return
     task = found["task"]
     say(f"task {task_id}: {'status ' + task['status'] if task else 'no row'}", style="bold")
-    say(f"as of {found['now']}", style="dim")
+    say(f"as of {for_people(found['now'], seconds=True)}", style="dim")
     for hold in found["holds"]:
         say(f"held by {hold['owner']}: {hold['reason']}")
     for name in found["protections"]:
         say(f"protected by {name}")
     for answer in found["policies"]:
         _show_answer(answer)
+
+
+def _instant(at: str | None) -> str | None:
+    """The instant that a date of this terminal means, whatever the zone of the daemon."""
+    if at is None:
+        return None
+    from daemon.cli.dates import read_instant
+
+    return for_machines(read_instant(at, "--at"))
 
 
 def _enabled(client: Client) -> list[str]:
@@ -66,16 +77,19 @@ def _show(plan: Mapping[str, Any], *, everything: bool) -> None:
     retain = f", after {plan['retain']} in the trash" if plan["retain"] else ""
     say()
     say(f"policy {plan['policy']} (mode {plan['mode']}): deletes {plan['action'].replace('_', ' ')}{retain}", "bold")
-    say(f"as of {plan['now']}; digest {plan['digest'][:12]}", style="dim")
+    say(f"as of {for_people(plan['now'], seconds=True)}; digest {plan['digest'][:12]}", style="dim")
     say(f"{plan['selected']} of {plan['considered']} tasks go; {plan['considered'] - plan['selected']} stay")
     shown = goes if everything else goes[:_FIRST]
     if shown:
-        rows = [(one["task_id"], one["status"] or "-", one["reason"]) for one in shown]
+        rows = [(one["task_id"], one["status"] or "-", in_local_time(one["reason"])) for one in shown]
         table(("goes", "status", "because"), rows)
         _more(plan["selected"] - len(shown))
     shown = stays if everything else stays[:_EXAMPLES]
     if shown:
-        kept = [(one["task_id"], one["status"] or "-", _eligible(one["eligible"]), one["reason"]) for one in shown]
+        kept = [
+            (one["task_id"], one["status"] or "-", _eligible(one["eligible"]), in_local_time(one["reason"]))
+            for one in shown
+        ]
         table(("stays", "status", "until", "because"), kept)
         _more(plan["considered"] - plan["selected"] - len(shown))
 
@@ -87,7 +101,9 @@ def _show_answer(answer: Mapping[str, Any]) -> None:
     if decision is None:
         say(f"does not look at it: {answer['not_looked_at']}")
         return
-    say(f"{'goes' if decision['verdict'] == 'selected' else 'stays'} ({decision['verdict']}): {decision['reason']}")
+    say_message(
+        f"{'goes' if decision['verdict'] == 'selected' else 'stays'} ({decision['verdict']}): {decision['reason']}"
+    )
     if decision["eligible"] is not None:
         why = decision["eligible"]["why"]
         say(f"could go at the earliest: {why or _eligible(decision['eligible'])}")
@@ -99,8 +115,8 @@ def _show_answer(answer: Mapping[str, Any]) -> None:
 def _eligible(eligible: Mapping[str, Any] | None) -> str:
     if eligible is None:
         return "-"
-    local = eligible["at_local"]
-    return local[:16].replace("T", " ") if local else _WHEN.get(eligible["when"], "-")
+    at = eligible["at"]
+    return for_people(at) if at else _WHEN.get(eligible["when"], "-")
 
 
 def _more(count: int) -> None:

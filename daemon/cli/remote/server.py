@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Final
 import typer
 
 from daemon.cli.exits import Exit, status_of_code
+from daemon.cli.streams import complain
 from daemon.client import (
     ApiError,
     BadName,
@@ -49,10 +49,11 @@ class Server:
             with client:
                 yield client
         except ClientError as error:
-            print(f"sweepd: {in_words(error)}", file=sys.stderr)
+            for number, line in enumerate(in_words(error).split("\n")):
+                complain(line if number else f"sweepd: {line}")
             raise typer.Exit(status_of(error)) from None
         except KeyboardInterrupt:
-            print("sweepd: interrupted; what the daemon was asked to do may go on", file=sys.stderr)
+            complain("sweepd: interrupted; what the daemon was asked to do may go on")
             raise typer.Exit(Exit.INTERRUPTED) from None
 
     def command(self, rest: str) -> str:

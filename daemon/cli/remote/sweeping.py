@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from daemon.cli.exits import Exit
 from daemon.cli.remote.server import Server
-from daemon.cli.render import console, dump, say, table
+from daemon.cli.render import console, dump, say, say_message, table
+from daemon.moments import for_people, in_local_time
 from daemon.sizes import format_size
 
 _EXITS: Final = {"blocked": Exit.LIMIT, "success": Exit.OK, "observed": Exit.OK}
@@ -42,7 +43,7 @@ def show_sweeps(server: Server, policy: str | None, *, limit: int, as_json: bool
         (
             one["sweep_id"],
             one["policy"],
-            one["started_at"][:19].replace("T", " "),
+            for_people(one["started_at"], seconds=True),
             one["trigger"],
             one["mode"],
             one["outcome"],
@@ -50,7 +51,7 @@ def show_sweeps(server: Server, policy: str | None, *, limit: int, as_json: bool
         )
         for one in found
     ]
-    table(("sweep", "policy", "started (UTC)", "trigger", "mode", "outcome", *numbers), rows, right=frozenset(numbers))
+    table(("sweep", "policy", "started", "trigger", "mode", "outcome", *numbers), rows, right=frozenset(numbers))
     say(f"{len(rows)} sweeps", style="dim")
 
 
@@ -58,7 +59,7 @@ def _show(report: Mapping[str, Any]) -> None:
     good = report["outcome"] in ("success", "observed")
     say(f"sweep of {report['policy']}: {report['outcome']}", style="bold green" if good else "bold red")
     if report["error"]:
-        say(report["error"])
+        say_message(report["error"])
     if report["outcome"] == "observed":
         say(f"would delete {report['selected']} of {report['considered']} tasks; mode observe deletes nothing")
         return
@@ -71,6 +72,10 @@ def _show(report: Mapping[str, Any]) -> None:
     if waiting := report["stay_counts"].get("backing_off"):
         tasks = "1 task" if waiting == 1 else f"{waiting} tasks"
         say(f"{tasks} could not be deleted before; to try again at once, add --retry", style="yellow")
-    missed = [(o["task_id"], o["code"], o["reason"]) for n in ("failed", "failed_again", "dropped") for o in report[n]]
+    missed = [
+        (one["task_id"], one["code"], in_local_time(one["reason"]))
+        for name in ("failed", "failed_again", "dropped")
+        for one in report[name]
+    ]
     if missed:
         table(("not deleted", "code", "because"), missed)

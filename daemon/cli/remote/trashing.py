@@ -8,15 +8,16 @@ from typing import Any
 
 from daemon.cli.exits import Exit
 from daemon.cli.remote.server import Server, in_words, status_of
-from daemon.cli.render import dump, say, table
+from daemon.cli.render import dump, say, say_message, table
 from daemon.client import ApiError, BadTaskId, Client, Unauthorized, Unavailable
+from daemon.moments import for_people
 from daemon.sizes import format_size
 
 _DELETION_ID = re.compile(r"[0-9a-f]{28}")
 
 
 def show_trash(server: Server, task_id: str | None, *, as_json: bool) -> None:
-    """Print what waits, the first to be purged first. Times are UTC."""
+    """Print what waits, the first to be purged first."""
     with server.client() as client:
         found = [one for one in client.trash() if task_id in (None, one["task_id"])]
     if as_json:
@@ -28,13 +29,13 @@ def show_trash(server: Server, task_id: str | None, *, as_json: bool) -> None:
             one["task_id"],
             one["what"],
             "-" if one["size_bytes"] is None else format_size(one["size_bytes"]),
-            one["deleted_at"][:16].replace("T", " "),
-            one["retained_until"][:16].replace("T", " "),
+            for_people(one["deleted_at"]),
+            for_people(one["retained_until"]),
             one["initiator"],
         )
         for one in found
     ]
-    table(("deletion", "task", "what", "size", "deleted (UTC)", "purged after", "by"), rows, right=frozenset({"size"}))
+    table(("deletion", "task", "what", "size", "deleted", "purged after", "by"), rows, right=frozenset({"size"}))
     say(f"{len(rows)} deletions can be restored: {server.command('restore TASK|DELETION')}", style="dim")
 
 
@@ -53,7 +54,7 @@ def restore(server: Server, names: Sequence[str], *, as_json: bool) -> Exit:
                 failed.append({"name": name, "error_code": error.error_code, "error": in_words(error)})
                 ending = status_of(error)
                 if not as_json:
-                    say(f"{name}: {in_words(error)}", style="red")
+                    say_message(f"{name}: {in_words(error)}", style="red")
                 continue
             restored.append(done)
             for one in () if as_json else done["restored"]:
