@@ -273,14 +273,17 @@ def standing(connection: Connection) -> list[Record]:
     return [read(row) for row in connection.execute(sa.select(deletions).where(chosen).order_by(c.deletion_id))]
 
 
-def begin(connection: Connection, counts: Mapping[str, Counts]) -> None:
-    """Record the counts of what is being removed from now on, and cannot be restored any more."""
+def begin(connection: Connection, counts: Mapping[str, Counts], in_place: str | None) -> None:
+    """Record the counts of what is being removed from now on, and cannot be restored any more.
+
+    ``in_place`` as in ``Record``, where no manifest on disk says what it is.
+    """
     c = deletions.c
     for deletion_id, known in counts.items():
         connection.execute(
             deletions.update()
             .where(c.deletion_id == deletion_id, c.state == State.COMMITTED)
-            .values(purge_after=None, **_counts(known))
+            .values(purge_after=None, in_place=in_place, **_counts(known))
         )
     _forget(connection, counts)
 

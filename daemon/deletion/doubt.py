@@ -7,7 +7,7 @@ from daemon.catalog.catalog import Session
 from daemon.catalog.ledger import State
 from daemon.deletion import manifest
 from daemon.deletion.manifest import Kind
-from daemon.storage import trash
+from daemon.storage import standing, trash
 from daemon.storage.root import OpenRoot
 
 # What has been moved and committed stays gone; anything else may yet be put back.
@@ -23,7 +23,8 @@ def tasks_in_doubt(session: Session, root: OpenRoot, *, restoring: str | None = 
     hands. Raises OSError, and what the connection raises.
     """
     doubtful: dict[str, str] = {}
-    found = {record.entry.task_id for record in ledger.standing(session.connection)}
+    in_place = ledger.standing(session.connection)
+    found = {record.entry.task_id for record in in_place if record.in_place != standing.WAITED}
     for content, held in trash.look(root):
         back = content.get("kind") == Kind.RESTORE
         for deletion_id, task_id in manifest.names(content):

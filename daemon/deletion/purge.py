@@ -38,11 +38,13 @@ class Tools:
 class Place(Protocol):
     """Where directories lie that are to be removed: an entry of the trash, or a directory in its place.
 
-    ``counts_durably``: whether ``count`` leaves the counts on disk; if not, they go to the journal.
+    ``counts_durably``: whether ``count`` leaves the counts on disk; if not, they go to the journal. ``in_place``: what
+    the journal says of a directory that has no manifest on disk.
     """
 
     entry_id: str
     counts_durably: bool
+    in_place: str | None
 
     def count(self, deletion_id: str, workers: Workers) -> Census: ...
 
@@ -83,7 +85,8 @@ def purge(entry: Place, items: Sequence[Item], tools: Tools, known: Mapping[str,
             except OSError as error:
                 result.errors[item.deletion_id] = error
     if not entry.counts_durably:
-        _begin(tools.catalog, {key: census for key, census in result.counts.items() if key not in (known or {})})
+        fresh = {key: census for key, census in result.counts.items() if key not in (known or {})}
+        _begin(tools.catalog, fresh, entry.in_place)
     ids = [item.deletion_id for item in items if item.deletion_id not in result.errors]
     tasks = [item.task_id for item in items if item.deletion_id not in result.errors]
     with tools.purges.watch(tasks, [result.counts[deletion_id] for deletion_id in ids]) as progress:
@@ -105,10 +108,10 @@ def purge(entry: Place, items: Sequence[Item], tools: Tools, known: Mapping[str,
     return result
 
 
-def _begin(catalog: Catalog, counts: Mapping[str, Census]) -> None:
+def _begin(catalog: Catalog, counts: Mapping[str, Census], in_place: str | None) -> None:
     if counts:
         with catalog.write() as session:
-            ledger.begin(session.connection, {key: journal_counts(census) for key, census in counts.items()})
+            ledger.begin(session.connection, {key: journal_counts(census) for key, census in counts.items()}, in_place)
 
 
 def keep_ready(root: OpenRoot, catalog: Catalog, *, thoroughly: bool = False) -> None:

@@ -125,6 +125,8 @@ class Recovery:
         """A directory that is removed where it stands: on with it if it is proven to be there, else it is done."""
         assert record.in_place is not None
         deletion_id, task_id = record.entry.deletion_id, record.entry.task_id
+        if record.in_place == standing.WAITED:  # and is there no more
+            return self._finish_standing(standing.gone(root, deletion_id), deletion_id)
         try:
             where = standing.find(root, deletion_id, task_id, Identity.parse(record.in_place))
         except standing.Busy:

@@ -24,6 +24,8 @@ from daemon.storage.syscalls import open_directory
 from daemon.storage.walk import ITSELF
 from daemon.storage.workers import Workers
 
+WAITED: Final = "retained"
+"""In the journal, in place of an identity: the directory is removed where it waited in the trash."""
 _PURGE: Final = ".purge"
 # Entries of a directory that are counted while its row is locked: some milliseconds.
 _SMALL: Final = 256
@@ -48,6 +50,7 @@ class Standing:
     def __init__(self, deletion_id: str, parent_fd: int, name: str, fd: int | None, identity: Identity) -> None:
         self.entry_id = deletion_id
         self.identity = identity
+        self.in_place: str | None = str(identity)
         self._parent_fd = parent_fd
         self._name = name
         self._fd = fd
@@ -142,7 +145,9 @@ def begin(root: OpenRoot, deletion_id: str) -> Standing | None:
         try:
             _lock(fd)
             move(parent_fd, deletion_id, parent_fd, deletion_id + _PURGE)
-            return Standing(deletion_id, os.dup(parent_fd), deletion_id + _PURGE, fd, look(fd, "").identity)
+            found = Standing(deletion_id, os.dup(parent_fd), deletion_id + _PURGE, fd, look(fd, "").identity)
+            found.in_place = WAITED
+            return found
         except FileNotFoundError:
             os.close(fd)
             return None
@@ -160,7 +165,14 @@ def resume(root: OpenRoot, deletion_id: str) -> Standing | None:
             identity = look(parent_fd, deletion_id + _PURGE).identity
         except FileNotFoundError:
             return None
-        return _find(deletion_id, os.dup(parent_fd), deletion_id + _PURGE, identity)
+        found = _find(deletion_id, os.dup(parent_fd), deletion_id + _PURGE, identity)
+        found.in_place = WAITED
+        return found
+
+
+def gone(root: OpenRoot, deletion_id: str) -> Standing:
+    """What nothing is left of."""
+    return Standing(deletion_id, os.dup(root.fd), deletion_id, None, Identity(0))
 
 
 def _find(deletion_id: str, parent_fd: int, name: str, identity: Identity) -> Standing:

@@ -56,6 +56,7 @@ class TrashEntry:
     """One locked entry of the trash. All methods raise OSError. One that ``frees`` space may use up the reserve."""
 
     counts_durably = True
+    in_place: str | None = None
 
     def __init__(self, root: OpenRoot, trash_fd: int, fd: int, entry_id: str, *, frees: bool = True) -> None:
         self.entry_id = entry_id
