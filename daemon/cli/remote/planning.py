@@ -8,7 +8,7 @@ from typing import Any, Final
 from daemon.cli.remote.server import Server
 from daemon.cli.render import dump, say, say_message, table
 from daemon.client import Client
-from daemon.moments import for_machines, for_people
+from daemon.moments import for_machines, for_people, in_local_time
 
 _FIRST: Final = 20
 _EXAMPLES: Final = 10
