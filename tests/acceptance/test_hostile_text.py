@@ -80,6 +80,7 @@ WALK: dict[str, tuple[tuple[str, ...], ...]] = {
     "token list": ((), ("--json",)),
     "token revoke": ((HOSTILE,),),
     "accept-database": (("--reason", "why", "--yes"), ("--reason", HOSTILE, "--yes")),
+    "accept-clock": (("--yes",), ("--yes", "--json")),
     "manual": ((),),
 }
 STATUSES = set(Exit) - {
