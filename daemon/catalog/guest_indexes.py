@@ -132,7 +132,7 @@ def _missing(connection: Connection, tables: Mapping[str, Table], coming: Collec
         table = tables.get(index.table)
         if table is None or table.partitioned or _has(connection, index.name):
             continue
-        if {*table.columns, *coming} < set(index.columns):
+        if not {*table.columns, *coming}.issuperset(index.columns):
             continue
         if index.plain not in table.columns or not pipeline_schema.is_cast(table, index.plain):
             found.append(index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ import pytest
 
 from daemon.catalog import guest_indexes, prior, setup
 from daemon.deletion.models import What
-from daemon.errors import ErrorCode, SweepdError
+from daemon.errors import ErrorCode, SweepdError, TaskRefused
 from support.auditor import DELETED, KEPT, audit_task
 from support.site import Site, make_catalog, request
 
@@ -28,13 +29,24 @@ LATER_S = 0.3
 class Pipeline(threading.Thread):
     """A transaction of the pipeline: one statement, and a while later the other, and so on. ``error``: its end."""
 
-    def __init__(self, url: str, statements: Sequence[str], looks_after: str) -> None:
+    def __init__(self, url: str, statements: Sequence[str], looks_after: str, waited_for: bool) -> None:
         super().__init__(daemon=True)
+        self._waited_for = waited_for
         self._looks_after = looks_after
         self._connection = psycopg2.connect(url)
         self._statements = statements
         self.began = threading.Event()
         self.error: Exception | None = None
+
+    def _wait(self, cursor: Any) -> None:
+        """Until somebody waits for this transaction, if it is to; else a moment."""
+        time.sleep(LATER_S)
+        until = time.monotonic() + (30 if self._waited_for else 0)
+        while time.monotonic() < until:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))")
+            if cursor.fetchone()[0]:
+                return
+            time.sleep(0.02)
 
     def run(self) -> None:
         try:
@@ -43,7 +55,7 @@ class Pipeline(threading.Thread):
                 for number, statement in enumerate(self._statements):
                     if number:
                         self.began.set()
-                        time.sleep(LATER_S)
+                        self._wait(cursor)
                     cursor.execute(statement)
         except psycopg2.Error as error:
             self.error = error
@@ -52,9 +64,16 @@ class Pipeline(threading.Thread):
             self._connection.close()
 
 
-def _beside(site: Site, statements: Sequence[str], work: Callable[[], Any], looks_after: str = "100ms") -> list[str]:
+def _beside(
+    site: Site,
+    statements: Sequence[str],
+    work: Callable[[], Any],
+    looks_after: str = "100ms",
+    *,
+    waited_for: bool = False,
+) -> list[str]:
     """What the work's results were while the pipeline was at it, which has to commit."""
-    pipeline = Pipeline(site.store.url, statements, looks_after)
+    pipeline = Pipeline(site.store.url, statements, looks_after, waited_for)
     pipeline.start()
     assert pipeline.began.wait(30)
     try:
@@ -100,8 +119,14 @@ def test_a_step_that_stays_locked_keeps_its_task_alone(postgres_site: Site, monk
     monkeypatch.setattr("daemon.catalog.database.LOCK_TIMEOUT_S", 0.2)
     site = postgres_site
     before = [site.task(f"task_{number}") for number in range(3)]
-    work = lambda: site.engine.delete_group([request(one.task_id) for one in before])  # noqa: E731
-    assert _beside(site, [STEP, "SELECT 1"], work) == ["done", ErrorCode.TASK_BUSY, "done"]
+    with contextlib.closing(psycopg2.connect(site.store.url)) as pipeline:
+        pipeline.cursor().execute(STEP)
+        results = site.engine.delete_group([request(one.task_id) for one in before])
+    assert [one.code if isinstance(one, SweepdError) else "done" for one in results] == [
+        "done",
+        ErrorCode.TASK_BUSY,
+        "done",
+    ]
     assert site.store.task("task_1")["directory_exists"] is True  # type: ignore[index]
     assert (site.path / "task_1").is_dir()
 
@@ -114,10 +139,15 @@ def test_what_a_foreign_key_of_the_pipeline_locks_is_not_waited_for(postgres_sit
     site.store.query("INSERT INTO reports VALUES ('task_1', '')")
     report = "UPDATE reports SET note = 'x'"
     try:
-        done = _beside(site, [report, TASK], lambda: site.engine.delete(request("task_1", What.DIRECTORY_AND_RECORDS)))
-        assert done == [ErrorCode.TASK_BUSY]
+        with contextlib.closing(psycopg2.connect(site.store.url)) as pipeline:
+            pipeline.cursor().execute(report)
+            with pytest.raises(TaskRefused) as caught:
+                site.engine.delete(request("task_1", What.DIRECTORY_AND_RECORDS))
+        assert caught.value.code is ErrorCode.TASK_BUSY
         assert audit_task(site.store, site.path, before) == KEPT
-        site.engine.delete(request("task_1", What.DIRECTORY_AND_RECORDS))
+        done = _beside(site, [report, TASK], lambda: site.engine.delete(request("task_1", What.DIRECTORY_AND_RECORDS)))
+        if done == [ErrorCode.TASK_BUSY]:
+            site.engine.delete(request("task_1", What.DIRECTORY_AND_RECORDS))
         assert audit_task(site.store, site.path, before) == DELETED
     finally:
         site.store.query("DROP TABLE reports")
@@ -179,7 +209,8 @@ def test_an_index_is_given_up_as_soon_as_somebody_waits_for_it(postgres_site: Si
     site.store.query("DROP INDEX sweepd_updated_tasks")
     # the index waits for this transaction, which then wants what the index has
     statements = [TASK, "LOCK TABLE data_pipeline_tasks IN SHARE ROW EXCLUSIVE MODE"]
-    done = _beside(site, statements, lambda: guest_indexes.add_indexes(site.catalog.database), looks_after="1s")
+    work = lambda: guest_indexes.add_indexes(site.catalog.database)  # noqa: E731
+    done = _beside(site, statements, work, looks_after="1s", waited_for=True)
     assert done == [ErrorCode.CATALOG_UNAVAILABLE]
     assert guest_indexes.add_indexes(site.catalog.database) == ["sweepd_updated_tasks"]
 

@@ -82,10 +82,10 @@ class TransactionPooler:
                 server = server or (self._idle.pop() if self._idle else self._server())
                 server.connection.sendall(message)
                 said, open_ = server.until_ready()
-                client.connection.sendall(said)
-                if open_ == b"I":
+                if open_ == b"I":  # before the client knows, and another asks
                     self._idle.append(server)
                     server = None
+                client.connection.sendall(said)
         client.connection.close()
         if server is not None:
             server.connection.close()
