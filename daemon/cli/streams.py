@@ -34,7 +34,8 @@ def complete() -> None:
     sys.stdout = io.TextIOWrapper(
         io.BufferedWriter(_Output(1, "wb", closefd=False)),
         encoding=before.encoding,
-        errors=before.errors,
+        # a terminal in another encoding, or bytes of an argument that are no text, cut no output off
+        errors="backslashreplace" if before.errors == "strict" else before.errors,
         line_buffering=bool(before.line_buffering or getattr(before, "write_through", False)),
     )
 
