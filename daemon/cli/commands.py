@@ -277,7 +277,7 @@ def tasks(
     context: typer.Context,
     status: Annotated[list[str] | None, typer.Option(help="Only tasks of this status; again for more.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many at most.")] = 50,
-    offset: Annotated[int, typer.Option(min=0, help="How many to pass over.")] = 0,
+    offset: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="How many to pass over.")] = 0,
     as_json: Json = False,
 ) -> None:
     """List tasks, the newest first."""

@@ -115,6 +115,12 @@ def _run(app: typer.Typer, arguments: Sequence[str] | None) -> int:
         for number, line in enumerate(lines):
             complain(line if number else f"sweepd: {line}")
         return status_of(error)
+    except UnicodeEncodeError:
+        strange = [one for one in (sys.argv[1:] if arguments is None else arguments) if _odd(one)]
+        if not strange:
+            raise
+        print(f"sweepd: {strange[0]!a} is not text in UTF-8, so it names nothing: correct it", file=sys.stderr)
+        return Exit.USAGE
     except Declined:
         print("sweepd: nothing was done", file=sys.stderr)
         return Exit.DECLINED
@@ -128,3 +134,8 @@ def _run(app: typer.Typer, arguments: Sequence[str] | None) -> int:
             complain(f"sweepd: {said}{'' if said[-1] in '.?!' else '.'} See: {command} --help")
         return Exit.USAGE
     return ended if isinstance(ended, int) else Exit.OK
+
+
+def _odd(text: str) -> bool:
+    """Whether it holds bytes that are no UTF-8, which no database takes."""
+    return any("\ud800" <= character <= "\udfff" for character in text)

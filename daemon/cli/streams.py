@@ -37,7 +37,8 @@ def complete() -> None:
     sys.stdout = io.TextIOWrapper(
         io.BufferedWriter(_Output(1, "wb", closefd=False)),
         encoding=before.encoding,
-        errors="backslashreplace",  # whatever the locale cannot show
+        # a terminal in another encoding, or bytes of an argument that are no text, cut no output off
+        errors="backslashreplace",
         line_buffering=bool(before.line_buffering or getattr(before, "write_through", False)),
     )
 
