@@ -13,6 +13,7 @@ from daemon.cli.render import dump, say, table
 from daemon.deletion import audit_trail
 from daemon.moments import for_people
 from daemon.sizes import format_size
+from daemon.visible import visible
 
 _SHOWN: Final = 50
 
@@ -49,7 +50,7 @@ def show_deletions(
     if as_csv:
         sys.stdout.write(audit_trail.csv_lines((), header=True))
         for page in audit_trail.pages(services.catalog, wanted, limit=limit):
-            sys.stdout.write(audit_trail.csv_lines(page, header=False))
+            sys.stdout.write(_escaped(audit_trail.csv_lines(page, header=False)))
         return
     found = [one for page in audit_trail.pages(services.catalog, wanted, limit=limit or _SHOWN) for one in page]
     if as_json:
@@ -58,6 +59,11 @@ def show_deletions(
     columns = ("deletion", "deleted", "task", "what", "state", "by", "files", "size", "why")
     table(columns, [_row(record) for record in found], right=frozenset({"files", "size"}))
     say(f"{len(found)} deletions; --json says more of each", style="dim")
+
+
+def _escaped(lines: str) -> str:
+    """CSV may hold line breaks, in quotes; nothing else that a terminal acts on."""
+    return "".join(char if char in "\r\n" else visible(char) for char in lines)
 
 
 def _row(record: Record) -> tuple[str, ...]:

@@ -13,8 +13,8 @@ def read_instant(text: str, option: str) -> datetime:
     """The instant that ``option`` names, aware. Raises typer.BadParameter that says what to write."""
     try:
         found = parse_instant(text, UTC)
-    except ValueError:
-        message = "not a date from 1970 to 9000: write 2026-12-31 or 2026-12-31T03:00 (local time), or with an offset"
+    except ValueError as error:
+        message = str(error).replace(f"(wall time of {UTC})", "(local time)")
         raise typer.BadParameter(message, param_hint=option) from None
     named = datetime.fromisoformat(text).tzinfo is not None
     return found if named else found.replace(tzinfo=None).astimezone()

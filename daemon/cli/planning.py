@@ -12,10 +12,11 @@ from daemon.catalog import inventory, scans
 from daemon.catalog.catalog import Catalog
 from daemon.catalog.scans import Drift
 from daemon.cli.dates import read_instant
+from daemon.cli.fullness import measure_space, space_in_words, space_json
 from daemon.cli.initiator import initiator
-from daemon.cli.render import dump, say, table
+from daemon.cli.render import UNLESS, dump, say, table
 from daemon.errors import RootUnavailable
-from daemon.moments import for_people, in_local_time
+from daemon.moments import for_machines, for_people, in_local_time
 from daemon.policy.models import Mode, Policy, PolicySet
 from daemon.policy.values import format_duration
 from daemon.sizes import format_size
@@ -51,6 +52,9 @@ def show_plans(
     chosen = [policies.get(name)] if name is not None else [p for p in policies.policies if p.mode is not Mode.DISABLED]
     if not chosen and not as_json:
         say(f"there are no policies in {services.config.policies}")
+    space = measure_space(services)
+    if not as_json:
+        say(space_in_words(services, space))
     zone = pipeline_zone(services)
     instant = None if at is None else read_instant(at, "--at")
     shown = []
@@ -71,7 +75,7 @@ def show_plans(
     with services.catalog.read() as session:
         unnamed = scans.differing(session.connection, session.tables, services.catalog.timeline)[Drift.UNNAMED]
     if as_json:
-        dump({"plans": shown, "orphans": orphans, "unnamed": unnamed})
+        dump({"plans": shown, "orphans": orphans, "unnamed": unnamed, "filesystem": space_json(space)})
     else:
         show_orphans(orphans, policies)
         if unnamed:
@@ -148,7 +152,15 @@ def show_plan(
 
 
 def _caveats(plan: Plan, censuses: Mapping[str, Census | None]) -> Iterator[str]:
-    """Why a sweep takes fewer of these now."""
+    """What these free, when, and why a sweep takes fewer of them now."""
+    retain, none = plan.policy.action.retain, _without_directory(plan, censuses)
+    if none:
+        yield f"{none} of those that go have no directory: they free no disk space"
+    if retain is not None and plan.goes:
+        yield (
+            f"the sweep itself frees nothing: what goes waits {format_duration(retain)} in the trash, and its space "
+            f"comes when that is purged, {for_people(plan.now.utc + retain)} if it went now, {UNLESS}"
+        )
     quota, limits = plan.policy.quota, plan.policy.limits
     if quota is not None:
         yield (
@@ -205,12 +217,21 @@ def plan_json(
 ) -> dict[str, Any]:
     """One plan as ``--json`` prints it: as the API answers it, with the census of what would go."""
     document = documents.plan_document(plan, zone)
+    retain = plan.policy.action.retain
+    document["without_directory"] = _without_directory(plan, censuses)
+    document["space_at"] = None if retain is None else for_machines(plan.now.utc + retain)
     for entry in document["goes"]:
         census = censuses.get(entry["task_id"])
         entry["census"] = asdict(census) if census else None
         if unknown and entry["task_id"] in unknown:
             entry["census_error"] = unknown[entry["task_id"]]
     return document
+
+
+def _without_directory(plan: Plan, censuses: Mapping[str, Census | None]) -> int:
+    """How many of the tasks that go have no directory, by their rows or as far as it was looked for."""
+    ids = [decision.task.task_id for decision in plan.goes if decision.task.directory_exists]
+    return len(plan.goes) - sum(censuses.get(task_id, True) is not None for task_id in ids)
 
 
 def _row(decision: Decision, census: Census | None, unknown: str | None) -> tuple[str, str, str, str]:

@@ -8,9 +8,9 @@ from daemon.app.services import Services
 from daemon.catalog.selection import Verdict
 from daemon.cli.exits import Exit
 from daemon.cli.initiator import initiator
-from daemon.cli.render import console, dump, say, say_message, table
+from daemon.cli.render import UNLESS, console, dump, say, say_message, table
 from daemon.deletion.models import Trigger
-from daemon.moments import in_local_time
+from daemon.moments import for_people, in_local_time
 from daemon.notify.announcing import announce, announces
 from daemon.policy.models import Quota
 from daemon.sizes import format_size
@@ -41,7 +41,7 @@ def sweep(services: Services, name: str, *, digest: str | None = None, retry: bo
             policies, policy, Trigger.CLI, initiator(), progress=progress, plan=plan, retry=retry
         )
     if as_json:
-        dump(report.document())
+        dump(report.document() | {"directories_deleted": _directories(report)})
     else:
         show_report(report)
     if plan is not None and (report.dropped or report.failed_again):
@@ -58,10 +58,18 @@ def show_report(report: SweepReport) -> None:
     if report.outcome is SweepOutcome.OBSERVED:
         say(f"would delete {report.selected} of {report.plan.considered} tasks; mode observe deletes nothing")
         return
+    had = _directories(report)
+    which = "" if had == len(report.deleted) else f", of which {had} had a directory"
     say(
-        f"deleted {len(report.deleted)} of {report.selected} selected tasks: {report.files} files, "
+        f"deleted {len(report.deleted)} of {report.selected} selected tasks{which}: {report.files} files, "
         f"{format_size(report.size_bytes)}, {format_size(report.freed_bytes)} of disk space freed"
     )
+    waiting = [outcome.retained_until for outcome in report.deleted if outcome.retained_until is not None]
+    if waiting:
+        say(
+            f"{len(waiting)} of them wait in the trash: their space comes when they are purged, from "
+            f"{for_people(min(waiting))} on, {UNLESS}"
+        )
     for result in report.quota:
         say(_quota(result, report.plan.policy.quota))
     if report.truncated_to is not None:
@@ -86,6 +94,11 @@ def show_report(report: SweepReport) -> None:
     ]
     if missed:
         table(("not deleted", "code", "because"), missed)
+
+
+def _directories(report: SweepReport) -> int:
+    """How many of the deleted tasks had a directory."""
+    return sum(outcome.directory_deleted for outcome in report.deleted)
 
 
 def _quota(result: QuotaResult, quota: Quota | None) -> str:

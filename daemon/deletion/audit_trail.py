@@ -12,7 +12,6 @@ from daemon.catalog import audit
 from daemon.catalog.audit import AuditFilter, Mark
 from daemon.catalog.catalog import Catalog
 from daemon.catalog.ledger import Counts, Record, State
-from daemon.visible import visible
 
 PAGE: Final = 1000
 """Deletions read at once: what an export keeps in memory."""
@@ -111,7 +110,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     text = str(value)
-    return visible(f"'{text}" if text[:1] in _FORMULA else text)
+    return f"'{text}" if text[:1] in _FORMULA else text
 
 
 def _stamp(value: Any) -> str | None:
