@@ -82,8 +82,8 @@ def show_report(report: SweepReport) -> None:
     )
     if stays:
         say(f"stayed: {stays}")
-    if waiting := report.plan.stay_counts[Verdict.BACKING_OFF]:
-        tasks = "1 task" if waiting == 1 else f"{waiting} tasks"
+    if backing_off := report.plan.stay_counts[Verdict.BACKING_OFF]:
+        tasks = "1 task" if backing_off == 1 else f"{backing_off} tasks"
         say(
             f"{tasks} could not be deleted before; to try again at once: sweepd sweep {report.policy} --retry",
             style="yellow",
