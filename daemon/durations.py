@@ -14,6 +14,10 @@ _UNITS = {"w": 7 * 86_400, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _PATTERN = "".join(rf"(?:(?P<{unit}>[0-9]{{1,12}}){unit})?" for unit in _UNITS)
 _SCHEMA = {"type": "string", "minLength": 2, "pattern": f"^{''.join(f'([0-9]+{unit})?' for unit in _UNITS)}$"}
 _EXAMPLES = "write a number and a unit of w, d, h, m, s, such as 30d, 12h or 1d12h"
+# What people write for a unit, without a plural's s.
+_DAYS = {"mo": 30, "mon": 30, "month": 30, "y": 365, "yr": 365, "year": 365}
+_WORDS = {"w": "w", "week": "w", "d": "d", "day": "d", "h": "h", "hr": "h", "hour": "h"}
+_WORDS |= {"m": "m", "min": "m", "minute": "m", "": "s", "s": "s", "sec": "s", "second": "s"}
 # A database subtracts it from the present: a longer one would end before the year 1.
 _LONGEST = timedelta(days=36_500)
 
@@ -29,13 +33,34 @@ def parse_duration(text: str) -> timedelta:
         raise ValueError(f"a duration cannot be negative: {_EXAMPLES}")
     match = re.fullmatch(_PATTERN, text)
     if not text or match is None:
-        raise ValueError(f"not a duration: {_EXAMPLES}")
+        raise ValueError(f"not a duration: {_meant(text) or _EXAMPLES}")
     seconds = sum(int(amount) * _UNITS[unit] for unit, amount in match.groupdict().items() if amount)
     if seconds == 0:
         raise ValueError(f"a duration cannot be zero: {_EXAMPLES}")
     if seconds > _LONGEST.total_seconds():
         raise ValueError(f"a duration cannot be longer than {_LONGEST.days}d")
     return timedelta(seconds=seconds)
+
+
+def _meant(text: str) -> str | None:
+    """Return what to write instead of a duration in other words, such as ``6 months``; None if that is not clear."""
+    match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?([A-Za-z]+)", text)
+    if match is None:
+        return None
+    amount, word = float(match[1]), match[2]
+    days = None if word == "m" else _DAYS.get(word.lower().rstrip("s") if len(word) > 1 else word.lower())
+    if word == "M" or days in (30, 365):
+        what = "month" if days != 365 else "year"
+        return f"a {what} has no fixed length, so write it in days: {_days(amount * (days or 30))}"
+    unit = _WORDS.get(word.lower().rstrip("s") if len(word) > 1 else word.lower())
+    if unit is None:
+        return None
+    seconds = round(amount * _UNITS[unit])
+    return f"write {format_duration(timedelta(seconds=seconds))}" if seconds else None
+
+
+def _days(amount: float) -> str:
+    return f"{round(amount)}d"
 
 
 def format_duration(duration: timedelta) -> str:

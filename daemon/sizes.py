@@ -11,6 +11,15 @@ _FACTORS |= {unit.replace("B", "iB"): 1024 ** (n + 1) for n, unit in enumerate(_
 _EXAMPLES = "write a share such as 5% or a size such as 50GB or 50GiB"
 
 
+def meant_size(text: str) -> str | None:
+    """Return what to write instead of a size with a unit in other letters, such as ``100mb``; None if none is meant."""
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,3})?) ?([kmgtp])(?:i?b)?", text, re.IGNORECASE)
+    if match is None:
+        return None
+    number, unit = match[1], match[2].upper()
+    return f"write {number}{unit}B (decimal) or {number}{unit}iB"
+
+
 @dataclass(frozen=True, slots=True)
 class Space:
     """A part of a file system: a share of it in percent, or bytes."""

@@ -153,7 +153,8 @@ def validate(document: Document, model: type[Model], *, context: Mapping[str, An
 
 def suggestion(word: str, known: Collection[str]) -> str:
     """``": did you mean `this`?"`` or, if nothing is close, ``";"``; what is known comes after it."""
-    close = difflib.get_close_matches(word, sorted(known), 1, 0.7)
+    same = [one for one in sorted(known) if one.lower() == word.lower()]
+    close = same or difflib.get_close_matches(word, sorted(known), 1, 0.7)
     return f": did you mean `{close[0]}`?" if close else ";"
 
 
@@ -348,9 +349,14 @@ def _explain(document: Document, model: type[BaseModel], error: ErrorDetails) ->
         message = f"unknown key `{location[-1]}`{suggestion(str(location[-1]), keys)} known keys: {', '.join(keys)}"
         return document.problem(location, message, key=True)
     if type_ in _EXPECTED:
-        message = f"expected {_EXPECTED[type_]}, got {kind(found)}"
+        example = getattr(_model_at(model, location), "EXAMPLE", None) if type_ == "model_type" else None
+        such_as = f" such as {example}" if example else ""
+        message = f"expected {_EXPECTED[type_]}{such_as}, got {kind(found)}"
     elif type_ == "tuple_type":
-        message = f"expected a list of {'mappings' if _model_at(model, location) else 'strings'}, got {kind(found)}"
+        inside = _model_at(model, location)
+        example = getattr(inside, "EXAMPLE", None)
+        such_as = f" such as [{example}]" if example else ""
+        message = f"expected a list of {'mappings' if inside else 'strings'}{such_as}, got {kind(found)}"
     elif type_ in ("literal_error", "enum"):
         choices = re.findall(r"'([^']*)'", context["expected"])
         close = suggestion(found, choices) if isinstance(found, str) else ";"

@@ -13,6 +13,7 @@ from daemon.config import load_config
 from daemon.errors import DocumentError, Problem
 from daemon.policy.loader import load_policies, unread
 from daemon.policy.models import PolicySet, json_schema
+from daemon.policy.remarks import remarks
 from daemon.scheduler import zone_problem
 
 
@@ -27,6 +28,8 @@ def check(path: Path, *, as_json: bool) -> Exit:
         policies = load_policies(config.policies, statuses=config.catalog.statuses)
     except DocumentError as error:
         problems = error.problems
+    zone = zone_problem(policies)
+    warnings = [*remarks(policies), *([] if zone is None else [zone])]
     if as_json:
         names = [{"name": policy.name, "mode": policy.mode} for policy in policies.policies]
         dump(
@@ -35,6 +38,7 @@ def check(path: Path, *, as_json: bool) -> Exit:
                 "problems": [asdict(problem) for problem in problems],
                 "policies": names,
                 "protect": [protection.name for protection in policies.protect],
+                "warnings": warnings,
                 "unread": [str(file) for file in passed_over],
             }
         )
@@ -45,7 +49,7 @@ def check(path: Path, *, as_json: bool) -> Exit:
         modes = ", ".join(f"{policy.name} ({policy.mode})" for policy in policies.policies)
         number = len(policies.protect)
         say(f"ok: {len(policies.policies)} policies{': ' if modes else ''}{modes}; {number} protections")
-        if (warning := zone_problem(policies)) is not None:
+        for warning in warnings:
             complain(f"warning: {warning}")
         for file in passed_over:
             complain(f"{file}: not read: the name of a policy file ends with .yaml or .yml")

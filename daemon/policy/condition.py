@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -89,6 +89,8 @@ class Age(Strict):
     inventory's. Directories without a row have no other.
     """
 
+    EXAMPLE: ClassVar = "{age: 30d, by: completed}"
+
     age: Duration
     by: Literal["created", "started", "completed", "updated", "modified", "first_seen"] = "completed"
 
@@ -161,6 +163,8 @@ class SizeRange(Strict):
 
 class Condition(Strict):
     """Several keys mean all of them. Without any key it is true; YAML cannot write that, except by ``allow_all``."""
+
+    EXAMPLE: ClassVar = "{status: completed}"
 
     all: Annotated[tuple[NonEmpty, ...], BeforeValidator(_not_empty_list), Adds(minItems=1)] | None = None
     any: Annotated[tuple[NonEmpty, ...], BeforeValidator(_not_empty_list), Adds(minItems=1)] | None = None

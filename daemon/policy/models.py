@@ -7,7 +7,7 @@ import json
 import re
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -99,6 +99,8 @@ class Mode(StrEnum):
 class Keep(Strict):
     """What stays although it matches: the newest ``last`` of each group ``per``, and what is under ``min_age``."""
 
+    EXAMPLE: ClassVar = "{last: 5, per: [database]}"
+
     model_config = _some_of("last", "min_age")
 
     last: Count | None = None
@@ -126,6 +128,8 @@ class Limits(Strict):
     selected, by their median. ``max_error_percent``: of the deletions tried; beyond it the sweep stops where it is.
     """
 
+    EXAMPLE: ClassVar = "{max_tasks: 500, max_bytes: 500GB}"
+
     model_config = _some_of("max_tasks", "max_bytes", "max_percent", "max_times_usual", "max_error_percent")
 
     max_tasks: Count | None = None
@@ -145,6 +149,8 @@ class Limits(Strict):
 
 class Schedule(Strict):
     """When a policy sweeps. ``timezone`` (IANA) is for ``cron``; ``jitter`` delays each start by up to as much."""
+
+    EXAMPLE: ClassVar = "{every: 6h}"
 
     model_config = _one_of("cron", "every")
 
@@ -187,12 +193,16 @@ class Schedule(Strict):
 class Trash(Strict):
     """Waiting in the trash for ``retain``, with a way back, before it is gone for good."""
 
+    EXAMPLE: ClassVar = "{retain: 7d}"
+
     retain: Duration
     delete: Literal["directory", "directory_and_records"] = "directory"
 
 
 class Action(Strict):
     """What happens to a task that goes: gone at once, or into the trash first."""
+
+    EXAMPLE: ClassVar = "{delete: directory}"
 
     model_config = _one_of("delete", "trash")
 
@@ -230,11 +240,15 @@ class Action(Strict):
 class Notify(Strict):
     """Who listens is told of each task once, and no task goes before it has been announced for ``before``."""
 
+    EXAMPLE: ClassVar = "{before: 48h}"
+
     before: Duration
 
 
 class Protect(Strict):
     """Tasks no policy of any file may touch."""
+
+    EXAMPLE: ClassVar = "{name: golden, match: {status: completed}}"
 
     name: Name
     match: NonEmpty
@@ -245,6 +259,8 @@ class Policy(Strict):
 
     ``source``: the tasks of the catalog, or the directories without a row. ``order``: which go first.
     """
+
+    EXAMPLE: ClassVar = "{name: old, match: {older_than: 30d}, action: {delete: directory}}"
 
     model_config = ConfigDict(
         json_schema_extra={

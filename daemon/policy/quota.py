@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BeforeValidator, PlainSerializer, ValidationInfo, WithJsonSchema, field_validator
 
 from daemon.policy.condition import Strict
-from daemon.sizes import Space
+from daemon.sizes import Space, meant_size
 from daemon.strict_yaml import kind
 
 _EXAMPLES = "write a share such as 85%, a size such as 500GB or 500GiB, or, for inodes, a whole number such as 1000000"
@@ -26,7 +26,7 @@ def _mark(value: Any) -> Space:
         return Space.parse(value)
     except ValueError as error:
         problem = "a share cannot be more than 100%" if str(error).startswith("more than 100%") else "not a mark"
-        raise ValueError(f"{problem}: {_EXAMPLES}") from None
+        raise ValueError(f"{problem}: {meant_size(value) or _EXAMPLES}") from None
 
 
 Mark: TypeAlias = Annotated[
@@ -44,6 +44,8 @@ class Quota(Strict):
     ``measure``: allocated bytes, or inodes.
     """
 
+    EXAMPLE: ClassVar = "{of: filesystem, high: 85%, low: 70%}"
+
     of: Literal["filesystem", "root", "user", "database"]
     measure: Literal["bytes", "inodes"] = "bytes"  # before the marks, whose rules ask for it
     high: Mark
@@ -59,7 +61,9 @@ class Quota(Strict):
         elif measure == "inodes" and mark.text.endswith("B"):
             raise ValueError("inodes have no size: write a whole number such as 1000000, or a share such as 85%")
         elif measure == "bytes" and not mark.text.endswith("B"):
-            raise ValueError("an amount of bytes needs a unit: write a size such as 500GB or 500GiB")
+            share = mark.text if of in ("filesystem", "root") and 0 < (mark.size_bytes or 0) <= 100 else None
+            meant = f"write {share}% for a share of the file system, or" if share else "write"
+            raise ValueError(f"an amount of bytes needs a unit: {meant} a size such as 500GB or 500GiB")
         return mark
 
     @field_validator("low")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 from daemon.durations import Duration, format_duration, parse_duration
-from daemon.sizes import Space
+from daemon.sizes import Space, meant_size
 from daemon.strict_yaml import kind
 
 __all__ = ["Duration", "Size", "format_duration", "parse_duration", "parse_size"]
@@ -28,7 +28,7 @@ def parse_size(text: str) -> int:
     try:
         space = Space.parse(text)
     except ValueError:
-        raise ValueError(f"not a size: {_SIZES}") from None
+        raise ValueError(f"not a size: {meant_size(text) or _SIZES}") from None
     if space.size_bytes is None:
         raise ValueError(f"a share is not a size: {_SIZES}")
     if space.size_bytes >= _MOST:

@@ -170,7 +170,8 @@ def test_problems_of_all_files_are_reported_with_the_names_they_share(tmp_path: 
     (tmp_path / "b.yaml").write_text("version: 1\npolicies: 5\n")
     (tmp_path / "c.yml").write_text(f"versoin: 1\npolicies:\n  - {entry}\nprotect: [{protect}]\n")
     assert refusal(tmp_path).splitlines() == [
-        "b.yaml:2:11: `policies`: expected a list of mappings, got a number",
+        "b.yaml:2:11: `policies`: expected a list of mappings such as "
+        "[{name: old, match: {older_than: 30d}, action: {delete: directory}}], got a number",
         "c.yml:1:1: missing key `version`",
         "c.yml:1:1: unknown key `versoin`: did you mean `version`? known keys: version, policies, protect",
         "c.yml:3:12: `name`: `old` is already taken at a.yaml:2:19",

@@ -59,6 +59,7 @@ MEANING = frozenset(
         "quota-low-above-high",
         "quota-low-not-below-high",
         "quota-mark-without-unit",
+        "quota-share-without-percent",
         "quota-marks-differ-in-kind",
         "quota-of-records",
         "quota-retains-in-trash",
@@ -71,6 +72,7 @@ MEANING = frozenset(
         "size-empty-range",
         "size-too-large",
         "status-unknown",
+        "status-in-capitals",
         "status-unknown-in-protect",
     ]
 )
