@@ -26,7 +26,7 @@ def use() -> None:
     codecs.register(_find)
     for name, codec in extensions.encodings.items():
         if not codec.startswith(_PREFIX):
-            extensions.encodings[name] = _PREFIX + ("utf_8" if name in _ANY_BYTES else codecs.lookup(codec).name)
+            extensions.encodings[name] = _PREFIX + ("utf_8" if name in _ANY_BYTES else codec.lower().replace("-", "_"))
 
 
 def name_of(connection: Connection) -> str | None:

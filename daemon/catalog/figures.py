@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from daemon.catalog.among import among
 from daemon.catalog.ledger import State
+from daemon.catalog.patterns import is_task_id
 from daemon.catalog.pipeline import PipelineTables
 from daemon.catalog.tables import deletions, inventory, scans, sweeps
 
@@ -42,15 +43,18 @@ def task_rows(connection: Connection, tables: PipelineTables) -> int:
 
 
 def rows_with_directory(connection: Connection, tables: PipelineTables) -> int:
-    """How many tasks have a directory, by their rows."""
-    statement = sa.select(sa.func.count()).select_from(tables.tasks).where(tables.has_directory)
+    """How many tasks have a directory, by their rows; one whose id can name none is no task."""
+    named = is_task_id(tables.tasks.c.task_id, sqlite=connection.dialect.name == "sqlite")
+    statement = sa.select(sa.func.count()).select_from(tables.tasks).where(tables.has_directory, named)
     return int(connection.execute(statement).scalar_one())
 
 
 def some_with_directory(connection: Connection, tables: PipelineTables, limit: int, *, newest: bool) -> list[str]:
     """Return the ids of some tasks that have a directory, by their rows: the first or the last ones by id."""
     task_id = tables.tasks.c.task_id
-    statement = sa.select(task_id).where(tables.has_directory).order_by(task_id.desc() if newest else task_id)
+    named = is_task_id(task_id, sqlite=connection.dialect.name == "sqlite")
+    chosen = sa.select(task_id).where(tables.has_directory, named)
+    statement = chosen.order_by(task_id.desc() if newest else task_id)
     return list(connection.execute(statement.limit(limit)).scalars())
 
 

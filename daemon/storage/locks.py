@@ -46,6 +46,7 @@ def exclusive(root: StorageRoot, name: str, *, signs: bool = False) -> Iterator[
                 raise RootUnavailable(
                     f"cannot lock the storage root: {error}; see that it can be written to"
                 ) from error
+            held.close()  # what it did get of it, while the caller may try again
             yield False
             return
         yield True

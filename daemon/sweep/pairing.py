@@ -9,7 +9,6 @@ from typing import Final
 from daemon.catalog import figures
 from daemon.catalog.catalog import Catalog
 from daemon.storage import faults, listing
-from daemon.storage.names import is_task_id
 from daemon.storage.root import OpenRoot, StorageRoot
 
 LEAST: Final = 10
@@ -67,7 +66,7 @@ def _missing_of_sample(catalog: Catalog, root: OpenRoot) -> str | None:
         newest = figures.some_with_directory(connection, tables, _SAMPLE, newest=True)
         oldest = figures.some_with_directory(connection, tables, _SAMPLE, newest=False)
     names = dict.fromkeys([*newest, *oldest])
-    absent = [name for name in names if not is_task_id(name) or listing.is_absent(root, name)]
+    absent = [name for name in names if listing.is_absent(root, name)]
     return absent[0] if absent and 2 * len(absent) >= len(names) else None
 
 

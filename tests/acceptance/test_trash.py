@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from datetime import datetime
 from pathlib import Path
@@ -115,7 +116,10 @@ def test_the_daemon_purges_what_has_waited_long_enough_and_restores_by_http(inst
 def test_a_daemon_beside_another_on_the_same_catalog_is_refused(postgres_installation: Installation) -> None:
     """Even where the root's own lock does not reach, as on another machine."""
     with postgres_installation.daemon():
-        (postgres_installation.root / ".sweepd" / "daemon.lock").unlink()
+        state = postgres_installation.root / ".sweepd"
+        (state / "daemon.lock").unlink()
+        shutil.copy(state / "root.json", state / "copied")
+        (state / "copied").replace(state / "root.json")
         second = postgres_installation.run("run", check=False)
     assert second.returncode == 8
     assert "another sweepd serves the catalog" in second.stderr

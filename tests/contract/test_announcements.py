@@ -178,7 +178,7 @@ def test_plan_and_explanation_say_from_when_an_announced_task_goes(site: Site, t
     assert decision.eligible is not None
     at = decision.eligible.at
     assert at is not None
-    assert f"goes from {at:%Y-%m-%d %H:%M:%S} UTC on" in decision.reason
+    assert f"goes from {at:%Y-%m-%dT%H:%M:%S}Z on" in decision.reason
     for instant, goes in ((at, True), (at - timedelta(seconds=1), False)):
         plan = make_plan(site.catalog, found, found.get("old"), at=instant)
         assert bool(plan.goes) == goes

@@ -82,7 +82,7 @@ def test_a_database_that_stays_away_after_the_commit_leaves_the_answer_to_recove
     far_site: Site, proxy: TcpProxy, what: What, cut: Cut, fate: str
 ) -> None:
     before = armed(far_site, proxy, cut, stays_away=True)
-    with pytest.raises(CatalogUnavailable, match="safe in the trash"):
+    with pytest.raises(CatalogUnavailable, match="the directory is safe"):
         far_site.engine.delete(request("task_1", what))
     (entry,) = far_site.entries()
     for _ in range(2):
@@ -100,7 +100,7 @@ def test_a_commit_that_arrives_late_cannot_overtake_the_recovery(
 ) -> None:
     monkeypatch.setattr("daemon.catalog.database.LOCK_TIMEOUT_S", 0.2)
     before = armed(far_site, proxy, Cut.DELAYED, stays_away=False)
-    with pytest.raises(CatalogUnavailable, match="safe in the trash"):
+    with pytest.raises(CatalogUnavailable, match="the directory is safe"):
         far_site.engine.delete(request("task_1", what))
     (entry,) = far_site.entries()
     assert dict(far_site.recovery.run()) == {"blocked": 1}
@@ -115,7 +115,7 @@ def test_a_commit_that_arrives_while_recovery_waits_for_it_is_carried_on_at_once
 ) -> None:
     monkeypatch.setattr("daemon.catalog.database.LOCK_TIMEOUT_S", 0.2)
     before = armed(far_site, proxy, Cut.DELAYED, stays_away=False)
-    with pytest.raises(CatalogUnavailable, match="safe in the trash"):
+    with pytest.raises(CatalogUnavailable, match="the directory is safe"):
         far_site.engine.delete(request("task_1"))
     monkeypatch.setattr("daemon.catalog.database.LOCK_TIMEOUT_S", 20)
     far_site.catalog.close()  # the patience of a connection is set when it is made
@@ -213,7 +213,7 @@ def test_a_database_that_stops_right_before_the_commit_is_asked_when_it_is_back(
 
     with monkeypatch.context() as patch:
         patch.setattr(ledger, "insert", and_stop)
-        with pytest.raises(CatalogUnavailable, match="safe in the trash"):
+        with pytest.raises(CatalogUnavailable, match="the directory is safe"):
             postgres_site.engine.delete(request("task_1", what))
     postgres_server.start()
     assert dict(postgres_site.recovery.run()) == {"undone": 1}

@@ -147,9 +147,10 @@ class Installation:
             return [dict(row) for row in connection.execute("SELECT * FROM sweepd_deletions ORDER BY deletion_id")]
 
     def tree(self) -> set[str]:
-        """Every path in the root except the marker and the marks; an emptied trash does not count."""
+        """Every path in the root but what sweepd keeps ready there; an emptied trash does not count."""
         found = {str(path.relative_to(self.root)) for path in self.root.rglob("*")}
-        return found - {".sweepd", ".sweepd/root.json", ".sweepd/marks", ".sweepd/trash"}
+        kept = {".sweepd", *(f".sweepd/{name}" for name in ("root.json", "marks", "trash", "retained", "quarantine"))}
+        return {path for path in found - kept if not path.startswith(".sweepd/reserve")}
 
     def everything(self) -> tuple[set[str], dict[str, dict[str, Any]], list[dict[str, Any]]]:
         """For tests that nothing changes."""
