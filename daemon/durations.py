@@ -14,10 +14,12 @@ _UNITS = {"w": 7 * 86_400, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _PATTERN = "".join(rf"(?:(?P<{unit}>[0-9]{{1,12}}){unit})?" for unit in _UNITS)
 _SCHEMA = {"type": "string", "minLength": 2, "pattern": f"^{''.join(f'([0-9]+{unit})?' for unit in _UNITS)}$"}
 _EXAMPLES = "write a number and a unit of w, d, h, m, s, such as 30d, 12h or 1d12h"
-# What people write for a unit, without a plural's s.
-_DAYS = {"mo": 30, "mon": 30, "month": 30, "y": 365, "yr": 365, "year": 365}
-_WORDS = {"w": "w", "week": "w", "d": "d", "day": "d", "h": "h", "hr": "h", "hour": "h"}
-_WORDS |= {"m": "m", "min": "m", "minute": "m", "": "s", "s": "s", "sec": "s", "second": "s"}
+# What people write for a unit, without the s of a plural, in seconds.
+_OF_NO_FIXED_LENGTH = frozenset({"mo", "mon", "month", "y", "yr", "year"})
+_WORDS = {word: (30 if word.startswith("m") else 365) * _UNITS["d"] for word in _OF_NO_FIXED_LENGTH}
+_WORDS |= dict.fromkeys(("w", "wk", "week"), _UNITS["w"]) | dict.fromkeys(("d", "day"), _UNITS["d"])
+_WORDS |= dict.fromkeys(("h", "hr", "hour"), _UNITS["h"]) | dict.fromkeys(("m", "min", "minute"), _UNITS["m"])
+_WORDS |= dict.fromkeys(("s", "sec", "second"), _UNITS["s"])
 # A database subtracts it from the present: a longer one would end before the year 1.
 _LONGEST = timedelta(days=36_500)
 
@@ -47,20 +49,24 @@ def _meant(text: str) -> str | None:
     match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?([A-Za-z]+)", text)
     if match is None:
         return None
-    amount, word = float(match[1]), match[2]
-    days = None if word == "m" else _DAYS.get(word.lower().rstrip("s") if len(word) > 1 else word.lower())
-    if word == "M" or days in (30, 365):
-        what = "month" if days != 365 else "year"
-        return f"a {what} has no fixed length, so write it in days: {_days(amount * (days or 30))}"
-    unit = _WORDS.get(word.lower().rstrip("s") if len(word) > 1 else word.lower())
-    if unit is None:
+    word = "month" if match[2] == "M" else match[2].lower()
+    word = word[:-1] if len(word) > 2 and word.endswith("s") else word
+    seconds = _WORDS.get(word)
+    proposal = None if seconds is None else format_duration(timedelta(seconds=round(float(match[1]) * seconds)))
+    if proposal is None or not _is_duration(proposal):
         return None
-    seconds = round(amount * _UNITS[unit])
-    return f"write {format_duration(timedelta(seconds=seconds))}" if seconds else None
+    if word in _OF_NO_FIXED_LENGTH:
+        what = "month" if word.startswith("m") else "year"
+        return f"a {what} has no fixed length, so write it in days: {proposal}"
+    return f"write {proposal}"
 
 
-def _days(amount: float) -> str:
-    return f"{round(amount)}d"
+def _is_duration(text: str) -> bool:
+    try:
+        parse_duration(text)
+    except ValueError:
+        return False
+    return True
 
 
 def format_duration(duration: timedelta) -> str:

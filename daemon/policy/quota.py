@@ -7,10 +7,14 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 from pydantic import BeforeValidator, PlainSerializer, ValidationInfo, WithJsonSchema, field_validator
 
 from daemon.policy.condition import Strict
-from daemon.sizes import Space, meant_size
+from daemon.sizes import Space
 from daemon.strict_yaml import kind
 
 _EXAMPLES = "write a share such as 85%, a size such as 500GB or 500GiB, or, for inodes, a whole number such as 1000000"
+
+
+# Less is no quota but a share whose sign is missing.
+_FEW_INODES = 100
 
 
 def _mark(value: Any) -> Space:
@@ -20,13 +24,15 @@ def _mark(value: Any) -> Space:
         if value < 0:
             raise ValueError(f"a mark cannot be negative: {_EXAMPLES}")
         return Space(None, value, str(value))
+    if isinstance(value, float) and 0 < value < 1:
+        raise ValueError(f"a share is written in percent: write {round(100 * value, 1):g}%")
     if not isinstance(value, str):
         raise ValueError(f"not a mark but {kind(value)}: {_EXAMPLES}")
     try:
         return Space.parse(value)
     except ValueError as error:
         problem = "a share cannot be more than 100%" if str(error).startswith("more than 100%") else "not a mark"
-        raise ValueError(f"{problem}: {meant_size(value) or _EXAMPLES}") from None
+        raise ValueError(f"{problem}: {_EXAMPLES}") from None
 
 
 Mark: TypeAlias = Annotated[
@@ -64,6 +70,10 @@ class Quota(Strict):
             share = mark.text if of in ("filesystem", "root") and 0 < (mark.size_bytes or 0) <= 100 else None
             meant = f"write {share}% for a share of the file system, or" if share else "write"
             raise ValueError(f"an amount of bytes needs a unit: {meant} a size such as 500GB or 500GiB")
+        elif measure == "inodes" and info.field_name == "high" and (mark.size_bytes or 0) <= _FEW_INODES:
+            raise ValueError(
+                f"{mark.text} means {mark.text} inodes: write {mark.text}% for a share, or a larger number"
+            )
         return mark
 
     @field_validator("low")

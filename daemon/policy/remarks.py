@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
-from daemon.policy.models import Mode, Policy, PolicySet
+from daemon.policy.condition import Condition
+from daemon.policy.models import Mode, PolicySet
 from daemon.policy.values import format_duration
 
 # Hardly anybody deletes what is so young; who writes `6m` means months.
@@ -18,20 +19,26 @@ def remarks(policies: PolicySet) -> Iterator[str]:
     """Yield one line for each thing that a person should look at."""
     for policy in policies.policies:
         if policy.mode is Mode.ENFORCE:
-            yield from _young(policy)
+            waits = [("min_age", policy.keep and policy.keep.min_age), ("retain", policy.action.retain)]
+            for key, age in (*_ages(policy.match), *waits):
+                yield from _short(f"policy {policy.name}", key, age)
+    for protect in policies.protect:
+        for key, age in _ages(protect.match):
+            yield from _short(f"protection {protect.name}", key, age)
 
 
-def _young(policy: Policy) -> Iterator[str]:
-    ages = [one.older_than.age for _, one in policy.match.places() if one.older_than is not None]
-    waits = [("older_than", age) for age in ages]
-    if policy.action.retain is not None:
-        waits.append(("retain", policy.action.retain))
-    for key, age in waits:
-        if age < _YOUNG:
-            yield (
-                f"policy {policy.name}: `{key}: {format_duration(age)}` means {_in_words(age)}, and the policy "
-                "deletes; if months are meant, write them in days, such as 180d"
-            )
+def _ages(match: Condition) -> Iterator[tuple[str, timedelta | None]]:
+    for _, one in match.places():
+        yield "older_than", one.older_than and one.older_than.age
+        yield "newer_than", one.newer_than and one.newer_than.age
+
+
+def _short(whose: str, key: str, age: timedelta | None) -> Iterator[str]:
+    if age is not None and age < _YOUNG:
+        yield (
+            f"{whose}: `{key}: {format_duration(age)}` means {_in_words(age)}; if months are meant, write them in days, "
+            "such as 180d"
+        )
 
 
 def _in_words(age: timedelta) -> str:

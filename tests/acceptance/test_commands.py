@@ -291,6 +291,13 @@ def test_check_prints_every_mistake_with_its_place(site: Installation) -> None:
     found = json.loads(site.run("check", "--json").stdout)
     assert (len(found["protect"]), found["unread"]) == (1, [f"{site.folder}/policies/protect.YAML"])
     site.write_policies(
+        "version: 1\npolicies:\n  - name: x\n    mode: enforce\n    match: {older_than: 6m}\n"
+        "    action: {delete: directory}\n"
+    )
+    assert "warning: policy x: `older_than: 6m` means 6 minutes;" in site.run("check").stderr
+    [warning] = json.loads(site.run("check", "--json").stdout)["warnings"]
+    assert "such as 180d" in warning
+    site.write_policies(
         "version: 1\npolicies:\n  - name: x\n    match: {older_than: 30}\n    acton: {delete: directory}\n"
     )
     done = site.run("check", check=False)

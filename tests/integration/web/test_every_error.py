@@ -386,8 +386,8 @@ CASES: dict[str, Case] = {
         rest={"unknown_params": ["dry_run"]},
     ),
     ApiCode.INVALID_PARAMETER: Case(
-        "参数错误: drift 必须为 orphans 或 missing",
-        "Invalid parameter: drift must be orphans or missing",
+        "参数错误: drift 必须为 orphans、missing、returned 或 unnamed",
+        "Invalid parameter: drift must be orphans, missing, returned or unnamed",
         method="GET",
         path=f"{INVENTORY}?drift=x",
         rest={"data": {"parameter": "drift"}},

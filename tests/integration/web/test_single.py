@@ -159,7 +159,7 @@ async def test_a_link_is_refused(api: Api, installation: Installation, tmp_path:
     ("number", "status", "code", "message"),
     [
         (errno.EACCES, 403, "PERMISSION_DENIED", "权限不足,无法删除"),
-        (errno.ENOSPC, 500, "DELETION_FAILED", "删除操作失败"),
+        (errno.ENAMETOOLONG, 500, "DELETION_FAILED", "删除操作失败"),
     ],
     ids=["permission", "other"],
 )

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from daemon.policy.condition import Age, Condition, Strict
-from daemon.policy.models import Action, Mode, Policy, PolicyFile, PolicySet, Trash
+from daemon.policy.models import Action, Keep, Mode, Policy, PolicyFile, PolicySet, Protect, Trash
 from daemon.policy.remarks import remarks
 
 
@@ -26,10 +26,13 @@ def said(one: Policy) -> list[str]:
 
 def test_minutes_where_months_may_be_meant_are_remarked_upon() -> None:
     assert said(policy(timedelta(minutes=6))) == [
-        "policy old: `older_than: 6m` means 6 minutes, and the policy deletes; "
-        "if months are meant, write them in days, such as 180d"
+        "policy old: `older_than: 6m` means 6 minutes; if months are meant, write them in days, such as 180d"
     ]
-    assert "`retain: 1m` means 1 minute," in said(policy(timedelta(days=1), retain=timedelta(minutes=1)))[0]
+    assert "`retain: 1m` means 1 minute;" in said(policy(timedelta(days=1), retain=timedelta(minutes=1)))[0]
+    kept = policy(timedelta(days=1)).model_copy(update={"keep": Keep(min_age=timedelta(minutes=6))})
+    assert "`min_age: 6m` means 6 minutes;" in said(kept)[0]
+    young = Protect(name="young", match=Condition(not_=Condition(older_than=Age(age=timedelta(seconds=30)))))
+    assert "protection young: `older_than: 30s` means 30 seconds;" in next(remarks(PolicySet(protect=(young,))))
 
 
 @pytest.mark.parametrize("one", [policy(timedelta(minutes=6), mode=Mode.OBSERVE), policy(timedelta(hours=1))])

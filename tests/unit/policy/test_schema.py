@@ -58,6 +58,7 @@ MEANING = frozenset(
         "quota-inodes-with-a-unit",
         "quota-low-above-high",
         "quota-low-not-below-high",
+        "quota-few-inodes",
         "quota-mark-without-unit",
         "quota-share-without-percent",
         "quota-marks-differ-in-kind",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -26,6 +27,38 @@ from daemon.policy.values import format_duration, parse_duration, parse_size
 )
 def test_a_duration_is_a_number_with_a_unit(text: str, seconds: int) -> None:
     assert parse_duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "proposal"),
+    [
+        ("6M", "write it in days: 180d"),
+        ("6 months", "write it in days: 180d"),
+        ("1y", "write it in days: 365d"),
+        ("30 days", "write 30d"),
+        ("1.5d", "write 1d12h"),
+        ("30D", "write 30d"),
+        ("10 hrs", "write 10h"),
+        ("2 wks", "write 14d"),
+        ("500ms", "write a number and a unit"),
+        ("200y", "write a number and a unit"),
+        ("0y", "write a number and a unit"),
+        ("30ss", "write a number and a unit"),
+        ("6Ms", "write a number and a unit"),
+    ],
+)
+def test_a_duration_in_other_words_is_answered_with_what_to_write(text: str, proposal: str) -> None:
+    with pytest.raises(ValueError, match=f"{proposal}"):
+        parse_duration(text)
+
+
+@given(st.from_regex(r"[0-9]{1,6}(\.[0-9]{1,3})? ?[A-Za-z]{1,7}", fullmatch=True))
+def test_what_is_proposed_is_a_duration(text: str) -> None:
+    try:
+        parse_duration(text)
+    except ValueError as error:
+        if proposed := re.search(r"(?:write|days:) ([0-9dhms]+)$", str(error)):
+            parse_duration(proposed[1])
 
 
 @pytest.mark.parametrize(

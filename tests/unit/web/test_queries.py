@@ -74,7 +74,7 @@ def test_what_is_not_known_is_refused_with_the_nearest_that_is() -> None:
         (AtQuery, [("at", "1969-01-01")], "at must be a date such as 2026-12-31 or 2026-12-31T18:00:00+08:00"),
         (HoldsQuery, [("all", "1")], "all must be one of the booleans true and false"),
         (HoldsQuery, [("all", "True")], "all must be one of the booleans true and false"),
-        (InventoryQuery, [("drift", "")], "drift must be orphans or missing"),
+        (InventoryQuery, [("drift", "")], "drift must be orphans, missing, returned or unnamed"),
         (SweepsQuery, [("policy", "a"), ("policy", "b")], "policy must be the name of a policy"),
         (SweepsQuery, [("policy", "a\0b")], "policy must be the name of a policy"),
     ],
