@@ -27,17 +27,18 @@ def remarks(policies: PolicySet) -> Iterator[str]:
             yield from _short(f"protection {protect.name}", key, age)
 
 
-def _ages(match: Condition) -> Iterator[tuple[str, timedelta | None]]:
+def _ages(match: Condition) -> Iterator[tuple[str, timedelta]]:
     for _, one in match.places():
-        yield "older_than", one.older_than and one.older_than.age
-        yield "newer_than", one.newer_than and one.newer_than.age
+        yield from (
+            (key, age.age) for key, age in (("older_than", one.older_than), ("newer_than", one.newer_than)) if age
+        )
 
 
 def _short(whose: str, key: str, age: timedelta | None) -> Iterator[str]:
     if age is not None and age < _YOUNG:
         yield (
-            f"{whose}: `{key}: {format_duration(age)}` means {_in_words(age)}; if months are meant, write them in days, "
-            "such as 180d"
+            f"{whose}: `{key}: {format_duration(age)}` means {_in_words(age)}; "
+            "if months are meant, write them in days, such as 180d"
         )
 
 
