@@ -10,11 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from functools import partial
 
 from daemon import clock, log
-from daemon.catalog import ledger
+from daemon.catalog import ledger, tasks
+from daemon.catalog.catalog import Session
 from daemon.catalog.ledger import Record, State
 from daemon.deletion.manifest import Item, Kind, Manifest
 from daemon.deletion.purge import Place, Tools, keep_ready, purge
@@ -122,16 +124,37 @@ class Recovery:
             return Result.BUSY if entry is None else self._settle(entry)
 
     def _settle_standing(self, root: OpenRoot, record: Record) -> Result:
-        """A directory that is removed where it stands: on with it if it is proven to be there, else it is done."""
+        """A directory that is removed where it stands: on with it if it is proven to be there, else it is done.
+
+        Its path was never frozen: one in which the task has run again since is left alone.
+        """
         assert record.in_place is not None
         deletion_id, task_id = record.entry.deletion_id, record.entry.task_id
         if record.in_place == standing.WAITED:  # and is there no more
+            return self._finish_standing(standing.gone(root, deletion_id), deletion_id)
+        if self._has_run_since(record):
+            _log.warning("deletion_overtaken", deletion_id=deletion_id, task_ids=[task_id])
             return self._finish_standing(standing.gone(root, deletion_id), deletion_id)
         try:
             where = standing.find(root, deletion_id, task_id, Identity.parse(record.in_place))
         except standing.Busy:
             return Result.BUSY
         return self._finish_standing(where, deletion_id)
+
+    def _has_run_since(self, record: Record) -> bool:
+        """Whether the row says that the task has run since its deletion. Raises TaskRefused if the row is locked."""
+        catalog, task_id = self.tools.catalog, record.entry.task_id
+        with catalog.write() as session:
+            found = tasks.lock(session.connection, session.tables, [task_id], catalog.running_statuses).get(task_id)
+            if found is None:
+                return False
+            dates = (found.row.created_at, found.row.started_at, found.row.completed_at)
+            return found.running or any(wall is not None and wall > self._stamp(session, record) for wall in dates)
+
+    @staticmethod
+    def _stamp(session: Session, record: Record) -> datetime:
+        """When it was committed, as the pipeline writes it."""
+        return record.committed_at.astimezone(session.zone).replace(tzinfo=None)
 
     def _settle_begun(self, root: OpenRoot, deletion_id: str) -> Result:
         """A purge that has begun where the directory waited."""
