@@ -121,6 +121,11 @@ class SweepReport:
         return len(self.deleted) + len(self.failed) + len(self.failed_again) + len(self.dropped)
 
     @property
+    def directories_deleted(self) -> int:
+        """How many of the deleted tasks had a directory."""
+        return sum(outcome.directory_deleted for outcome in self.deleted)
+
+    @property
     def files(self) -> int:
         return sum(outcome.counts.files for outcome in self.deleted)
 
@@ -178,6 +183,7 @@ class SweepReport:
             "deleted_count": len(self.deleted),
             "failed_count": len(self.failed),
             "failed_again_count": len(self.failed_again),
+            "directories_deleted": self.directories_deleted,
             "dropped_count": len(self.dropped),
             "selected_tasks": [decision.task.task_id for decision in self.chosen[:limit]],
             "deleted": [outcome.task_id for outcome in self.deleted[:limit]],

@@ -108,6 +108,7 @@ class ShownReport(Document):
     deleted_count: int
     failed_count: int
     failed_again_count: int = 0
+    directories_deleted: int | None = None
     dropped_count: int
     selected_tasks: list[str]
     deleted: list[str]
