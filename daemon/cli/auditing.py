@@ -10,7 +10,7 @@ from daemon.catalog.audit import AuditFilter
 from daemon.catalog.ledger import Record
 from daemon.cli.dates import read_instant
 from daemon.cli.render import dump, say, table
-from daemon.deletion import audit_trail
+from daemon.deletion import audit_trail, stuck
 from daemon.moments import for_people
 from daemon.sizes import format_size
 from daemon.visible import visible
@@ -77,5 +77,5 @@ def _row(record: Record) -> tuple[str, ...]:
         entry.initiator,
         str(counts.files) if counts else "-",
         format_size(counts.size_bytes) if counts else "-",
-        record.error or entry.reason or "-",
+        stuck.why(record) or entry.reason or "-",
     )
