@@ -182,7 +182,8 @@ def show_orphans(orphans: Sequence[str], policies: PolicySet) -> None:
         few = ", ".join(orphans[:3]) + (", …" if len(orphans) > 3 else "")
         look = [p.name for p in policies.policies if p.source == "orphans" and p.mode is not Mode.DISABLED]
         what_of_them = f"looked at by {', '.join(look)}" if look else "no policy looks at them, so they stay"
-        say(f"directories without a row: {len(orphans)} ({few}); {what_of_them}")
+        rest = "; sweepd inventory --scan --all lists them" if len(orphans) > 3 else ""
+        say(f"directories without a row: {len(orphans)} ({few}); {what_of_them}{rest}")
 
 
 def what(policy: Policy) -> str:

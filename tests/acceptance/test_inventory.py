@@ -70,7 +70,10 @@ def test_the_command_scans_and_shows(installation: Installation, store: Store) -
     text = installation.run("inventory").stdout
     assert "no complete scan yet" in text
     shown = json.loads(installation.run("inventory", "--scan", "--json", cold=True).stdout)
-    assert (shown["total"]["directories"], shown["drift"]) == (2, {"orphans": 1, "missing": 1})
+    assert (shown["total"]["directories"], shown["drift"]) == (
+        2,
+        {"orphans": 1, "missing": 1, "returned": 0, "unnamed": 0},
+    )
     assert [one["task_id"] for one in shown["orphans"]] == ["task_orphan"]
     assert [one["task_id"] for one in shown["missing"]] == ["task_missing"]
     largest = shown["largest"][0]
