@@ -108,8 +108,8 @@ class DriftFinder:
         statement = sa.select(sa.func.count()).select_from(self._source(drift)).where(self._condition(drift))
         return int(connection.execute(statement).scalar_one())
 
-    def examples(self, connection: Connection, drift: Drift, limit: int) -> list[Drifted]:
-        """The first ones: the largest orphans, and missing ones by name."""
+    def examples(self, connection: Connection, drift: Drift, limit: int | None) -> list[Drifted]:
+        """The first ones, or all: the largest orphans, and missing ones by name."""
         i, t = inventory.c, self._tables.tasks.c
         if drift is Drift.ORPHANS:
             columns: Sequence[Any] = [i.task_id, i.size_bytes, i.first_seen_at, i.sightings, i.error]

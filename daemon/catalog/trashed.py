@@ -58,6 +58,15 @@ def retained(
     return [read(row) for row in connection.execute(statement)]
 
 
+def stuck(connection: Connection, *, task_id: str | None = None) -> list[Record]:
+    """Deletions that are not purged though it was tried, the oldest first: all, or of one task."""
+    c = deletions.c
+    statement = sa.select(deletions).where(c.state == State.COMMITTED, c.error.is_not(None))
+    if task_id is not None:
+        statement = statement.where(c.task_id == task_id)
+    return [read(row) for row in connection.execute(statement.order_by(c.committed_at, c.deletion_id))]
+
+
 def oldest(
     connection: Connection,
     *,

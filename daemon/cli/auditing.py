@@ -10,7 +10,7 @@ from daemon.catalog.audit import AuditFilter
 from daemon.catalog.ledger import Record
 from daemon.cli.dates import read_instant
 from daemon.cli.render import dump, say, table
-from daemon.deletion import audit_trail
+from daemon.deletion import audit_trail, stuck
 from daemon.moments import for_people
 from daemon.sizes import format_size
 from daemon.visible import visible
@@ -33,7 +33,7 @@ def show_deletions(
     as_json: bool,
     as_csv: bool,
 ) -> None:
-    """Print them, the newest first; as CSV all of them unless there is a ``limit``.
+    """Print them, the newest first; as CSV or JSON all of them unless there is a ``limit``.
 
     Raises typer.BadParameter, CatalogUnavailable or CatalogNotReady.
     """
@@ -52,13 +52,17 @@ def show_deletions(
         for page in audit_trail.pages(services.catalog, wanted, limit=limit):
             sys.stdout.write(_escaped(audit_trail.csv_lines(page, header=False)))
         return
-    found = [one for page in audit_trail.pages(services.catalog, wanted, limit=limit or _SHOWN) for one in page]
+    most = limit or _SHOWN
+    pages = audit_trail.pages(services.catalog, wanted, limit=limit if as_json else most + 1)
+    found = [one for page in pages for one in page]
     if as_json:
         dump({"deletions": [audit_trail.document(record) for record in found]})
         return
+    more, found = len(found) > most, found[:most]
     columns = ("deletion", "deleted", "task", "what", "state", "by", "files", "size", "why")
     table(columns, [_row(record) for record in found], right=frozenset({"files", "size"}))
-    say(f"{len(found)} deletions; --json says more of each", style="dim")
+    rest = f"the newest {most}; --limit N shows more, --json all" if more else f"{len(found)} deletions"
+    say(f"{rest}; --json says more of each", style="dim")
 
 
 def _escaped(lines: str) -> str:
@@ -77,5 +81,5 @@ def _row(record: Record) -> tuple[str, ...]:
         entry.initiator,
         str(counts.files) if counts else "-",
         format_size(counts.size_bytes) if counts else "-",
-        record.error or entry.reason or "-",
+        stuck.why(record) or entry.reason or "-",
     )

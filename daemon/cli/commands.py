@@ -195,7 +195,7 @@ def delete(
     question = f"Delete the {what} of {asking.few(task_ids)}?"
     if server is not None:
         if not yes:
-            asking.ask(question)
+            asking.ask(question, task_ids)
         from daemon.cli.remote import deleting as there
 
         raise typer.Exit(
@@ -213,7 +213,7 @@ def delete(
         )
     with _services(context, settled=True) as services:
         if not yes:
-            asking.ask(question)
+            asking.ask(question, task_ids)
         raise typer.Exit(
             deleting.delete(
                 services, task_ids, records=records, force=force, retain=duration, reason=why, as_json=as_json
@@ -268,7 +268,7 @@ def purge(
 
     with _services(context, settled=True) as services:
         if not yes:
-            asking.ask(f"Remove for good {asking.few(deletion_ids)}?")
+            asking.ask(f"Remove for good {asking.few(deletion_ids)}?", deletion_ids)
         trashing.purge(services, deletion_ids, as_json=as_json)
 
 

@@ -1,10 +1,15 @@
-"""How full the file system of the storage root is, in words."""
+"""How full the file system of the storage root and what a quota measures are, and what a sweep would do, in words."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from daemon.app.services import Services
+from daemon.policy.models import Mode, Policy, Quota
 from daemon.sizes import format_size
 from daemon.storage.space import FileSystem, look
+from daemon.sweep.quota import Forecast, Reading
 
 
 def measure_space(services: Services) -> FileSystem:
@@ -34,3 +39,66 @@ def space_json(space: FileSystem) -> dict[str, int]:
 
 def _share(used: int, whole: int) -> str:
     return f"{100 * used / whole:.0f}%" if whole else "-"
+
+
+def forecast_in_words(policy: Policy, forecast: Forecast) -> Iterator[str]:
+    """Say how full what the quota measures is, and what a sweep would do now."""
+    quota = policy.quota
+    assert quota is not None
+    full = [reading for reading in forecast.readings if reading.used >= reading.high]
+    for reading in forecast.readings:
+        whole = f", {_share_of(reading)} of the file system" if quota.of != "user" and quota.of != "database" else ""
+        trash = f"; the trash holds {_amount(quota, reading.purgeable)} of it" if reading.purgeable else ""
+        yield f"quota: {_whose(quota, reading)} {_takes(quota)} {_amount(quota, reading.used)}{whole}{trash}"
+    if not full:
+        now = " and ".join(_marked(quota, reading) for reading in forecast.readings) or "nothing is in use, which"
+        yield f"a sweep now would do nothing: {now} is below the high mark {quota.high.text}"
+        return
+    number = len(forecast.chosen)
+    what = f"about {number} of these" if number else "none of these"
+    before = "purge the trash first, then " if any(reading.purgeable for reading in full) else ""
+    would = f"{before}delete {what}, until {quota.low.text}"
+    if forecast.held_back:
+        why = "; ".join(breach.message for breach in forecast.held_back)
+        most = min(breach.most for breach in forecast.held_back)
+        truncates = policy.limits is not None and policy.limits.on_exceed == "truncate" and most > 0
+        yield f"{why}: a sweep now {f'would end after the first {most}' if truncates else 'would delete nothing'}"
+    elif policy.mode is Mode.ENFORCE:
+        yield f"a sweep now would {would}"
+    else:
+        yield f"a sweep now would do nothing, since the mode is {policy.mode}; in mode enforce it would {would}"
+
+
+def forecast_json(forecast: Forecast) -> dict[str, Any]:
+    """The same in bytes or inodes."""
+    return {
+        "readings": [
+            {"group": one.group, "used": one.used, "purgeable": one.purgeable, "high": one.high, "low": one.low}
+            for one in forecast.readings
+        ],
+        "would_delete": len(forecast.chosen),
+        "held_back": [breach.message for breach in forecast.held_back],
+    }
+
+
+def _whose(quota: Quota, reading: Reading) -> str:
+    if quota.of in ("user", "database"):
+        return f"{quota.of} {reading.group or '-'}"
+    return "the file system" if quota.of == "filesystem" else "the storage root"
+
+
+def _takes(quota: Quota) -> str:
+    return "has in use" if quota.of == "filesystem" else "takes"
+
+
+def _amount(quota: Quota, value: int) -> str:
+    return f"{value} inodes" if quota.measure == "inodes" else format_size(value)
+
+
+def _marked(quota: Quota, reading: Reading) -> str:
+    """What is in use as the marks are written: as a share, which is rounded down, or as an amount."""
+    return _share_of(reading) if quota.high.percent is not None else _amount(quota, reading.used)
+
+
+def _share_of(reading: Reading) -> str:
+    return f"{100 * reading.used // reading.total}%" if reading.total else "-"

@@ -33,4 +33,5 @@ def show_sweeps(services: Services, policy: str | None, *, limit: int, as_json: 
     ]
     numbers = ("selected", "deleted", "failed", "dropped")
     table(("sweep", "policy", "started", "trigger", "mode", "outcome", *numbers), rows, right=frozenset(numbers))
-    say(f"{len(rows)} sweeps; --json says what they did to which tasks", style="dim")
+    rest = "; --limit N shows more" if len(rows) == limit else ""
+    say(f"{len(rows)} sweeps{rest}; --json says what they did to which tasks", style="dim")

@@ -48,7 +48,8 @@ def show_tasks(services: Services, *, statuses: Sequence[str], limit: int, offse
         for row in page.tasks
     ]
     table(("task", "status", "directory", "created", "completed", "name"), rows)
-    say(f"{len(rows)} of {page.total} tasks", style="dim")
+    how = "; --limit N and --offset N show the others" if page.total is None or len(rows) < page.total else ""
+    say(f"{len(rows)} of {page.total} tasks{how}", style="dim")
 
 
 def _instant(value: datetime | None, zone: tzinfo) -> datetime | None:

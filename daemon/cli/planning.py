@@ -12,7 +12,7 @@ from daemon.catalog import inventory, scans
 from daemon.catalog.catalog import Catalog
 from daemon.catalog.scans import Drift
 from daemon.cli.dates import read_instant
-from daemon.cli.fullness import measure_space, space_in_words, space_json
+from daemon.cli.fullness import forecast_in_words, forecast_json, measure_space, space_in_words, space_json
 from daemon.cli.initiator import initiator
 from daemon.cli.render import UNLESS, dump, say, table
 from daemon.errors import RootUnavailable
@@ -28,6 +28,7 @@ from daemon.sweep.eligibility import Eligibility, When
 from daemon.sweep.limits import breaches
 from daemon.sweep.orphans import find_orphans
 from daemon.sweep.plan import Decision, Plan, make_plan
+from daemon.sweep.quota import Forecast
 
 FIRST = 20
 EXAMPLES = 10
@@ -64,10 +65,13 @@ def show_plans(
         digest = stored.save(services.catalog, plan, initiator()) if save else None
         unknown: dict[str, str] = {}
         censuses = measure(services.root, services.catalog, plan, unknown) if sizes else {}
+        now = sizes and instant is None and policy.quota is not None
+        forecast = services.sweeper.forecast(policies, plan) if now else None
         if as_json:
-            shown.append(plan_json(plan, censuses, zone, unknown) | {"saved": save})
+            found = plan_json(plan, censuses, zone, unknown) | {"saved": save}
+            shown.append(found | {"quota": None if forecast is None else forecast_json(forecast)})
         else:
-            show_plan(plan, censuses, everything=everything, unknown=unknown)
+            show_plan(plan, censuses, everything=everything, unknown=unknown, forecast=forecast)
             if digest is not None:
                 say(f"saved as plan {digest}")
                 say(f"apply exactly this: sweepd sweep {policy.name} --plan {digest[:12]}")
@@ -122,8 +126,9 @@ def show_plan(
     *,
     everything: bool = False,
     unknown: Mapping[str, str] | None = None,
+    forecast: Forecast | None = None,
 ) -> None:
-    """Print one plan."""
+    """Print one plan; ``forecast``: what its quota says now."""
     policy = plan.policy
     total = sum(census.freed_bytes for census in censuses.values() if census)
     uncounted = len(plan.goes) - len(censuses) if censuses else 0
@@ -132,8 +137,10 @@ def show_plan(
     say()
     say(f"policy {policy.name} (mode {policy.mode}): {what(policy)}", style="bold")
     say(f"as of {for_people(plan.now.utc, seconds=True)}", style="dim")
+    for line in () if forecast is None else forecast_in_words(policy, forecast):
+        say(line)
     say(f"{len(plan.goes)} of {plan.considered} tasks go{frees}; {plan.considered - len(plan.goes)} stay")
-    for caveat in _caveats(plan, censuses):
+    for caveat in _caveats(plan, censuses, forecast):
         say(caveat, style="yellow")
     if plan.goes:
         shown = plan.goes if everything else plan.goes[:FIRST]
@@ -151,7 +158,7 @@ def show_plan(
         _more(plan.considered - len(plan.goes) - len(examples))
 
 
-def _caveats(plan: Plan, censuses: Mapping[str, Census | None]) -> Iterator[str]:
+def _caveats(plan: Plan, censuses: Mapping[str, Census | None], forecast: Forecast | None) -> Iterator[str]:
     """What these free, when, and why a sweep takes fewer of them now."""
     retain, none = plan.policy.action.retain, _without_directory(plan, censuses)
     if none:
@@ -162,7 +169,7 @@ def _caveats(plan: Plan, censuses: Mapping[str, Census | None]) -> Iterator[str]
             f"comes when that is purged, {for_people(plan.now.utc + retain)} if it went now, {UNLESS}"
         )
     quota, limits = plan.policy.quota, plan.policy.limits
-    if quota is not None:
+    if quota is not None and forecast is None:
         yield (
             f"quota: a sweep takes the first of these, and only when {quota.of} ({quota.measure}) is at "
             f"{quota.high.text} or above, until it is at {quota.low.text}; what waits in the trash goes before them"
@@ -182,7 +189,8 @@ def show_orphans(orphans: Sequence[str], policies: PolicySet) -> None:
         few = ", ".join(orphans[:3]) + (", …" if len(orphans) > 3 else "")
         look = [p.name for p in policies.policies if p.source == "orphans" and p.mode is not Mode.DISABLED]
         what_of_them = f"looked at by {', '.join(look)}" if look else "no policy looks at them, so they stay"
-        say(f"directories without a row: {len(orphans)} ({few}); {what_of_them}")
+        rest = "; sweepd inventory --scan --all lists them" if len(orphans) > 3 else ""
+        say(f"directories without a row: {len(orphans)} ({few}); {what_of_them}{rest}")
 
 
 def what(policy: Policy) -> str:

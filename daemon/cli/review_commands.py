@@ -82,7 +82,7 @@ def deletions(
     since: Annotated[str | None, typer.Option(metavar="DATE", help="From that date or date-time on.")] = None,
     until: Annotated[str | None, typer.Option(metavar="DATE", help="Before that date or date-time.")] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, max=2**31 - 1, help="How many at most: 50 if left out, as CSV all.")
+        int | None, typer.Option(min=1, max=2**31 - 1, help="How many at most: 50 if left out, as CSV or JSON all.")
     ] = None,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of text.")] = False,

@@ -11,6 +11,7 @@ from daemon import clock
 from daemon.app.services import Services
 from daemon.catalog.scans import Drift
 from daemon.catalog.totals import Group, Large, Total
+from daemon.cli.fullness import measure_space, space_in_words, space_json
 from daemon.cli.render import console, dump, say, table
 from daemon.errors import ErrorCode, SweepRefused
 from daemon.inventory import scan as scans
@@ -23,17 +24,21 @@ EXAMPLES = 10
 _RIGHT = frozenset({"directories", "files", "size", "on disk"})
 
 
-def show_inventory(services: Services, *, scan: bool, largest: int, as_json: bool) -> None:
-    """Print it; with ``scan``, after a scan. Raises SweepdError."""
+def show_inventory(services: Services, *, scan: bool, largest: int, everything: bool, as_json: bool) -> None:
+    """Print it; with ``scan``, after a scan; with ``everything``, all that differs. Raises SweepdError."""
     if scan:
         if (problem := services.clock_guard.problem()) is not None:  # since when it is there is what orphans go by
             raise SweepRefused(f"nothing was scanned: {problem}", code=ErrorCode.CLOCK_UNRELIABLE)
         _scan(services, shown=not as_json)
     found = overview(services.catalog, largest)
-    drifts = [drift_list(services.catalog, kind, EXAMPLES) for kind in Drift]
+    most = None if everything or as_json else EXAMPLES
+    drifts = [drift_list(services.catalog, kind, most) for kind in Drift]
+    space = measure_space(services)
     if as_json:
-        dump({**found.to_json(), **{str(one.kind): one.to_json()["tasks"] for one in drifts}})
+        differing = {str(one.kind): one.to_json()["tasks"] for one in drifts}
+        dump({**found.to_json(), **differing, "filesystem": space_json(space)})
         return
+    say(space_in_words(services, space))
     _show_total(found)
     for name, groups in found.groups.items():
         say()
@@ -42,6 +47,7 @@ def show_inventory(services: Services, *, scan: bool, largest: int, as_json: boo
         say()
         rows = [_large_row(one) for one in found.largest]
         table(("largest", "status", "user", "files", "size", "on disk", "changed"), rows, right=_RIGHT)
+        _more(found.total.directories - found.total.uncounted - len(rows), "--largest N lists more")
     for drift in drifts:
         _show_drift(drift)
 
@@ -96,8 +102,12 @@ def _show_drift(drift: DriftList) -> None:
     else:
         rows = [(one.task_id[:_ID], one.status or "-", one.user or "-") for one in drift.tasks]
         table((str(drift.kind), "status", "user"), rows)
-    if drift.total > len(drift.tasks):
-        say(f"… and {drift.total - len(drift.tasks)} more", style="dim")
+    _more(drift.total - len(drift.tasks), "--all lists them")
+
+
+def _more(count: int, how: str) -> None:
+    if count > 0:
+        say(f"… and {count} more ({how})", style="dim")
 
 
 _ID: Final = 128

@@ -12,6 +12,7 @@ from daemon.cli.exits import Exit, status_of
 from daemon.cli.initiator import initiator
 from daemon.cli.render import dump, say, say_message, table
 from daemon.deletion.restore import Restored
+from daemon.deletion.stuck import why
 from daemon.errors import CatalogNotReady, CatalogUnavailable, ErrorCode, RootUnavailable, SweepdError, TaskRefused
 from daemon.moments import for_people
 from daemon.sizes import format_size
@@ -21,9 +22,10 @@ _DELETION_ID = re.compile(r"[0-9a-f]{28}")
 
 def show_trash(services: Services, task_id: str | None, *, as_json: bool) -> None:
     """Print what waits, the first to be purged first. Raises SweepdError."""
-    records = services.retention.waiting(task_id)
+    records, stuck = services.retention.waiting(task_id), services.retention.stuck(task_id)
     if as_json:
-        dump({"deletions": [_json(record) for record in records], "total": len(records)})
+        found = {"deletions": [_json(record) for record in records], "total": len(records)}
+        dump({**found, "stuck": [{**_json(record), "error": why(record)} for record in stuck]})
         return
     rows = [
         (
@@ -39,6 +41,10 @@ def show_trash(services: Services, task_id: str | None, *, as_json: bool) -> Non
     ]
     table(("deletion", "task", "what", "size", "deleted", "purged after", "by"), rows, right=frozenset({"size"}))
     say(f"{len(rows)} deletions can be restored: sweepd restore TASK|DELETION", style="dim")
+    if stuck:
+        say()
+        say(f"deletions that could not be finished: {len(stuck)}", style="yellow")
+        table(("deletion", "task", "because"), [(r.entry.deletion_id, r.entry.task_id, why(r) or "") for r in stuck])
 
 
 def restore(services: Services, names: Sequence[str], *, as_json: bool) -> Exit:

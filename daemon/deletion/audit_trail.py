@@ -12,6 +12,7 @@ from daemon.catalog import audit
 from daemon.catalog.audit import AuditFilter, Mark
 from daemon.catalog.catalog import Catalog
 from daemon.catalog.ledger import Counts, Record, State
+from daemon.deletion import stuck
 
 PAGE: Final = 1000
 """Deletions read at once: what an export keeps in memory."""
@@ -59,7 +60,7 @@ def document(record: Record) -> dict[str, Any]:
     values |= {
         "state": record.state,
         "deleted_at": _stamp(record.committed_at),
-        "error": record.error,
+        "error": stuck.why(record),
         "finished_at": None if restored else finished,
         "retained_until": _stamp(entry.purge_after),
         "restored_at": finished if restored else None,

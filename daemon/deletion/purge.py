@@ -9,13 +9,14 @@ from typing import Protocol
 from daemon import log
 from daemon.catalog import ledger, setup
 from daemon.catalog.catalog import Catalog
+from daemon.deletion import stuck
 from daemon.deletion.claim import journal_counts
 from daemon.deletion.continuity import Continuity
 from daemon.deletion.manifest import Item
 from daemon.deletion.progress import Purges
 from daemon.errors import SweepdError
 from daemon.metrics.registry import Metrics
-from daemon.storage import faults, reserve, upkeep
+from daemon.storage import reserve, upkeep
 from daemon.storage.census import Census
 from daemon.storage.progress import Progress
 from daemon.storage.root import OpenRoot
@@ -95,7 +96,8 @@ def purge(entry: Place, items: Sequence[Item], tools: Tools, known: Mapping[str,
         except OSError as error:
             result.errors |= _left(entry, ids, tools, error)
     if result.errors:
-        _note(tools.catalog, result)
+        begun = {key: journal_counts(result.counts[key]) for key in result.errors if key in result.counts}
+        stuck.note(tools.catalog, result.errors, {item.deletion_id: item.entry for item in items}, begun)
     counts = result.counts
     gone = {deletion_id: counts[deletion_id] for deletion_id in ids if deletion_id not in result.errors}
     recorded = _record(tools, gone, items)
@@ -175,18 +177,3 @@ def _discard(entry: Place) -> None:
         entry.discard()
     except OSError as error:  # it holds something else, or the file system fails now: recovery sees to it
         _log.error("undo_deferred", entry_id=entry.entry_id, reason=str(error))
-
-
-def _note(catalog: Catalog, purged: Purged) -> None:
-    """Why they are not gone; those that are counted have begun to go, so nobody can have them back."""
-    try:
-        with catalog.write() as session:
-            for deletion_id, error in purged.errors.items():
-                # a path may hold what the database's encoding lacks
-                reason = faults.printable(str(error)).encode("ascii", "backslashreplace").decode()
-                census = purged.counts.get(deletion_id)
-                begun = None if census is None else journal_counts(census)
-                ledger.note_error(session.connection, deletion_id, reason, begun)
-    except SweepdError as error:
-        for deletion_id in purged.errors:
-            _log.warning("journal_write_deferred", deletion_id=deletion_id, reason=str(error))

@@ -13,6 +13,7 @@ from daemon.catalog.catalog import Session
 from daemon.catalog.holds import Hold
 from daemon.catalog.ledger import Counts, Record, State
 from daemon.deletion import holding, manifest
+from daemon.deletion import stuck as reasons
 from daemon.deletion.claim import journal_counts
 from daemon.deletion.manifest import Item, Kind, Manifest
 from daemon.deletion.purge import Purged, Tools, keep_ready, purge
@@ -50,6 +51,11 @@ class Retention:
         """What waits, the first to be purged first."""
         with self._tools.catalog.read() as session:
             return trashed.retained(session.connection, task_id=task_id)
+
+    def stuck(self, task_id: str | None = None) -> list[Record]:
+        """Deletions that could not be purged, the oldest first."""
+        with self._tools.catalog.read() as session:
+            return trashed.stuck(session.connection, task_id=task_id)
 
     def purge_expired(self) -> int:
         """Purge what has waited long enough by the catalog's clock, except for what is held; how many that was.
@@ -109,7 +115,7 @@ class Retention:
                 _check_not_held(record, found)  # since it was asked above
             if record.state is State.COMMITTED:
                 raise TaskRefused(
-                    f"{record.entry.task_id} could not be purged: {record.error or 'it is in use'}",
+                    f"{record.entry.task_id} could not be purged: {reasons.why(record) or 'it is in use'}",
                     code=ErrorCode.DELETION_FAILED,
                 )
         return [after[deletion_id] for deletion_id in deletion_ids]
@@ -168,7 +174,7 @@ class Retention:
                 entry.write_manifest(held.to_json())
                 free, taken, stuck = self._take(entry, records)
                 for deletion_id, error in stuck.items():
-                    self._failed(error, next(r.entry.task_id for r in free if r.entry.deletion_id == deletion_id))
+                    self._failed(error, [record for record in free if record.entry.deletion_id == deletion_id])
                 free = [record for record in free if record.entry.deletion_id not in stuck]
                 items = [Item(record.entry) for record in free]
                 # Not there, though the journal says so: being restored, or removed by hand. Only the former goes on.
@@ -183,7 +189,7 @@ class Retention:
         except OSError as error:
             if reserve.is_full(error):
                 return sum(self._purge_where_it_waits(root, record) for record in records)
-            self._failed(error, records[0].entry.task_id)
+            self._failed(error, records)
             return 0
         return self._tell(items, purged)
 
@@ -205,7 +211,7 @@ class Retention:
             except standing.Busy:
                 return 0
             except OSError as error:
-                self._failed(error, task_id)
+                self._failed(error, [record])
                 return 0
         return self._tell([Item(now.entry)], purged)
 
@@ -228,13 +234,15 @@ class Retention:
             )
         return len(purged.recorded)
 
-    def _failed(self, error: OSError, task_id: str) -> None:
-        """Tell it. Raises RootUnavailable if the root is to blame."""
-        fault = faults.explain(error, task_id, _DOING)
+    def _failed(self, error: OSError, records: Sequence[Record]) -> None:
+        """Tell it, and note it in the journal. Raises RootUnavailable if the root is to blame."""
+        fault = faults.explain(error, records[0].entry.task_id, _DOING)
         _log.error("purge_failed", error=fault.code, reason=str(fault))
         self._root.note(fault)
         if fault.code is ErrorCode.ROOT_UNAVAILABLE:
             raise fault from error
+        entries = {record.entry.deletion_id: record.entry for record in records}
+        reasons.note(self._tools.catalog, dict.fromkeys(entries, error), entries)
 
     def _take(self, entry: TrashEntry, records: Sequence[Record]) -> tuple[list[Record], set[str], dict[str, OSError]]:
         """Those that still wait and are not held now; of which the directory has left its place, or why it could not.
@@ -284,7 +292,7 @@ def check_waits(record: Record | None, deletion_id: str) -> Record:
     if record.retained:
         return record
     if record.state is State.COMMITTED:
-        left = "" if record.error is None else f", and what is left of it cannot be removed: {record.error}"
+        left = "" if record.error is None else f", and what is left of it cannot be removed: {reasons.why(record)}"
         raise not_restorable(record, f"being purged{left}")
     ended = f" since {for_machines(record.finished_at)}" if record.finished_at else ""
     raise not_restorable(record, f"{record.state}{ended}")

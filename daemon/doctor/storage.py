@@ -9,6 +9,7 @@ from typing import Final
 
 from daemon.app.services import Services
 from daemon.config import Config
+from daemon.deletion.stuck import why
 from daemon.doctor.findings import Finding, failure, ok, skipped, warning
 from daemon.errors import CatalogNotReady, CatalogUnavailable, SweepdError
 from daemon.storage import rehearsing, reserve, space, trash
@@ -17,6 +18,7 @@ from daemon.storage.syscalls import has_openat2
 
 _OWN: Final = "run this as the daemon's user, whose the folder has to be: chown -R USER {path}/.sweepd"
 _LOOKED_AT: Final = 200
+_NAMED: Final = 3
 _FEW_INODES: Final = 0.01
 _REMOTE: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "fuse", "fuseblk", "9p"})
 
@@ -27,7 +29,7 @@ def storage(services: Services) -> Iterator[Finding]:
     try:
         with services.root.open() as root:
             yield ok("storage root", f"{path}, identity {root.root_id}")
-            yield from _inside(services.config, root)
+            yield from _inside(services, root)
     except (CatalogUnavailable, CatalogNotReady):
         yield skipped("storage root", "its identity is known to the database, which cannot be asked")
     except SweepdError as error:
@@ -36,8 +38,8 @@ def storage(services: Services) -> Iterator[Finding]:
         yield failure("storage root", str(error), remedy)
 
 
-def _inside(config: Config, root: OpenRoot) -> Iterator[Finding]:
-    path = config.storage.root
+def _inside(services: Services, root: OpenRoot) -> Iterator[Finding]:
+    config, path = services.config, services.root.path
     kind, options = _mount(path)
     if "ro" in options:
         yield failure("mount", f"{path} is mounted read-only", f"mount -o remount,rw the file system of {path}")
@@ -71,7 +73,7 @@ def _inside(config: Config, root: OpenRoot) -> Iterator[Finding]:
         yield warning("openat2", "the kernel, or a filter, refuses openat2", hint)
     yield _reach(path, root)
     yield _room(config, root)
-    yield from _trash(path, root)
+    yield from _trash(services, root)
 
 
 def _movable(root: OpenRoot) -> Iterator[Finding]:
@@ -122,18 +124,24 @@ def _room(config: Config, root: OpenRoot) -> Finding:
     return ok("space", said)
 
 
-def _trash(path: Path, root: OpenRoot) -> Iterator[Finding]:
-    unsettled, aside = trash.entry_ids(root), trash.quarantined_ids(root)
+def _trash(services: Services, root: OpenRoot) -> Iterator[Finding]:
+    path = services.root.path
+    unsettled, aside, stuck = trash.entry_ids(root), trash.quarantined_ids(root), services.retention.stuck()
     if aside:
         yield warning(
             "trash",
             f"{len(aside)} directories in {path}/.sweepd/quarantine, whose deletion could not be made sense of",
             "look at them and move them where they belong, or remove them by hand; docs/operations.md says how",
         )
-    if unsettled:
+    for record in stuck[:_NAMED]:
+        said, _, remedy = str(why(record)).partition("; ")
+        yield warning("trash", f"the deletion of {record.entry.task_id} is not finished: {said}", remedy)
+    if len(stuck) > _NAMED:
+        yield warning("trash", f"{len(stuck) - _NAMED} more deletions are not finished", "sweepd trash lists them all")
+    if unsettled and not stuck:
         hint = "a running daemon is at them, or settles them at its next start; if they stay, its log says why"
         yield warning("trash", f"{len(unsettled)} entries are not settled", hint)
-    if not unsettled and not aside:
+    if not unsettled and not aside and not stuck:
         yield ok("trash", "in order")
 
 

@@ -63,8 +63,8 @@ def overview(catalog: Catalog, largest: int) -> Overview:
         )
 
 
-def drift_list(catalog: Catalog, kind: Drift, limit: int) -> DriftList:
-    """One kind of drift, with so many examples. Raises CatalogUnavailable or CatalogNotReady."""
+def drift_list(catalog: Catalog, kind: Drift, limit: int | None) -> DriftList:
+    """One kind of drift, with so many examples, or with all there is. Raises CatalogUnavailable or CatalogNotReady."""
     with catalog.read() as session:
         scan, finder = _last(catalog, session)
         if finder is None:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from daemon.catalog import ledger
 from daemon.catalog.catalog import Catalog, Session
 from daemon.catalog.ledger import Record, State
+from daemon.deletion import stuck
 from daemon.deletion.models import Outcome
 from daemon.errors import ErrorCode, SweepdError, TaskRefused
 from daemon.storage.census import Census
@@ -48,6 +49,6 @@ def _unfinished(record: Record) -> TaskRefused:
         message = f"{entry.task_id} is out of its place, and what is left of it is being removed; ask again in a minute"
         return TaskRefused(message, code=ErrorCode.TASK_BUSY, details=details)
     message = (
-        f"{entry.task_id} is out of its place, but not all of it can be removed: {record.error}; it is tried again"
+        f"{entry.task_id} is out of its place, but not all of it can be removed: {stuck.why(record)}; it is tried again"
     )
     return TaskRefused(message, code=ErrorCode.DELETION_FAILED, details=details)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -43,7 +43,7 @@ Exceeded = Callable[[Sequence[int | None]], list[Breach]]
 class Reading:
     """How full it is, in bytes or inodes; ``group`` is a user or database, None for all.
 
-    ``purgeable``: what waits in the trash and is not held.
+    ``purgeable``: what waits in the trash and is not held; ``total``: what the file system has.
     """
 
     group: str | None
@@ -51,6 +51,19 @@ class Reading:
     purgeable: int
     high: int
     low: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a sweep would do now. ``readings``: all that are at their high mark or above; if none is, the fullest.
+
+    ``chosen``: which tasks it would delete, if the trash gives what it holds; ``held_back``: why it would not.
+    """
+
+    readings: tuple[Reading, ...]
+    chosen: tuple[Decision, ...]
+    held_back: tuple[Breach, ...]
 
 
 class QuotaSweep:
@@ -84,15 +97,14 @@ class QuotaSweep:
         """Bring everything that is at its high mark or above down to its low one. Raises as the root and catalog do."""
         report = self._report
         enforce = report.plan.policy.mode is Mode.ENFORCE
-        first = sorted(self._read(), key=lambda reading: reading.used, reverse=True)
-        full = [reading for reading in first if reading.used >= reading.high]
+        first, full = self._look()
         if not full:
-            report.quota += [_result(reading, reading, 0, None) for reading in first[:1]]
+            report.quota += [_result(reading, reading, 0, None) for reading in first]
         unbelieved = self._unbelieved() if full and enforce else []
         purges = enforce and not unbelieved
         purged = {reading: self._purge_trash(reading) if purges else _without_trash(reading) for reading in full}
-        report.chosen = tuple(decision for now in purged.values() for decision in self._prefix(now))
-        report.hold_to(unbelieved or self._exceeded([self._size(decision) for decision in report.chosen]))
+        report.chosen = self._choose(purged.values())
+        report.hold_to(unbelieved or self._beyond(report.chosen))
         if not enforce and report.outcome is SweepOutcome.SUCCESS:
             report.outcome = SweepOutcome.OBSERVED
         progress(report)
@@ -108,6 +120,24 @@ class QuotaSweep:
                 report.error, report.lost = str(error), True
         if self._runner.ended:
             report.not_attempted = max(0, len(report.chosen) - report.attempted)
+
+    def forecast(self) -> Forecast:
+        """Return what ``run`` would do now. Raises as it does."""
+        first, full = self._look()
+        chosen = self._choose(map(_without_trash, full))
+        held_back = (self._unbelieved() if full else []) or self._beyond(chosen)
+        return Forecast(tuple(full or first), chosen, tuple(held_back))
+
+    def _look(self) -> tuple[list[Reading], list[Reading]]:
+        """The fullest one, if there is any, and all that are at the high mark or above."""
+        found = sorted(self._read(), key=lambda reading: reading.used, reverse=True)
+        return found[:1], [reading for reading in found if reading.used >= reading.high]
+
+    def _choose(self, readings: Iterable[Reading]) -> tuple[Decision, ...]:
+        return tuple(decision for reading in readings for decision in self._prefix(reading))
+
+    def _beyond(self, chosen: Sequence[Decision]) -> list[Breach]:
+        return self._exceeded([self._size(decision) for decision in chosen])
 
     def _unbelieved(self) -> list[Breach]:
         """Why what is summed up from scans is no ground to delete on."""
@@ -257,11 +287,12 @@ class QuotaSweep:
             if quota.of in ("user", "database"):
                 groups = usage.by_group(session.connection, session.tables, holds, quota.of, inodes=inodes)
                 for group, used in groups.items():
-                    yield Reading(group, used.total, used.purgeable, high, low)
+                    yield Reading(group, used.total, used.purgeable, high, low, total)
                 return
             found = usage.of_root(session.connection, holds, inodes=inodes)
         on_disk = disk.used_inodes if inodes else disk.used_bytes
-        yield Reading(None, on_disk if quota.of == "filesystem" else found.total, found.purgeable, high, low)
+        used_now = on_disk if quota.of == "filesystem" else found.total
+        yield Reading(None, used_now, found.purgeable, high, low, total)
 
     def _end(self, before: Reading, purged: Reading, after: Reading) -> None:
         report = self._report

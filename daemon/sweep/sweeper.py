@@ -25,7 +25,7 @@ from daemon.storage.trash import new_deletion_id
 from daemon.sweep import failing, guards
 from daemon.sweep.limits import HISTORY, Breach, breaches, usual
 from daemon.sweep.plan import Decision, Plan, make_plan
-from daemon.sweep.quota import Exceeded, QuotaSweep
+from daemon.sweep.quota import Exceeded, Forecast, QuotaSweep
 from daemon.sweep.report import Progress, SweepOutcome, SweepReport
 from daemon.sweep.runner import Runner
 from daemon.sweep.suspension import Suspensions
@@ -162,6 +162,31 @@ class Sweeper:
         self, report: SweepReport, policies: PolicySet, initiator: str, origin: Origin, progress: Progress
     ) -> None:
         policy = report.plan.policy
+        runner, exceeded = self._runner(report, policies, initiator, origin, progress)
+        if policy.quota is not None:
+            self._quota(report, policies, runner, exceeded).run(progress)
+            for result in sorted(report.quota, key=lambda result: result.used)[-1:]:
+                unreached = sum(one.shortfall is not None for one in report.quota)
+                self._metrics.policies.quota(policy.name, result.used, result.high, result.low, unreached)
+        else:
+            self._run_plainly(report, runner, exceeded, progress)
+        if report.outcome is SweepOutcome.SUCCESS:
+            report.outcome = _outcome(report)
+
+    def forecast(self, policies: PolicySet, plan: Plan) -> Forecast:
+        """Return what a sweep of a policy with a quota would do now, by this plan. Raises as root and catalog do."""
+        with self._catalog.read() as session:
+            report = SweepReport(new_deletion_id(), Trigger.CLI, plan, session.now.utc)
+        runner, exceeded = self._runner(report, policies, "", ELSEWHERE, lambda _report: None)
+        return self._quota(report, policies, runner, exceeded).forecast()
+
+    def _quota(self, report: SweepReport, policies: PolicySet, runner: Runner, exceeded: Exceeded) -> QuotaSweep:
+        return QuotaSweep(self._root, self._catalog, self._retention, report, policies, runner, exceeded)
+
+    def _runner(
+        self, report: SweepReport, policies: PolicySet, initiator: str, origin: Origin, progress: Progress
+    ) -> tuple[Runner, Exceeded]:
+        policy = report.plan.policy
         with self._catalog.read() as session:
             known = task_failures.find(session.connection, policy)
         runner = Runner(
@@ -183,15 +208,7 @@ class Sweeper:
                 return []
             return breaches(policy.limits, sizes, report.plan.considered, before)
 
-        if policy.quota is not None:
-            QuotaSweep(self._root, self._catalog, self._retention, report, policies, runner, exceeded).run(progress)
-            for result in sorted(report.quota, key=lambda result: result.used)[-1:]:
-                unreached = sum(one.shortfall is not None for one in report.quota)
-                self._metrics.policies.quota(policy.name, result.used, result.high, result.low, unreached)
-        else:
-            self._run_plainly(report, runner, exceeded, progress)
-        if report.outcome is SweepOutcome.SUCCESS:
-            report.outcome = _outcome(report)
+        return runner, exceeded
 
     def _run_plainly(self, report: SweepReport, runner: Runner, exceeded: Exceeded, progress: Progress) -> None:
         found = _hold_back(report, runner, exceeded)

@@ -130,7 +130,7 @@ def test_a_plan_with_a_quota_says_that_no_sweep_takes_all_of_it(site: Installati
         "version: 1\npolicies:\n  - name: full\n    match: {status: completed}\n"
         "    quota: {of: filesystem, high: 99%, low: 98%}\n    action: {delete: directory}\n"
     )
-    said = site.run("plan", "full").stdout
+    said = site.run("plan", "full", "--at", "2099-01-01").stdout
     assert "quota: a sweep takes the first of these, and only when filesystem (bytes) is at 99% or above" in said
     assert "would delete 0 of" in site.run("sweep", "full").stdout
 

@@ -123,3 +123,33 @@ def test_a_daemon_beside_another_on_the_same_catalog_is_refused(postgres_install
         second = postgres_installation.run("run", check=False)
     assert second.returncode == 8
     assert "another sweepd serves the catalog" in second.stderr
+
+
+@pytest.mark.parametrize("installation", ["sqlite"], indirect=True)  # the database makes no difference here
+def test_a_deletion_that_is_stuck_says_why_wherever_it_is_shown(installation: Installation) -> None:
+    add(installation, "task_1")
+    installation.run("delete", "--yes", "--retain", "7d", "task_1")
+    store = Store(installation.url)
+    deletion_id = store.ledger("task_1")[0]["deletion_id"]
+    raw = f"[Errno 13] Permission denied: '.sweepd/trash/{'0' * 28}/{deletion_id}.purge/part-0/file-1.json'"
+    store.query("UPDATE sweepd_deletions SET purge_after = NULL, error = ?", [raw])  # of an earlier version
+    why = (
+        "removing it failed at part-0/file-1.json: Permission denied (EACCES); give the daemon's user write permission"
+    )
+    shown = {
+        "trash": json.loads(installation.run("trash", "--json").stdout)["stuck"][0]["error"],
+        "deletions": json.loads(installation.run("deletions", "--json").stdout)["deletions"][0]["error"],
+        "csv": installation.run("deletions", "--csv").stdout,
+        "purge": installation.run("purge", "--yes", deletion_id, check=False).stderr.replace("\n", " "),
+    }
+    assert {name: (why in text, "Errno" in text) for name, text in shown.items()} == dict.fromkeys(shown, (True, False))
+    for command in ("trash", "deletions"):
+        said = installation.run(command, check=False).stdout
+        assert ("EACCES" in said, "Errno" in said) == (True, False), said
+    [finding] = [
+        one
+        for one in json.loads(installation.run("doctor", "--json", check=False).stdout)["findings"]
+        if one["check"] == "trash"
+    ]
+    assert finding["found"] == f"the deletion of task_1 is not finished: {why.partition('; ')[0]}"
+    assert finding["remedy"].startswith("give the daemon's user write permission there, ")

@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from daemon.catalog.audit import AuditFilter
+from daemon.deletion import audit_trail
+from daemon.deletion.stuck import why
 from daemon.errors import ErrorCode, TaskRefused
 from daemon.storage import trash
 from daemon.storage.removal import remove_tree
@@ -139,6 +142,29 @@ def test_what_cannot_be_purged_is_passed_over_when_it_is_due(
 
 
 @pytest.mark.usefixtures("immutable")
+def test_everybody_who_shows_a_stuck_deletion_says_why_in_words(site: Site) -> None:
+    site.task("now", files=9)
+    chattr("+i", site.path / "now" / "part-0" / "file-3.json")
+    with pytest.raises(TaskRefused):
+        site.engine.delete(request("now"))
+    (entry,) = site.entries()
+    place = site.held(entry).relative_to(site.path)
+    for task_id, inside in (("begun", True), ("waits", False)):
+        stuck(site, task_id, timedelta(days=7), inside=inside)
+        deletion_id = site.store.ledger(task_id)[0]["deletion_id"]
+        with pytest.raises(TaskRefused, match=r"could not be purged: removing it failed at .*lsattr") as caught:
+            site.retention.purge([deletion_id])
+        assert ("Errno" in str(caught.value), deletion_id in str(caught.value)) == (False, inside)
+    told = {record.entry.task_id: str(why(record)) for record in site.retention.stuck()}
+    assert told["now"].startswith("removing it failed at part-0/file-3.json: Operation not permitted (EPERM); give ")
+    assert told["now"].endswith(f"; what is left of the directory lies in {place}")
+    assert told["begun"].startswith("removing it failed at file-0.json: ")
+    assert told["waits"].startswith("removing it failed at waits: ")
+    trail = [one for page in audit_trail.pages(site.catalog, AuditFilter()) for one in page]
+    assert {one.entry.task_id: audit_trail.document(one)["error"] for one in trail} == told
+
+
+@pytest.mark.usefixtures("immutable")
 @pytest.mark.parametrize("inside", [True, False], ids=["blocked", "not to be moved"])
 def test_what_cannot_be_purged_is_passed_over_when_room_is_made(site: Site, inside: bool) -> None:
     stuck(site, "stuck", timedelta(days=7), inside=inside)
@@ -180,7 +206,7 @@ def test_a_purge_that_has_begun_is_no_way_back_though_the_journal_does_not_know(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stuck(site, "task_1", timedelta(microseconds=1), inside=True)
-    monkeypatch.setattr("daemon.deletion.purge._note", lambda *_arguments: None)
+    monkeypatch.setattr("daemon.deletion.stuck.note", lambda *_arguments: None)
     site.retention.purge_expired()
     with pytest.raises(TaskRefused, match="its purge has begun") as caught:
         site.restorer.restore_task("task_1", "test")

@@ -83,7 +83,7 @@ def _show(plan: Mapping[str, Any], *, everything: bool) -> None:
     if shown:
         rows = [(one["task_id"], one["status"] or "-", in_local_time(one["reason"])) for one in shown]
         table(("goes", "status", "because"), rows)
-        _more(plan["selected"] - len(shown))
+        _more(plan["selected"] - len(shown), everything=everything)
     shown = stays if everything else stays[:_EXAMPLES]
     if shown:
         kept = [
@@ -91,7 +91,7 @@ def _show(plan: Mapping[str, Any], *, everything: bool) -> None:
             for one in shown
         ]
         table(("stays", "status", "until", "because"), kept)
-        _more(plan["considered"] - plan["selected"] - len(shown))
+        _more(plan["considered"] - plan["selected"] - len(shown), everything=everything)
 
 
 def _show_answer(answer: Mapping[str, Any]) -> None:
@@ -119,6 +119,8 @@ def _eligible(eligible: Mapping[str, Any] | None) -> str:
     return for_people(at) if at else _WHEN.get(eligible["when"], "-")
 
 
-def _more(count: int) -> None:
+def _more(count: int, *, everything: bool) -> None:
     if count > 0:
-        say(f"… and {count} more (--all shows up to {_MOST})", style="dim")
+        here = f"--all shows up to {_MOST}"
+        there = "the API lists no more: sweepd plan --all without --server, on the daemon's machine, lists all"
+        say(f"… and {count} more ({there if everything else here})", style="dim")

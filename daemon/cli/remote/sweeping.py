@@ -52,7 +52,8 @@ def show_sweeps(server: Server, policy: str | None, *, limit: int, as_json: bool
         for one in found
     ]
     table(("sweep", "policy", "started", "trigger", "mode", "outcome", *numbers), rows, right=frozenset(numbers))
-    say(f"{len(rows)} sweeps", style="dim")
+    rest = "; --limit N shows more" if len(rows) == limit else ""
+    say(f"{len(rows)} sweeps{rest}", style="dim")
 
 
 def _show(report: Mapping[str, Any]) -> None:
