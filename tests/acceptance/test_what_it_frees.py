@@ -136,3 +136,15 @@ def test_a_plan_of_a_quota_counts_on_the_trash_first(users: Installation) -> Non
     said, _ = plan_with_quota(users, of="user", high="20KB", low="17KB")
     assert "quota: user li takes 32.8 KB; the trash holds 16.4 KB of it" in said
     assert "a sweep now would purge the trash first, then delete none of these, until 17KB" in said
+
+
+def test_a_running_daemon_tells_it_too(users: Installation) -> None:
+    users.write_policies(QUOTA.format(mode="observe", limits="", of="user", high="20KB", low="17KB"))
+    with users.daemon() as daemon:
+        quota = daemon.get("/api/v0/policies/full/plan").json()["data"]["quota"]
+        assert (quota["of"], quota["high"], quota["low"]) == ("user", "20KB", "17KB")
+        assert [(one["group"], one["used"], one["low"]) for one in quota["readings"]] == [("li", 4 * 8192, 17_000)]
+        assert daemon.get("/api/v0/policies/full/plan?at=2099-01-01").json()["data"]["quota"] is None
+        said = users.run("--server", daemon.address, "plan", "full").stdout
+    assert "quota: user li takes 32.8 KB" in said
+    assert "a sweep in mode enforce would now purge the trash and delete the first of these, until 17KB" in said
