@@ -41,7 +41,7 @@ def sweep(services: Services, name: str, *, digest: str | None = None, retry: bo
             policies, policy, Trigger.CLI, initiator(), progress=progress, plan=plan, retry=retry
         )
     if as_json:
-        dump(report.document() | {"directories_deleted": _directories(report)})
+        dump(report.document())
     else:
         show_report(report)
     if plan is not None and (report.dropped or report.failed_again):
@@ -58,7 +58,7 @@ def show_report(report: SweepReport) -> None:
     if report.outcome is SweepOutcome.OBSERVED:
         say(f"would delete {report.selected} of {report.plan.considered} tasks; mode observe deletes nothing")
         return
-    had = _directories(report)
+    had = report.directories_deleted
     which = "" if had == len(report.deleted) else f", of which {had} had a directory"
     say(
         f"deleted {len(report.deleted)} of {report.selected} selected tasks{which}: {report.files} files, "
@@ -94,11 +94,6 @@ def show_report(report: SweepReport) -> None:
     ]
     if missed:
         table(("not deleted", "code", "because"), missed)
-
-
-def _directories(report: SweepReport) -> int:
-    """How many of the deleted tasks had a directory."""
-    return sum(outcome.directory_deleted for outcome in report.deleted)
 
 
 def _quota(result: QuotaResult, quota: Quota | None) -> str:

@@ -156,6 +156,11 @@ class SweepReport:
             report=json.dumps(document, ensure_ascii=False),
         )
 
+    @property
+    def directories_deleted(self) -> int:
+        """How many of the deleted tasks had a directory."""
+        return sum(outcome.directory_deleted for outcome in self.deleted)
+
     def document(self, *, limit: int | None = None) -> dict[str, Any]:
         """As JSON has it, sizes in bytes; ``limit``: how many tasks of each kind it names at most."""
         return {
@@ -176,6 +181,7 @@ class SweepReport:
             "size_bytes": self.size_bytes,
             "freed_bytes": self.freed_bytes,
             "deleted_count": len(self.deleted),
+            "directories_deleted": self.directories_deleted,
             "failed_count": len(self.failed),
             "failed_again_count": len(self.failed_again),
             "dropped_count": len(self.dropped),

@@ -121,6 +121,7 @@ class ShownReport(Document):
     size_bytes: int
     freed_bytes: int
     deleted_count: int
+    directories_deleted: int | None = None  # a report of an earlier version does not say it
     failed_count: int
     failed_again_count: int = 0
     dropped_count: int
