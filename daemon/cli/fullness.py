@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from daemon.app.services import Services
 from daemon.policy.models import Mode, Policy, Quota
@@ -41,18 +40,24 @@ def _share(used: int, whole: int) -> str:
     return f"{100 * used / whole:.0f}%" if whole else "-"
 
 
+def readings_in_words(quota: Quota, readings: Sequence[Reading]) -> Iterator[str]:
+    """Say how full what the quota measures is, and if none is at its high mark, that a sweep would do nothing."""
+    for reading in readings:
+        whole = f", {_share_of(reading)} of the file system" if quota.of in ("filesystem", "root") else ""
+        trash = f"; the trash holds {_amount(quota, reading.purgeable)} of it" if reading.purgeable else ""
+        yield f"quota: {_whose(quota, reading)} {_takes(quota)} {_amount(quota, reading.used)}{whole}{trash}"
+    if not any(reading.used >= reading.high for reading in readings):
+        now = " and ".join(_marked(quota, reading) for reading in readings) or "nothing is in use, which"
+        yield f"a sweep now would do nothing: {now} is below the high mark {quota.high.text}"
+
+
 def forecast_in_words(policy: Policy, forecast: Forecast) -> Iterator[str]:
     """Say how full what the quota measures is, and what a sweep would do now."""
     quota = policy.quota
     assert quota is not None
+    yield from readings_in_words(quota, forecast.readings)
     full = [reading for reading in forecast.readings if reading.used >= reading.high]
-    for reading in forecast.readings:
-        whole = f", {_share_of(reading)} of the file system" if quota.of != "user" and quota.of != "database" else ""
-        trash = f"; the trash holds {_amount(quota, reading.purgeable)} of it" if reading.purgeable else ""
-        yield f"quota: {_whose(quota, reading)} {_takes(quota)} {_amount(quota, reading.used)}{whole}{trash}"
     if not full:
-        now = " and ".join(_marked(quota, reading) for reading in forecast.readings) or "nothing is in use, which"
-        yield f"a sweep now would do nothing: {now} is below the high mark {quota.high.text}"
         return
     number = len(forecast.chosen)
     what = f"about {number} of these" if number else "none of these"
@@ -67,18 +72,6 @@ def forecast_in_words(policy: Policy, forecast: Forecast) -> Iterator[str]:
         yield f"a sweep now would {would}"
     else:
         yield f"a sweep now would do nothing, since the mode is {policy.mode}; in mode enforce it would {would}"
-
-
-def forecast_json(forecast: Forecast) -> dict[str, Any]:
-    """The same in bytes or inodes."""
-    return {
-        "readings": [
-            {"group": one.group, "used": one.used, "purgeable": one.purgeable, "high": one.high, "low": one.low}
-            for one in forecast.readings
-        ],
-        "would_delete": len(forecast.chosen),
-        "held_back": [breach.message for breach in forecast.held_back],
-    }
 
 
 def _whose(quota: Quota, reading: Reading) -> str:

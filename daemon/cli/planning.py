@@ -12,7 +12,7 @@ from daemon.catalog import inventory, scans
 from daemon.catalog.catalog import Catalog
 from daemon.catalog.scans import Drift
 from daemon.cli.dates import read_instant
-from daemon.cli.fullness import forecast_in_words, forecast_json, measure_space, space_in_words, space_json
+from daemon.cli.fullness import forecast_in_words, measure_space, space_in_words, space_json
 from daemon.cli.initiator import initiator
 from daemon.cli.render import UNLESS, dump, say, table
 from daemon.errors import RootUnavailable
@@ -69,7 +69,9 @@ def show_plans(
         forecast = services.sweeper.forecast(policies, plan) if now else None
         if as_json:
             found = plan_json(plan, censuses, zone, unknown) | {"saved": save}
-            shown.append(found | {"quota": None if forecast is None else forecast_json(forecast)})
+            shown.append(
+                found | {"quota": None if forecast is None else documents.forecast_document(plan.policy, forecast)}
+            )
         else:
             show_plan(plan, censuses, everything=everything, unknown=unknown, forecast=forecast)
             if digest is not None:

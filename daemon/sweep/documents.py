@@ -7,6 +7,7 @@ bytes.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, tzinfo
 from typing import Any
@@ -19,6 +20,7 @@ from daemon.policy.values import format_duration
 from daemon.sweep.eligibility import Eligibility
 from daemon.sweep.explanation import Explanation
 from daemon.sweep.plan import Decision, Plan
+from daemon.sweep.quota import Forecast, Reading
 
 
 def policy_document(policy: Policy) -> dict[str, Any]:
@@ -41,6 +43,28 @@ def plan_document(plan: Plan, zone: tzinfo, *, limit: int | None = None) -> dict
         "goes": [decision_document(decision, zone) for decision in plan.goes[:limit]],
         "stays": [decision_document(decision, zone) for decision in plan.stays[:limit]],
         "stay_counts": dict(plan.stay_counts),
+    }
+
+
+def quota_document(policy: Policy, readings: Sequence[Reading]) -> dict[str, Any]:
+    """How full what a policy's quota measures is, in bytes or inodes; ``high`` and ``low`` as the policy has them."""
+    quota = policy.quota
+    assert quota is not None
+    return {
+        "of": quota.of,
+        "measure": quota.measure,
+        "high": quota.high.text,
+        "low": quota.low.text,
+        "readings": [asdict(reading) for reading in readings],
+    }
+
+
+def forecast_document(policy: Policy, forecast: Forecast) -> dict[str, Any]:
+    """The same, with what a sweep would do now."""
+    return {
+        **quota_document(policy, forecast.readings),
+        "would_delete": len(forecast.chosen),
+        "held_back": [breach.message for breach in forecast.held_back],
     }
 
 

@@ -128,6 +128,11 @@ class QuotaSweep:
         held_back = (self._unbelieved() if full else []) or self._beyond(chosen)
         return Forecast(tuple(full or first), chosen, tuple(held_back))
 
+    def readings(self) -> list[Reading]:
+        """Return those at their high mark or above; if none is, the fullest. Raises as ``run`` does."""
+        first, full = self._look()
+        return full or first
+
     def _look(self) -> tuple[list[Reading], list[Reading]]:
         """The fullest one, if there is any, and all that are at the high mark or above."""
         found = sorted(self._read(), key=lambda reading: reading.used, reverse=True)

@@ -25,7 +25,7 @@ from daemon.storage.trash import new_deletion_id
 from daemon.sweep import failing, guards
 from daemon.sweep.limits import HISTORY, Breach, breaches, usual
 from daemon.sweep.plan import Decision, Plan, make_plan
-from daemon.sweep.quota import Exceeded, Forecast, QuotaSweep
+from daemon.sweep.quota import Exceeded, Forecast, QuotaSweep, Reading
 from daemon.sweep.report import Progress, SweepOutcome, SweepReport
 from daemon.sweep.runner import Runner
 from daemon.sweep.suspension import Suspensions
@@ -175,10 +175,17 @@ class Sweeper:
 
     def forecast(self, policies: PolicySet, plan: Plan) -> Forecast:
         """Return what a sweep of a policy with a quota would do now, by this plan. Raises as root and catalog do."""
+        return self._looking(policies, plan).forecast()
+
+    def readings(self, policies: PolicySet, plan: Plan) -> list[Reading]:
+        """Return how full what the quota of a policy measures is. Raises as root and catalog do."""
+        return self._looking(policies, plan).readings()
+
+    def _looking(self, policies: PolicySet, plan: Plan) -> QuotaSweep:
         with self._catalog.read() as session:
             report = SweepReport(new_deletion_id(), Trigger.CLI, plan, session.now.utc)
         runner, exceeded = self._runner(report, policies, "", ELSEWHERE, lambda _report: None)
-        return self._quota(report, policies, runner, exceeded).forecast()
+        return self._quota(report, policies, runner, exceeded)
 
     def _quota(self, report: SweepReport, policies: PolicySet, runner: Runner, exceeded: Exceeded) -> QuotaSweep:
         return QuotaSweep(self._root, self._catalog, self._retention, report, policies, runner, exceeded)

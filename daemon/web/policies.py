@@ -11,11 +11,12 @@ from aiohttp import web
 from daemon.catalog.instants import parse_instant
 from daemon.catalog.interruption import Interruption
 from daemon.deletion.models import Origin, Trigger
+from daemon.errors import RootUnavailable
 from daemon.policy.models import Policy
 from daemon.sweep import stored
-from daemon.sweep.documents import explanation_document, plan_document, policy_document
+from daemon.sweep.documents import explanation_document, plan_document, policy_document, quota_document
 from daemon.sweep.explanation import explain
-from daemon.sweep.plan import make_plan, preview
+from daemon.sweep.plan import Plan, make_plan, preview
 from daemon.sweep.report import SweepReport
 from daemon.web import answers, bodies
 from daemon.web.bodies import NoBody, SweepBody
@@ -86,7 +87,16 @@ class Policies:
         with catalog.read() as session:
             zone = session.zone
         plan = preview(catalog, policies, policy, limit=limit, at=self._instant(at), interruption=end)
-        return plan_document(plan, zone, limit=limit)
+        return {**plan_document(plan, zone, limit=limit), "quota": self._quota(plan) if at is None else None}
+
+    def _quota(self, plan: Plan) -> Mapping[str, Any] | None:
+        """How full it is; None without a quota, or if the storage root is not there, as readiness says."""
+        if plan.policy.quota is None:
+            return None
+        try:
+            return quota_document(plan.policy, self._context.sweeper.readings(self._context.policies(), plan))
+        except RootUnavailable:
+            return None
 
     def _store(self, policy: Policy, initiator: str, end: Interruption) -> Mapping[str, Any]:
         plan = make_plan(self._context.catalog, self._context.policies(), policy, interruption=end)

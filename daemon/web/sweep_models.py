@@ -8,6 +8,7 @@ from daemon.catalog.populations import Measured
 from daemon.catalog.selection import Verdict
 from daemon.policy.models import Mode
 from daemon.sweep.eligibility import When
+from daemon.sweep.quota import Reading
 from daemon.sweep.reasons import ClauseResult
 from daemon.sweep.report import Missed, QuotaResult, SweepOutcome
 from daemon.web.answer_models import Document, TaskRow
@@ -60,8 +61,21 @@ class ShownDecision(TaskRow):
     eligible: Eligible | None
 
 
+class ShownQuota(Document):
+    """How full what a quota measures is, in bytes or inodes: all that is at its high mark, or else the fullest."""
+
+    of: str
+    measure: str
+    high: str
+    low: str
+    readings: list[Reading]
+
+
 class ShownPlan(Document):
-    """What a policy would do at one moment; ``stay_counts``: how many stay, by verdict."""
+    """What a policy would do at one moment; ``stay_counts``: how many stay, by verdict.
+
+    ``quota``: null without one, with ``at``, and while the storage root is not there.
+    """
 
     policy: str
     mode: Mode
@@ -74,6 +88,7 @@ class ShownPlan(Document):
     goes: list[ShownDecision]
     stays: list[ShownDecision]
     stay_counts: dict[Verdict, int]
+    quota: ShownQuota | None
 
 
 class KeptPlan(Document):
@@ -106,9 +121,9 @@ class ShownReport(Document):
     size_bytes: int
     freed_bytes: int
     deleted_count: int
+    directories_deleted: int | None = None  # a report of an earlier version does not say it
     failed_count: int
     failed_again_count: int = 0
-    directories_deleted: int | None = None
     dropped_count: int
     selected_tasks: list[str]
     deleted: list[str]

@@ -56,7 +56,8 @@ def test_what_has_no_directory_is_told_apart(site: Installation) -> None:
     assert "1 of those that go have no directory: they free no disk space" in site.run("plan", "rows").stdout
     [plan] = json.loads(site.run("plan", "rows", "--json").stdout)["plans"]
     assert (plan["without_directory"], plan["space_at"]) == (1, None)
-    assert "deleted 2 of 2 selected tasks, of which 1 had a directory: 3 files" in site.run("sweep", "rows").stdout
+    said = site.run("sweep", "rows").stdout
+    assert "deleted 2 of 2 selected tasks, of which 1 had a directory: 3 files" in said
 
 
 def test_a_plan_says_first_how_full_the_file_system_is(site: Installation) -> None:
@@ -136,3 +137,24 @@ def test_a_plan_of_a_quota_counts_on_the_trash_first(users: Installation) -> Non
     said, _ = plan_with_quota(users, of="user", high="20KB", low="17KB")
     assert "quota: user li takes 32.8 KB; the trash holds 16.4 KB of it" in said
     assert "a sweep now would purge the trash first, then delete none of these, until 17KB" in said
+
+
+def test_a_running_daemon_tells_it_too(users: Installation) -> None:
+    users.write_policies(QUOTA.format(mode="observe", limits="", of="user", high="20KB", low="17KB"))
+    with users.daemon() as daemon:
+        quota = daemon.get("/api/v0/policies/full/plan").json()["data"]["quota"]
+        assert (quota["of"], quota["high"], quota["low"]) == ("user", "20KB", "17KB")
+        assert [(one["group"], one["used"], one["low"]) for one in quota["readings"]] == [("li", 4 * 8192, 17_000)]
+        assert daemon.get("/api/v0/policies/full/plan?at=2099-01-01").json()["data"]["quota"] is None
+        said = users.run("--server", daemon.address, "plan", "full").stdout
+    assert "quota: user li takes 32.8 KB" in said
+    assert "a sweep in mode enforce would now purge the trash and delete the first of these, until 17KB" in said
+
+
+def test_a_running_daemon_tells_apart_what_had_no_directory(site: Installation) -> None:
+    with site.daemon() as daemon:
+        said = site.run("--server", daemon.address, "sweep", "rows").stdout
+        assert "deleted 2 of 2 selected tasks, of which 1 had a directory: 3 files" in said
+        [report] = daemon.get("/api/v0/sweeps?policy=rows").json()["data"]["sweeps"]
+        found = daemon.get(f"/api/v0/sweeps/{report['sweep_id']}").json()["data"]["report"]
+    assert (found["deleted_count"], found["directories_deleted"]) == (2, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from daemon.cli.remote.server import Server
@@ -78,6 +78,8 @@ def _show(plan: Mapping[str, Any], *, everything: bool) -> None:
     say()
     say(f"policy {plan['policy']} (mode {plan['mode']}): deletes {plan['action'].replace('_', ' ')}{retain}", "bold")
     say(f"as of {for_people(plan['now'], seconds=True)}; digest {plan['digest'][:12]}", style="dim")
+    for line in _quota(plan["quota"]) if plan.get("quota") else ():
+        say(line)
     say(f"{plan['selected']} of {plan['considered']} tasks go; {plan['considered'] - plan['selected']} stay")
     shown = goes if everything else goes[:_FIRST]
     if shown:
@@ -92,6 +94,19 @@ def _show(plan: Mapping[str, Any], *, everything: bool) -> None:
         ]
         table(("stays", "status", "until", "because"), kept)
         _more(plan["considered"] - plan["selected"] - len(shown), everything=everything)
+
+
+def _quota(found: Mapping[str, Any]) -> Iterator[str]:
+    """How full it is, and as far as the daemon says it, what a sweep would do now."""
+    from daemon.cli.fullness import readings_in_words
+    from daemon.policy.quota import Quota
+    from daemon.sweep.quota import Reading
+
+    quota = Quota.model_validate({name: found[name] for name in ("of", "measure", "high", "low")})
+    readings = [Reading(**one) for one in found["readings"]]
+    yield from readings_in_words(quota, readings)
+    if any(reading.used >= reading.high for reading in readings):
+        yield f"a sweep in mode enforce would now purge the trash and delete the first of these, until {quota.low.text}"
 
 
 def _show_answer(answer: Mapping[str, Any]) -> None:

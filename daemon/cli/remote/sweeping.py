@@ -64,8 +64,10 @@ def _show(report: Mapping[str, Any]) -> None:
     if report["outcome"] == "observed":
         say(f"would delete {report['selected']} of {report['considered']} tasks; mode observe deletes nothing")
         return
+    had = report.get("directories_deleted")
+    which = "" if had in (None, report["deleted_count"]) else f", of which {had} had a directory"
     say(
-        f"deleted {report['deleted_count']} of {report['selected']} selected tasks: {report['files']} files, "
+        f"deleted {report['deleted_count']} of {report['selected']} selected tasks{which}: {report['files']} files, "
         f"{format_size(report['size_bytes'])}, {format_size(report['freed_bytes'])} of disk space freed"
     )
     if report["not_attempted"]:
