@@ -33,9 +33,7 @@ def explain(error: OSError, task_id: str, doing: str) -> SweepdError:
     if error.errno == errno.EXDEV:
         remedy = "unmount it first: what is mounted inside a task directory is not the task's"
         return TaskRefused(f"{what}; a mount lies there; {remedy}", code=ErrorCode.UNSAFE_DIRECTORY, details=details)
-    return TaskRefused(
-        f"{what}; it is tried again at the next start or sweep", code=ErrorCode.DELETION_FAILED, details=details
-    )
+    return TaskRefused(f"{what}; try again when that is put right", code=ErrorCode.DELETION_FAILED, details=details)
 
 
 def is_of_root(error: OSError) -> bool:
