@@ -129,9 +129,25 @@ class Janitor:
         return self._may_expire() and self._services.clock_guard.problem() is None
 
     def _make_room(self) -> None:
-        self._services.retention.purge_oldest(self._is_full)
+        make_room(self._services, self._config())
 
-    def _is_full(self) -> bool:
-        space = os.statvfs(self._services.root.path)
-        wanted = self._config().trash.min_free.of(space.f_blocks * space.f_frsize)
+
+def tidy(services: Services) -> None:
+    """Purge what has waited long enough, and for room what has waited longest: where no daemon does it.
+
+    Raises SweepdError.
+    """
+    if services.clock_guard.problem() is None:
+        services.retention.purge_expired()
+    make_room(services, services.config)
+
+
+def make_room(services: Services, config: Config) -> None:
+    """Purge what has waited longest while less than ``trash.min_free`` is free. Raises SweepdError."""
+
+    def is_full() -> bool:
+        space = os.statvfs(services.root.path)
+        wanted = config.trash.min_free.of(space.f_blocks * space.f_frsize)
         return space.f_bavail * space.f_frsize < wanted
+
+    services.retention.purge_oldest(is_full)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import suppress
 
 from daemon.app.services import Services
 from daemon.cli.dates import read_instant
 from daemon.cli.planning import eligible_in_words
 from daemon.cli.render import dump, say, say_message, table
-from daemon.errors import ErrorCode, TaskRefused
+from daemon.errors import ErrorCode, SweepdError, TaskRefused
 from daemon.moments import for_people
 from daemon.sizes import format_size
 from daemon.sweep.documents import explanation_document
@@ -33,6 +34,11 @@ def show_explanation(services: Services, task_id: str, *, at: str | None, as_jso
         dump(explanation_document(explanation))
         return
     _show_task(explanation)
+    if explanation.task and not explanation.task.directory_exists and _has_directory(services, task_id):
+        say(
+            "its row says that its directory is gone, and there is one: sweepd inventory --scan puts the row right",
+            style="yellow",
+        )
     for answer in explanation.answers:
         _show_answer(answer)
     if not explanation.answers:
@@ -49,6 +55,12 @@ def _show_task(explanation: Explanation) -> None:
         say(held(hold, explanation.now))
     for name in explanation.protections:
         say(f"protected by {name}")
+
+
+def _has_directory(services: Services, task_id: str) -> bool:
+    with suppress(SweepdError, OSError), services.root.open() as root:
+        return root.is_back(task_id)
+    return False
 
 
 def _show_answer(answer: Answer) -> None:

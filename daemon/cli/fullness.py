@@ -19,8 +19,8 @@ def measure_space(services: Services) -> FileSystem:
 
 def space_in_words(services: Services, space: FileSystem) -> str:
     """One line: bytes, and inodes where the file system counts them."""
-    whole, free = format_size(space.size_bytes), format_size(space.available_bytes)
-    said = f"the file system of {services.root.path} is {_share(space.used_bytes, space.size_bytes)} full"
+    whole, free = format_size(space.usable_bytes), format_size(space.available_bytes)
+    said = f"the file system of {services.root.path} is {_share(space.used_bytes, space.usable_bytes)} full"
     inodes = f", {_share(space.used_inodes, space.inodes)} of its inodes are used" if space.inodes else ""
     return f"{said}, {free} free of {whole}{inodes}"
 

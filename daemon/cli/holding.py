@@ -65,7 +65,7 @@ def show(services: Services, *, everything: bool, as_json: bool) -> None:
             hold.pattern,
             hold.owner,
             for_people(hold.placed_at),
-            for_people(hold.expires_at) if hold.expires_at else "released",
+            for_people(hold.expires_at) if hold.expires_at else "it is released",
             hold.reason,
             *[_state(hold, now)] * everything,
         )

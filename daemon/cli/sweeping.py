@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from daemon.app.janitor import tidy
 from daemon.app.services import Services
 from daemon.catalog.selection import Verdict
 from daemon.cli.exits import Exit
 from daemon.cli.initiator import initiator
 from daemon.cli.render import UNLESS, console, dump, say, say_message, table
 from daemon.deletion.models import Trigger
+from daemon.errors import SweepdError
 from daemon.moments import for_people, in_local_time
 from daemon.notify.announcing import announce, announces
-from daemon.policy.models import Quota
+from daemon.policy.models import Mode, Quota
 from daemon.sizes import format_size
 from daemon.sweep import stored
 from daemon.sweep.report import QuotaResult, SweepOutcome, SweepReport
@@ -30,6 +34,9 @@ def sweep(services: Services, name: str, *, digest: str | None = None, retry: bo
     plan = None if digest is None else stored.load(services.catalog, policy, digest)
     if policy.notice is not None:  # nobody else announces where no daemon runs
         announce(services.catalog, policies, policy, tell=announces(services.config.notifications))
+    if policy.mode is Mode.ENFORCE:
+        with suppress(SweepdError, OSError):  # the sweep itself meets the same, and tells it
+            tidy(services)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=as_json or not console.is_terminal) as bar:
         line = bar.add_task("planning", total=None)
@@ -44,7 +51,7 @@ def sweep(services: Services, name: str, *, digest: str | None = None, retry: bo
         dump(report.document())
     else:
         show_report(report)
-    if plan is not None and (report.dropped or report.failed_again):
+    if (plan is not None and report.dropped) or ((plan is not None or retry) and report.failed_again):
         return Exit.NOT_DELETED
     return _EXITS.get(report.outcome, Exit.NOT_DELETED)
 

@@ -77,6 +77,8 @@ def restore(services: Services, names: Sequence[str], *, as_json: bool) -> Exit:
                 say(f"{one.task_id}: {_in_words(one)} restored (deletion {one.deletion_id})")
     if as_json:
         dump({"restored": restored, "failed": failed})
+    elif restored:
+        say("a sweep takes what a policy selects again: sweepd hold TASK keeps it", style="dim")
     return ending
 
 

@@ -327,13 +327,10 @@ def _explain(error: OSError, task_id: str) -> SweepdError:
 
 
 def _cannot_wait(task_id: str, why: OSError) -> TaskRefused:
-    reason = (
-        "there is no room for it on the file system, and what waits frees none"
-        if reserve.is_full(why)
-        else "the file system does not move its directory"
-    )
+    full = "the file system is full, and what waits there frees nothing; purge what waits in the trash, or delete"
+    reason = full if reserve.is_full(why) else "the file system does not move its directory; delete"
     return TaskRefused(
-        f"{task_id} cannot wait in the trash: {reason}; delete it without `retain`, or purge something first",
+        f"{task_id} cannot wait in the trash: {reason} without `retain` (in a policy: `action: {{delete: directory}}`)",
         code=ErrorCode.DELETION_FAILED,
         details={"task_id": task_id, "errno": errno.errorcode.get(why.errno or 0, "unknown error")},
     )

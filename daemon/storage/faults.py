@@ -41,6 +41,11 @@ def is_of_root(error: OSError) -> bool:
     return error.errno in _ROOT_FAULTS
 
 
+def is_of_full_disk(error: SweepdError) -> bool:
+    """Whether it was refused for want of room, and may be done once there is some."""
+    return error.details.get("errno") in ("ENOSPC", "EDQUOT")
+
+
 def printable(path: str) -> str:
     """``path`` as text that any log and terminal takes: undecodable bytes and control characters as %XX."""
     return "".join(c if c.isprintable() else _percent(c) for c in path)

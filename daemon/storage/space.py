@@ -16,6 +16,11 @@ class FileSystem:
     inodes: int
     used_inodes: int
 
+    @property
+    def usable_bytes(self) -> int:
+        """What anybody but root can use in all: of this, as of ``df``, a full file system uses 100%."""
+        return self.used_bytes + self.available_bytes
+
 
 def look(fd: int) -> FileSystem:
     """The file system that ``fd`` lies on. Raises OSError."""

@@ -11,7 +11,7 @@ from daemon.catalog.tables import task_failures as table
 from daemon.catalog.task_failures import Failed
 from daemon.errors import ErrorCode
 from daemon.policy.models import PolicySet
-from daemon.sweep.report import SweepReport
+from daemon.sweep.report import Missed, SweepReport
 
 _log = log.get(__name__)
 
@@ -36,7 +36,7 @@ def remember(catalog: Catalog, session: Session, policies: PolicySet, report: Sw
     decisions = {decision.task.task_id: decision for decision in report.chosen}
     failed = []
     for missed in (*report.failed, *report.failed_again):
-        if missed.code not in _NOT_ITS_OWN:
+        if _is_its_own(missed):
             decision = decisions[missed.task_id]
             since = decision.measured.first_seen_at if policy.source == "orphans" and decision.measured else None
             fingerprint = task_failures.fingerprint_of(decision.task, since)
@@ -49,9 +49,13 @@ def remember(catalog: Catalog, session: Session, policies: PolicySet, report: Sw
     return len(task_failures.find(connection, policy))
 
 
+def _is_its_own(missed: Missed) -> bool:
+    return missed.own and missed.code not in _NOT_ITS_OWN
+
+
 def tell(report: SweepReport) -> None:
     """Log what failed for the first time. It is not logged again while it fails in the same way."""
-    new = [missed for missed in report.failed if missed.code not in _NOT_ITS_OWN]
+    new = [missed for missed in report.failed if _is_its_own(missed)]
     if new:
         _log.warning(
             "tasks_failing",

@@ -285,7 +285,7 @@ class QuotaSweep:
         quota, inodes = self._quota, self._quota.measure == "inodes"
         with self._root.open() as root:
             disk = space.look(root.fd)
-        total = disk.inodes if inodes else disk.size_bytes
+        total = disk.inodes if inodes else disk.usable_bytes
         high, low = quota.high.of(total), quota.low.of(total)
         with self._catalog.read() as session:
             holds = self._catalog.holds(session)

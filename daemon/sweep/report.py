@@ -31,11 +31,12 @@ class SweepOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """A selected task that was not deleted, and why."""
+    """A selected task that was not deleted, and why. ``own``: for a reason of its own, and not of the whole disk's."""
 
     task_id: str
     code: str
     reason: str
+    own: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 
@@ -17,10 +18,15 @@ from daemon.deletion.engine import GROUP, Engine
 from daemon.deletion.models import Guard, Origin, Outcome, Request, Trigger, What
 from daemon.errors import CatalogRolledBack, CatalogUnavailable, ErrorCode, RootUnavailable, SweepdError
 from daemon.policy.models import PolicySet
+from daemon.storage.faults import is_of_full_disk
 from daemon.sweep.limits import ERRORS_FROM, too_many_errors
 from daemon.sweep.plan import Decision, decide
 from daemon.sweep.report import Missed, Progress, SweepReport
 
+NO_ROOM = (
+    "the file system is full, and what is moved into the trash frees nothing: purge what waits there, or let the "
+    "policy delete at once (`action: {delete: directory}`)"
+)
 _DROPPED = {ErrorCode.TASK_CHANGED, ErrorCode.TASK_RUNNING, ErrorCode.TASK_NOT_FOUND, ErrorCode.TASK_HELD}
 
 
@@ -144,7 +150,7 @@ class Runner:
         if isinstance(result, Outcome):
             report.deleted.append(result)
             return True
-        if report.lost and str(result) == report.error:
+        if report.lost and (str(result) == report.error or is_of_full_disk(result)):
             return False
         missed = Missed(decision.task.task_id, result.code, str(result))
         if result.code in _DROPPED:
@@ -153,6 +159,11 @@ class Runner:
         if isinstance(result, RootUnavailable | CatalogUnavailable | CatalogRolledBack):
             report.failed.append(missed)
             report.error = str(result)  # what the whole sweep depends on is gone: begin nothing further
+            report.lost = True
+            return True
+        if is_of_full_disk(result):
+            report.failed.append(replace(missed, own=False))
+            report.error = NO_ROOM  # the others would meet the same, and it is no fault of these tasks
             report.lost = True
             return True
         before = self.known.get(missed.task_id)

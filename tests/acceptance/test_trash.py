@@ -52,7 +52,8 @@ def test_deleted_with_retain_listed_and_restored(installation: Installation) -> 
     assert "secret" not in installation.run("trash", "--json").stdout
 
     said = installation.run("restore", "task_1").stdout
-    assert said == f"task_1: directory and records restored (deletion {waiting['deletion_id']})\n"
+    assert said.startswith(f"task_1: directory and records restored (deletion {waiting['deletion_id']})\n")
+    assert "sweepd hold TASK keeps it" in said
     assert snapshot(directory) == tree
     assert rows(installation, "task_1") == before
     again = installation.run("restore", "task_1", check=False)

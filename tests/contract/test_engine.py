@@ -521,6 +521,24 @@ def test_a_sweep_from_the_command_line_makes_room_for_a_database_on_the_same_ful
     assert said == {"sweep": 0, "output": "", "fates": [DELETED]}
 
 
+def test_what_is_to_wait_on_a_full_disk_is_no_failure_of_its_tasks_and_has_the_room_of_what_waits(
+    tmp_path: Path, processes: ForkServer
+) -> None:
+    if not processes.run("support.mounts:possible").value:
+        reason = "this machine does not let the tests mount anything"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    said = processes.run("support.mounts:sweep_into_the_trash_on_a_full_disk", folder=str(tmp_path)).value
+    assert said == {
+        "refused": [4],
+        "told": [True] * 4,
+        "failing": 0,
+        "waits": 0,
+        "later": 0,
+        "output": "",
+        "states": [["task_1", "purged"], ["task_2", "committed"]],
+    }
+
+
 def test_a_directory_that_the_file_system_does_not_move_is_told_apart_from_a_mount_and_goes_in_place(
     tmp_path: Path, store: Store, processes: ForkServer
 ) -> None:

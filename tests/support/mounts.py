@@ -307,6 +307,43 @@ def init_and_sweep_on_full_disk(folder: str, url: str, kind: str, lacking: str) 
     return said
 
 
+def sweep_into_the_trash_on_a_full_disk(folder: str) -> dict[str, Any]:
+    """Sweep what is to wait in the trash, on a full disk: while it is empty, and when it has room to give."""
+    _private_table()
+    made = Installation(Path(folder) / "site", f"sqlite:///{folder}/sweepd.sqlite3", _WAITING)
+    made.root.mkdir(parents=True)
+    _small(Path(folder), made.root, "tmpfs")
+    made.init()
+    store = Store(made.url)
+
+    def add(name: str, size: int) -> None:
+        store.add_task(name, status="completed", completed_at="2020-01-01 00:00:00")
+        (made.root / name).mkdir()
+        (made.root / name / "data").write_bytes(b"x" * size)
+
+    add("task_1", 2**20)
+    fillers = made.root / "fillers"
+    fillers.mkdir()
+    _exhaust(fillers, "blocks")
+    refused = [made.run("sweep", "old", check=False) for _ in range(4)]
+    shutil.rmtree(fillers)
+    waits = made.run("sweep", "old", check=False).returncode
+    add("task_2", 2**20)
+    fillers.mkdir()
+    _exhaust(fillers, "blocks")
+    done = made.run("sweep", "old", check=False)
+    states = store.query("SELECT task_id, state FROM sweepd_deletions ORDER BY task_id")
+    return {
+        "refused": sorted({one.returncode for one in refused}),
+        "told": ["the file system is full" in one.stdout for one in refused],
+        "failing": store.query("SELECT count(*) AS n FROM sweepd_task_failures")[0]["n"],
+        "waits": waits,
+        "later": done.returncode,
+        "output": "" if done.returncode == 0 else done.stdout + done.stderr,
+        "states": [[row["task_id"], row["state"]] for row in states],
+    }
+
+
 def sweep_beside_a_database_on_the_same_full_disk(folder: str, lacking: str) -> dict[str, Any]:
     """Init while there is room; then fill the disk that holds root and SQLite database, and sweep without a daemon."""
     _private_table()
@@ -586,6 +623,14 @@ def cover_running_daemon(folder: str) -> dict[str, Any]:
     return said
 
 
+_WAITING = """
+version: 1
+policies:
+  - name: old
+    mode: enforce
+    match: {all: [{status: completed}, {older_than: 30d}]}
+    action: {trash: {retain: 7d}}
+"""
 _SWEEPING = """
 version: 1
 policies:

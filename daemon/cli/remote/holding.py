@@ -56,7 +56,7 @@ def show(server: Server, *, everything: bool, as_json: bool) -> None:
             hold["pattern"],
             hold["owner"],
             for_people(hold["placed_at"]),
-            for_people(hold["until"]) if hold["until"] else "released",
+            for_people(hold["until"]) if hold["until"] else "it is released",
             hold["reason"],
             *[_state(hold)] * everything,
         )

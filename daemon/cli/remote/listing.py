@@ -28,7 +28,7 @@ def show_tasks(server: Server, *, statuses: Sequence[str], limit: int, offset: i
         )
         for task in tasks
     ]
-    table(("task", "status", "directory", "created (pipeline's zone)", "completed", "name"), rows)
+    table(("task", "status", "directory", "created (pipeline's zone)", "completed (pipeline's zone)", "name"), rows)
     say(f"{len(rows)} tasks", style="dim")
 
 

@@ -26,7 +26,8 @@ def sweep(server: Server, policy: str, *, digest: str | None, retry: bool, as_js
         dump(report)
     else:
         _show(report)
-    if digest is not None and (report["dropped_count"] or report["failed_again"]):
+    again = (digest is not None or retry) and report["failed_again"]
+    if (digest is not None and report["dropped_count"]) or again:
         return Exit.NOT_DELETED
     return _EXITS.get(report["outcome"], Exit.NOT_DELETED)
 
