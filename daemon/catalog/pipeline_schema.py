@@ -165,9 +165,12 @@ def remarks(
     """What works, but not as well as it could: what it is, and what to do about it."""
     tasks = tables[TASKS]
     if not tasks.unique_ids:
+        key = f"as its owner: CREATE UNIQUE INDEX ON {TASKS} (task_id)"
+        if tasks.partitioned:  # whose unique keys have to hold what it is partitioned by
+            key = "partitions can have no such key: see that the pipeline gives each id once"
         yield (
             f"nothing keeps two rows of {TASKS} from having one task_id",
-            f"a unique key: CREATE UNIQUE INDEX ON {TASKS} (task_id); until then such tasks are refused, and stay",
+            f"{key}; tasks of which there are two rows are refused, and stay",
         )
     if tasks.unlogged:
         yield f"{TASKS} is unlogged: a crash of the server empties it", f"ALTER TABLE {TASKS} SET LOGGED"
@@ -175,8 +178,8 @@ def remarks(
         if table.partitioned:
             yield (
                 f"{table.name} is partitioned: sweepd adds no index to it",
-                "if plans are slow, as its owner, when its writers can wait: CREATE INDEX ON what "
-                "docs/operations.md lists under PostgreSQL",
+                "if plans are slow, its owner makes the two indexes that docs/operations.md lists under PostgreSQL, "
+                "without CONCURRENTLY: writers wait meanwhile",
             )
     default = "" if connection.dialect.name == "sqlite" else connection.execute(_DEFAULT, {"name": TASKS}).scalar()
     if default == "false":

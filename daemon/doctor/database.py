@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from daemon.app.services import Services
-from daemon.catalog import encodings, pipeline_schema, rights, scans
+from daemon.catalog import encodings, pipeline_schema, rights, scans, setup
 from daemon.catalog.database import Database
 from daemon.catalog.scans import Drift
 from daemon.doctor.findings import Finding, failure, ok, skipped, warning
@@ -23,6 +23,7 @@ def database(services: Services) -> Iterator[Finding]:
         yield failure("database", f"user {os.geteuid()} may not read and write {closed}", hint)
         return
     try:
+        setup.look_at_pipeline(catalog.database)  # as init does: what it would refuse is told first
         catalog.check(thoroughly=True)
         yield ok("database", f"{catalog.database.name} answers, schema as needed")
         catalog.database.check_sessions()
