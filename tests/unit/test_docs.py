@@ -115,3 +115,14 @@ def test_links_lead_somewhere(name: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", source.read_text(encoding="utf-8")):
         if not target.startswith("http"):
             assert (source.parent / target).exists(), f"{name} links to {target}"
+
+
+def test_the_readme_cites_the_last_complete_torture() -> None:
+    table = (PROJECT / "docs" / "torture.md").read_text(encoding="utf-8")
+    all_of_them = re.search(r"^\| \*\*all\*\* \| \| (\d+) \|", table, re.MULTILINE)
+    mutants = re.search(r"^\| postgresql \| mutant \| (\d+) \|", table, re.MULTILINE)
+    assert all_of_them is not None
+    assert mutants is not None
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    assert f"[{int(all_of_them[1]):,} points](docs/torture.md)" in readme
+    assert f"every one of {mutants[1]} deliberately broken versions" in " ".join(readme.split())
