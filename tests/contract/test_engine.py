@@ -481,6 +481,7 @@ def test_a_full_disk_without_a_reserve_has_the_directory_removed_where_it_stands
 
 @pytest.mark.parametrize("lacking", ["blocks", "inodes"])
 @pytest.mark.parametrize("kind", ["tmpfs", "ext4"])
+@pytest.mark.costly
 def test_init_and_a_sweep_from_the_command_line_delete_on_a_disk_without_anything_left(
     tmp_path: Path, store: Store, processes: ForkServer, kind: str, lacking: str
 ) -> None:
@@ -539,6 +540,7 @@ def test_what_is_to_wait_on_a_full_disk_is_no_failure_of_its_tasks_and_has_the_r
     }
 
 
+@pytest.mark.costly
 def test_a_directory_that_the_file_system_does_not_move_is_told_apart_from_a_mount_and_goes_in_place(
     tmp_path: Path, store: Store, processes: ForkServer
 ) -> None:

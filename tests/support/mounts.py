@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import shutil
@@ -550,8 +551,7 @@ def raise_every_alarm(folder: str, url: str) -> dict[str, Any]:
             "sweep_finished", policy="old", outcome="failed", error="ROOT_UNAVAILABLE"
         )["error"]
         site.store.query(set_age, [young])
-        if ctypes.CDLL(None, use_errno=True).umount2(os.fsencode(made.root), 0) != 0:
-            raise OSError(ctypes.get_errno(), "umount")
+        _until(lambda: _unmounted(made.root))  # the daemon looks at it now and then, and is in the way meanwhile
 
         site.store.query("DELETE FROM data_pipeline_tasks")
         said["emptied"] = [
@@ -592,6 +592,15 @@ policies:
 """
 
 
+def _unmounted(path: Path) -> bool:
+    if ctypes.CDLL(None, use_errno=True).umount2(os.fsencode(path), 0) == 0:
+        return True
+    if ctypes.get_errno() != errno.EBUSY:
+        raise OSError(ctypes.get_errno(), "umount")
+    time.sleep(0.05)
+    return False
+
+
 def _used(path: Path) -> float:
     found = os.statvfs(path)
     return (found.f_blocks - found.f_bfree) / found.f_blocks
@@ -615,8 +624,7 @@ def cover_running_daemon(folder: str) -> dict[str, Any]:
         said["sweep"] = made.run("sweep", "old", check=False).returncode
         said["row"] = store.task("task_1") == before
         said["covered"] = os.listdir(made.root)
-        if ctypes.CDLL(None, use_errno=True).umount2(os.fsencode(made.root), 0) != 0:
-            raise OSError(ctypes.get_errno(), "umount")
+        _until(lambda: _unmounted(made.root))  # the daemon looks at it now and then, and is in the way meanwhile
         _until(lambda: daemon.get("/readyz").status_code == 200)
         said["ready"] = daemon.get("/readyz").status_code
         said["deleted"] = daemon.delete("task_1").json()["data"]["directory_deleted"]

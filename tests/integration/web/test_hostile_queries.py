@@ -80,6 +80,7 @@ async def running(installation: Installation, url: str | None) -> AsyncIterator[
         yield api
 
 
+@pytest.mark.costly
 async def test_no_query_and_no_path_is_a_bug(running: Api) -> None:
     asked = 0
     for operation in running.runner.app[OPERATIONS]:
