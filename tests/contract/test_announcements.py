@@ -24,6 +24,8 @@ from support.logs import logged
 from support.site import Site, opened
 from support.stores import wall_time
 
+pytestmark = pytest.mark.costly
+
 STATUSES = ("pending", "in_progress", "running", "partial_completed", "completed", "failed")
 POLICY = """
 version: 1

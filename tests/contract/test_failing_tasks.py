@@ -27,6 +27,8 @@ from support.judging import policy_set
 from support.logs import logged
 from support.site import Site, opened, request
 
+pytestmark = pytest.mark.costly
+
 LONG_AGO = "2024-01-01 00:00:00"
 HOUR = timedelta(hours=1)
 
